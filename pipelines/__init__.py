@@ -1,0 +1,1 @@
+"""Commands and pipelines: the only package that knows the others."""
