@@ -1,0 +1,78 @@
+"""What every script shares: one sentence for a user's mistake, a traceback for a bug."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+
+import torch
+
+Main = Callable[[list[str] | None], None]
+
+
+class UserError(Exception):
+    """A mistake of the user's: one sentence that names the thing and the remedy."""
+
+
+def command(main: Main) -> Main:
+    """Wraps a script's `main(argv)`, so that its failures read well in a terminal.
+
+    `UserError` becomes its sentence on stderr and exit code 2, an interrupt exit code 130 and a
+    closed stdout (`| head`) 141, all without a traceback. Anything else is a bug and keeps its
+    traceback.
+    """
+
+    @functools.wraps(main)
+    def run(argv: list[str] | None = None) -> None:
+        try:
+            main(argv)
+            sys.stdout.flush()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+        except BrokenPipeError:
+            # Python flushes stdout once more at exit: let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise SystemExit(141) from None
+
+    return run
+
+
+DTYPES = {
+    "fp32": torch.float32,
+    "float32": torch.float32,
+    "bf16": torch.bfloat16,
+    "bfloat16": torch.bfloat16,
+    "fp16": torch.float16,
+    "float16": torch.float16,
+}
+
+
+def device_and_dtype(
+    device: str | None = None, dtype: str | None = None
+) -> tuple[torch.device, torch.dtype]:
+    """The device and number format to compute with.
+
+    Args:
+        device: `cuda`, `cuda:N`, `mps` or `cpu`; `None` takes the best present, in that order.
+        dtype: a name of `DTYPES`; `None` takes bf16 on CUDA, fp32 elsewhere.
+
+    Raises:
+        UserError: the device is unknown or not present, or the dtype is unknown.
+    """
+    if dtype is not None and dtype not in DTYPES:
+        raise UserError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}.")
+    present = ["cpu"]
+    if torch.backends.mps.is_available():
+        present.insert(0, "mps")
+    if torch.cuda.is_available():
+        present[:0] = ["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+    if device is not None and device not in present:
+        raise UserError(
+            f"device {device!r} is not present on this machine; it has {', '.join(present)}."
+        )
+    chosen = torch.device(device or present[0])
+    default = torch.bfloat16 if chosen.type == "cuda" else torch.float32
+    return chosen, DTYPES[dtype] if dtype else default
