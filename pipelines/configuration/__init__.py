@@ -1,0 +1,1 @@
+"""YAML and overrides -> dataclasses (`loading`); dataclasses -> objects (`assembly`)."""

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from pipelines.command_line import UserError, command, device_and_dtype
+
+
+def test_user_error_is_one_sentence_and_exit_code_2(capsys):
+    @command
+    def main(argv=None):
+        raise UserError(f"{argv[0]} is not a checkpoint; give the folder a run wrote.")
+
+    with pytest.raises(SystemExit) as exit_info:
+        main(["somewhere"])
+    assert exit_info.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "error: somewhere is not a checkpoint; give the folder a run wrote.\n"
+
+
+def test_bug_keeps_its_traceback_and_interrupt_is_quiet(capsys):
+    @command
+    def main(argv=None):
+        raise argv[0]
+
+    with pytest.raises(ZeroDivisionError):
+        main([ZeroDivisionError()])
+    with pytest.raises(SystemExit) as exit_info:
+        main([KeyboardInterrupt()])
+    assert exit_info.value.code == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_device_and_dtype():
+    best, dtype = device_and_dtype()
+    assert dtype == (torch.bfloat16 if best.type == "cuda" else torch.float32)
+    assert device_and_dtype("cpu", "bf16") == (torch.device("cpu"), torch.bfloat16)
+    with pytest.raises(UserError, match="abacus.*cpu"):
+        device_and_dtype("abacus")
+    with pytest.raises(UserError, match="int3.*bf16"):
+        device_and_dtype("cpu", "int3")
