@@ -1,0 +1,42 @@
+"""`scenes`: procedurally drawn coloured shapes with captions, questions and an exact reader."""
+
+from pipelines.data.scenes.captions import LANGUAGES, canonical_caption, caption, describe
+from pipelines.data.scenes.drawing import draw_scene
+from pipelines.data.scenes.scene import (
+    BACKGROUNDS,
+    COLOURS,
+    HELD_OUT_PAIRS,
+    MAX_OBJECTS,
+    RELATIONS,
+    SIZES,
+    Scene,
+    SceneObject,
+    clear_relation,
+    dominant_relation,
+    is_held_out,
+    sample_scene,
+    scene_at,
+)
+from pipelines.data.scenes.shapes import SHAPES
+
+__all__ = [
+    "BACKGROUNDS",
+    "COLOURS",
+    "HELD_OUT_PAIRS",
+    "LANGUAGES",
+    "MAX_OBJECTS",
+    "RELATIONS",
+    "SHAPES",
+    "SIZES",
+    "Scene",
+    "SceneObject",
+    "canonical_caption",
+    "caption",
+    "clear_relation",
+    "describe",
+    "dominant_relation",
+    "draw_scene",
+    "is_held_out",
+    "sample_scene",
+    "scene_at",
+]
