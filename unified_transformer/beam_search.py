@@ -1,0 +1,94 @@
+"""Beam search over any next-token scores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+
+@dataclass
+class Continuation:
+    """A way to go on: its ids, its summed log-likelihood, and the open beam it extends."""
+
+    ids: list[int]
+    log_likelihood: float
+    beam: int = 0
+
+    def score(self, length_penalty: float) -> float:
+        """Log-likelihood / length ** penalty; the length counts the end token."""
+        return self.log_likelihood / (len(self.ids) + 1) ** length_penalty
+
+
+def beam_search(
+    scores_after: Callable[[Tensor, int], Tensor],
+    select: Callable[[Tensor, int], None],
+    first: Tensor,
+    end: int,
+    length: int,
+    length_penalty: float,
+) -> list[Continuation]:
+    """The best ended continuation of each row that `beams` open ones lead to.
+
+    `first` [batch, beams] holds the start token. `scores_after(last [batch * beams], position)`
+    gives log-probabilities [batch * beams, vocabulary]; `select(rows [batch * beams], positions)`
+    reorders its state. At most `length` tokens, the end token included; where none ended in time,
+    the best open continuation is returned. With beams >= vocabulary ** length it is exact.
+    """
+    batch, beams = first.shape
+    open_beams = [[Continuation([], 0.0)] for _ in range(batch)]
+    ended: list[list[Continuation]] = [[] for _ in range(batch)]
+    last = first.flatten()
+    for position in range(length):
+        scores = rearrange(scores_after(last, position), "(b beam) v -> b beam v", beam=beams)
+        for b in range(batch):
+            best = extend(open_beams[b], scores[b], 2 * beams)
+            ended[b] += [found for found in best if found.ids[-1] == end]
+            open_beams[b] = [found for found in best if found.ids[-1] != end][:beams]
+        if all(
+            finished(done, going, beams, length_penalty)
+            for done, going in zip(ended, open_beams, strict=True)
+        ):
+            break
+        chosen = [pad(going, beams) for going in open_beams]
+        rows = [b * beams + found.beam for b in range(batch) for found in chosen[b]]
+        last = torch.tensor([found.ids[-1] for going in chosen for found in going]).to(first)
+        select(torch.tensor(rows).to(first), position + 1)
+    for done in ended:
+        for found in done:
+            found.ids = found.ids[:-1]
+    return [
+        max(done or going, key=lambda found: found.score(length_penalty))
+        for done, going in zip(ended, open_beams, strict=True)
+    ]
+
+
+def extend(going: list[Continuation], scores: Tensor, count: int) -> list[Continuation]:
+    """The `count` likeliest one-token extensions, best first; `scores` [beams, vocabulary]."""
+    so_far = torch.tensor([found.log_likelihood for found in going]).to(scores)
+    totals = so_far[:, None] + scores[: len(going)]
+    values, places = totals.flatten().topk(min(count, totals.numel()))
+    found = []
+    for value, place in zip(values.tolist(), places.tolist(), strict=True):
+        beam, token = divmod(place, scores.shape[-1])
+        if value > -torch.inf:
+            found.append(Continuation([*going[beam].ids, token], value, beam))
+    return found
+
+
+def finished(
+    done: list[Continuation], going: list[Continuation], beams: int, length_penalty: float
+) -> bool:
+    """Whether enough have ended and the best open one, ended now for free, would not beat them."""
+    if not going:
+        return True
+    if len(done) < beams:
+        return False
+    worst = sorted((found.score(length_penalty) for found in done), reverse=True)[beams - 1]
+    return going[0].score(length_penalty) <= worst
+
+
+def pad(going: list[Continuation], beams: int) -> list[Continuation]:
+    """The open beams, the last one repeated to `beams`; `extend` never reads the repeats."""
+    return going + [going[-1]] * (beams - len(going)) if going else [Continuation([0], 0.0)] * beams

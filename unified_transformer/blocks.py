@@ -1,0 +1,74 @@
+"""The transformer block: pre-norm attention and feed-forward, each added to the residual stream."""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from unified_transformer.config import UnifiedTransformerConfig
+
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""query, key, value [batch, heads, position, dim] -> [batch, heads, query, dim]."""
+
+
+class ResidualLinear(nn.Linear):
+    """A linear layer that writes to the residual stream; it starts smaller than the others."""
+
+
+class SelfAttention(nn.Module):
+    """Projections around attention; which positions meet is decided by the `attention` passed in.
+
+    Queries and keys are normalised per head (2302.05442, section 2), which keeps the scores bounded
+    in bf16 and at high learning rates.
+    """
+
+    def __init__(self, config: UnifiedTransformerConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.query_norm = nn.RMSNorm(width // self.heads, eps=1e-6)
+        self.key_norm = nn.RMSNorm(width // self.heads, eps=1e-6)
+        self.output = ResidualLinear(width, width, bias=False)
+
+    def forward(self, x: Tensor, attention: Attention) -> Tensor:
+        """[batch, position, dim] -> the same."""
+        query, key, value = rearrange(
+            self.query_key_value(x), "b s (three h d) -> three b h s d", three=3, h=self.heads
+        )
+        query = self.query_norm(query).to(value.dtype)
+        key = self.key_norm(key).to(value.dtype)
+        return self.output(rearrange(attention(query, key, value), "b h s d -> b s (h d)"))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers around a GELU."""
+
+    def __init__(self, config: UnifiedTransformerConfig) -> None:
+        super().__init__()
+        inner = round(config.mlp_ratio * config.hidden_size)
+        self.inner = nn.Linear(config.hidden_size, inner, bias=False)
+        self.output = ResidualLinear(inner, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, position, dim] -> the same."""
+        return self.output(F.gelu(self.inner(x)))
+
+
+class Block(nn.Module):
+    """Pre-norm block; `pattern` is what its attention lets image positions see of each other."""
+
+    def __init__(self, config: UnifiedTransformerConfig, pattern: str) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.attention_norm = nn.RMSNorm(config.hidden_size, eps=1e-6)
+        self.attention = SelfAttention(config)
+        self.feed_forward_norm = nn.RMSNorm(config.hidden_size, eps=1e-6)
+        self.feed_forward = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, attention: Attention) -> Tensor:
+        """[batch, position, dim] -> the same."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), attention))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

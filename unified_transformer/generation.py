@@ -1,0 +1,64 @@
+"""Passes of the model over a key/value cache: the prefix once, then one position at a time."""
+
+from collections.abc import Callable
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from unified_transformer.blocks import Attention, Block
+from unified_transformer.kv_cache import KeyValueCache
+from unified_transformer.model import UnifiedTransformer
+from unified_transformer.sequence import Sequence, build_sequence
+
+
+def run_prefix(
+    model: UnifiedTransformer, x: Tensor, sequence: Sequence, cache: KeyValueCache, first: int
+) -> Tensor:
+    """A teacher-forced pass over `x` [batch, length, dim] that fills the cache from `first` on.
+
+    The roles in `sequence` are those of the positions of `x`. Returns the hidden states.
+    """
+    layers = {id(block): layer for layer, block in enumerate(model.blocks)}
+
+    def attention_of(block: Block) -> Attention:
+        attend_all, layer = model.attention(sequence, block.pattern), layers[id(block)]
+
+        def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            cache.write(layer, first, key, value)
+            return attend_all(query, key, value)
+
+        return attention
+
+    return model.run_blocks(x, attention_of)
+
+
+def run_step(model: UnifiedTransformer, x: Tensor, step: Callable[[int, str], Attention]) -> Tensor:
+    """One new position, `x` [batch, 1, dim]; `step(layer, pattern)` is how it attends."""
+    layers = {id(block): layer for layer, block in enumerate(model.blocks)}
+    return model.run_blocks(x, lambda block: step(layers[id(block)], block.pattern))
+
+
+def prefill_prompt(
+    model: UnifiedTransformer, text_ids: Tensor, text_length: Tensor
+) -> tuple[Tensor, KeyValueCache]:
+    """Text as source and [BOI]: the logits of z_1 [batch, image vocabulary], and the cache."""
+    text_positions = text_ids.shape[1]
+    sequence = build_sequence(text_length, text_positions, (0, 0), "text_to_image")
+    cache = KeyValueCache(model.config, sequence.real[:, :text_positions], model.dtype)
+    parts = [model.embeddings.text(text_ids), model.embeddings.begin(len(text_ids))]
+    hidden = run_prefix(model, torch.cat(parts, dim=1), sequence, cache, first=0)
+    return model.image_head(hidden[:, -1]), cache
+
+
+def prefill_image(model: UnifiedTransformer, image_ids: Tensor) -> KeyValueCache:
+    """[BOI] and the image as source, [batch, h, w] ids; the text slots stay empty."""
+    config = model.config
+    no_text = torch.zeros(len(image_ids), dtype=torch.long, device=image_ids.device)
+    sequence = build_sequence(no_text, 0, config.grid, "image_to_text")
+    slots = torch.zeros(len(image_ids), config.text_positions, dtype=torch.bool)
+    cache = KeyValueCache(config, slots.to(image_ids.device), model.dtype)
+    ids = rearrange(image_ids, "b h w -> b (h w)")
+    x = torch.cat([model.embeddings.begin(len(ids)), model.embeddings.image(ids)], dim=1)
+    run_prefix(model, x, sequence, cache, first=config.text_positions)
+    return cache

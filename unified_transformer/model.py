@@ -1,0 +1,118 @@
+"""One transformer for both directions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from unified_transformer.attention import IMPLEMENTATIONS
+from unified_transformer.blocks import Attention, Block, ResidualLinear
+from unified_transformer.config import UnifiedTransformerConfig
+from unified_transformer.embeddings import SequenceEmbeddings
+from unified_transformer.sequence import DIRECTIONS, Direction, Sequence, build_sequence
+
+
+@dataclass
+class UnifiedTransformerOutput(ModelOutput):
+    """Logits of the target's modality, the other is None; `hidden` of every position.
+
+    `image_logits` [batch, n, image vocabulary]: entry k predicts z_{k+1}, the first from [BOI].
+    `text_logits` [batch, T - 1, text vocabulary]: entry t predicts text token t + 1.
+    `hidden` [batch, T + 1 + n, dim], after the final norm.
+    """
+
+    image_logits: Tensor | None = None
+    text_logits: Tensor | None = None
+    hidden: Tensor | None = None
+
+
+class UnifiedTransformer(PreTrainedModel):
+    """Models text ids given image ids and image ids given text ids, with one set of weights.
+
+    Source: ERNIE-ViLG (2112.15283, section 3), with the sparse attention of DALL-E (2102.12092).
+    """
+
+    config_class = UnifiedTransformerConfig
+    config: UnifiedTransformerConfig
+    base_model_prefix = "transformer"
+    main_input_name = "text_ids"
+
+    def __init__(self, config: UnifiedTransformerConfig) -> None:
+        super().__init__(config)
+        self.embeddings = SequenceEmbeddings(config)
+        self.blocks = nn.ModuleList(Block(config, pattern) for pattern in config.layer_patterns)
+        self.final_norm = nn.RMSNorm(config.hidden_size, eps=1e-6)
+        self.image_head = nn.Linear(config.hidden_size, config.image_vocab_size, bias=False)
+        self.text_head = nn.Linear(config.hidden_size, config.text_vocab_size, bias=False)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Normal weights; the layers that write to the residual stream start smaller by
+        1 / sqrt(2 L), so that its variance does not grow with the depth (GPT-2, section 2.3)."""
+        std = self.config.initializer_range
+        if isinstance(module, ResidualLinear):
+            nn.init.normal_(module.weight, std=std * (2 * self.config.num_hidden_layers) ** -0.5)
+        elif isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=std)
+        elif isinstance(module, nn.RMSNorm):
+            nn.init.ones_(module.weight)
+        elif isinstance(module, SequenceEmbeddings):
+            nn.init.normal_(module.begin_of_image, std=std)
+            nn.init.normal_(module.begin_of_image_position, std=std)
+
+    def forward(
+        self,
+        text_ids: Tensor,
+        text_length: Tensor,
+        image_ids: Tensor,
+        direction: Direction,
+    ) -> UnifiedTransformerOutput:
+        """Teacher-forced pass.
+
+        `text_ids` [batch, T] starts with [CLS] as source and with [BOS] as target, and is padded
+        after [SEP]; `text_length` [batch] counts its real tokens; `image_ids` [batch, h, w].
+        Raises ValueError where T or the grid is not one the model was made for.
+        """
+        self._check(text_ids, image_ids, direction)
+        sequence = build_sequence(text_length, text_ids.shape[1], self.config.grid, direction)
+        x = self.embeddings(text_ids, rearrange(image_ids, "b h w -> b (h w)"))
+        hidden = self.run_blocks(x, lambda block: self.attention(sequence, block.pattern))
+        image = sequence.image_slice
+        if direction == "text_to_image":
+            predicting = hidden[:, image.start - 1 : image.stop - 1]
+            return UnifiedTransformerOutput(image_logits=self.image_head(predicting), hidden=hidden)
+        predicting = hidden[:, : text_ids.shape[1] - 1]
+        return UnifiedTransformerOutput(text_logits=self.text_head(predicting), hidden=hidden)
+
+    def run_blocks(self, x: Tensor, attention_of: Callable[[Block], Attention]) -> Tensor:
+        """All blocks and the final norm; `attention_of` gives each block's way to attend."""
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            x = block(x, attention_of(block))
+        return self.final_norm(x)
+
+    def attention(self, sequence: Sequence, pattern: str) -> Attention:
+        """How a teacher-forced pass attends in a layer of `pattern`."""
+        implementation = IMPLEMENTATIONS[self.config.attention_implementation]
+        dropout = self.config.dropout if self.training else 0.0
+        return partial(implementation, sequence=sequence, pattern=pattern, dropout=dropout)
+
+    def _check(self, text_ids: Tensor, image_ids: Tensor, direction: str) -> None:
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction {direction!r} is not one of " + ", ".join(DIRECTIONS))
+        if text_ids.shape[1] > self.config.text_positions:
+            raise ValueError(
+                f"{text_ids.shape[1]} text positions, but the model has "
+                f"{self.config.text_positions}; shorten the text"
+            )
+        if tuple(image_ids.shape[1:]) != self.config.grid:
+            raise ValueError(
+                f"a grid of {' x '.join(map(str, image_ids.shape[1:]))} ids, but the model was "
+                f"made for {self.config.grid_height} x {self.config.grid_width}"
+            )

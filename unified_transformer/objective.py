@@ -1,0 +1,160 @@
+"""Both directions from one batch of pairs, over the same weights."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from unified_transformer.config import UnifiedTransformerConfig
+
+Batch = dict[str, Tensor]
+
+
+@dataclass
+class BidirectionalObjectiveSettings:
+    """Weights of the two generation losses (ERNIE-ViLG, equation 5: equal) and caption dropout.
+
+    `caption_dropout` is the share of pairs whose picture is drawn from the empty prompt, which
+    classifier-free guidance needs (2207.12598, algorithm 1: 0.1 to 0.2).
+    """
+
+    text_to_image_weight: float = 1.0
+    image_to_text_weight: float = 1.0
+    caption_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("text_to_image_weight", "image_to_text_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if self.text_to_image_weight == 0 and self.image_to_text_weight == 0:
+            raise ValueError("both weights of the objective are 0; give one direction a weight")
+        if not 0 <= self.caption_dropout < 1:
+            raise ValueError(f"caption_dropout is {self.caption_dropout}; it must be in [0, 1)")
+
+
+def as_prompt(batch: Batch, config: UnifiedTransformerConfig) -> tuple[Tensor, Tensor]:
+    """The text as source: ids [batch, T] and lengths; a dropped caption is `[CLS][SEP]`."""
+    empty = torch.full_like(batch["text_ids"], config.pad_token_id)
+    empty[:, 0], empty[:, 1] = config.cls_token_id, config.sep_token_id
+    dropped = batch["caption_dropped"]
+    ids = torch.where(dropped[:, None], empty, batch["text_ids"])
+    return ids, torch.where(dropped, 2, batch["text_length"])
+
+
+def as_caption(batch: Batch, config: UnifiedTransformerConfig) -> Tensor:
+    """The text as target: the same ids [batch, T] behind [BOS] instead of [CLS]."""
+    ids = batch["text_ids"].clone()
+    ids[:, 0] = config.bos_token_id
+    return ids
+
+
+def image_nll(model: nn.Module, batch: Batch, config: UnifiedTransformerConfig) -> Tensor:
+    """-log p(z_k | text, z_<k) in nats, [batch, n]; the batch has `image_ids` [batch, h, w]."""
+    ids, length = as_prompt(batch, config)
+    output = model(
+        text_ids=ids, text_length=length, image_ids=batch["image_ids"], direction="text_to_image"
+    )
+    target = rearrange(batch["image_ids"], "b h w -> b (h w)")
+    return token_nll(output.image_logits, target)
+
+
+def caption_nll(model: nn.Module, batch: Batch, config: UnifiedTransformerConfig) -> Tensor:
+    """-log p(t_k | image, t_<k) in nats, [batch, T - 1]; 0 where the caption has ended."""
+    output = model(
+        text_ids=as_caption(batch, config),
+        text_length=batch["text_length"],
+        image_ids=batch["image_ids"],
+        direction="image_to_text",
+    )
+    target = batch["text_ids"][:, 1:]
+    position = torch.arange(target.shape[1], device=target.device)
+    counted = position[None, :] < batch["text_length"][:, None] - 1
+    return token_nll(output.text_logits, target) * counted
+
+
+def token_nll(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy in fp32: logits [batch, length, vocabulary] -> nats [batch, length]."""
+    flat = F.cross_entropy(logits.flatten(0, 1).float(), target.flatten(), reduction="none")
+    return flat.reshape(target.shape)
+
+
+class BidirectionalObjective:
+    """`L = w_t2i * L_t2i + w_i2t * L_i2t` (ERNIE-ViLG, equation 5).
+
+    Each L is the mean over all target tokens of the global batch: all micro-batches, all processes.
+    `all_reduce_sum` sums a tensor over processes. A batch has `text_ids` [batch, T], `text_length`
+    and `caption_dropped` [batch], `image_ids` [batch, h, w].
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: UnifiedTransformerConfig,
+        settings: BidirectionalObjectiveSettings,
+        all_reduce_sum: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    ) -> None:
+        self.players: dict[str, nn.Module] = {"transformer": model}
+        self.config = config
+        self.settings = settings
+        self.all_reduce_sum = all_reduce_sum
+
+    def turns(
+        self, micro_batches: list[Batch], step: int
+    ) -> Iterator[tuple[str, Iterator[dict[str, Tensor]]]]:
+        """One turn: the transformer's. Losses sum over micro-batches and average over processes."""
+        tokens = torch.stack([self._target_tokens(batch) for batch in micro_batches]).sum(0)
+        counts = self.all_reduce_sum(torch.cat([tokens, torch.ones_like(tokens[:1])]))
+        image_tokens, caption_tokens, processes = counts.unbind()
+        scale = {
+            "image": (processes / image_tokens).float(),
+            "caption": (processes / caption_tokens).float(),
+        }
+        yield "transformer", (self._losses(batch, scale) for batch in micro_batches)
+
+    def _target_tokens(self, batch: Batch) -> Tensor:
+        """How many image ids and caption tokens a micro-batch has as targets, float64 [2]."""
+        image = torch.tensor(batch["image_ids"].numel(), device=batch["text_length"].device)
+        return torch.stack([image, (batch["text_length"] - 1).sum()]).double()
+
+    def _losses(self, batch: Batch, scale: dict[str, Tensor]) -> dict[str, Tensor]:
+        model, settings = self.players["transformer"], self.settings
+        losses: dict[str, Tensor] = {}
+        loss = torch.zeros((), device=batch["image_ids"].device)
+        if settings.text_to_image_weight:
+            nll = image_nll(model, batch, self.config).sum() * scale["image"]
+            losses["text_to_image"] = nll.detach()
+            loss = loss + settings.text_to_image_weight * nll
+        if settings.image_to_text_weight:
+            nll = caption_nll(model, batch, self.config).sum() * scale["caption"]
+            losses["image_to_text"] = nll.detach()
+            loss = loss + settings.image_to_text_weight * nll
+        return {"loss": loss, **losses}
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """(sum, count) of each direction's loss per target token, no caption dropped.
+
+        "loss" is the weighted sum of the two means, counted in pairs: both directions of one pair.
+        """
+        model = self.players["transformer"]
+        kept = {**batch, "caption_dropped": torch.zeros_like(batch["caption_dropped"])}
+        image = image_nll(model, kept, self.config)
+        caption = caption_nll(model, kept, self.config)
+        caption_tokens = batch["text_length"] - 1
+        pair = self.settings.text_to_image_weight * image.mean(1)
+        pair = pair + self.settings.image_to_text_weight * caption.sum(1) / caption_tokens
+        return {
+            "loss": (pair.sum(), torch.tensor(len(pair))),
+            "text_to_image": (image.sum(), torch.tensor(image.numel())),
+            "image_to_text": (caption.sum(), caption_tokens.sum()),
+        }
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing: all that a resume needs is in the model."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """The counterpart of `state_dict`."""

@@ -1,0 +1,80 @@
+"""From logits to ids: temperature, top-k, top-p, guidance, and each picture's own noise."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class SamplingSettings:
+    """How ids are drawn. `temperature` 0 takes the likeliest; `top_k` 0 and `top_p` 1 cut nothing.
+
+    `guidance_scale` s mixes logits as `empty + s * (prompt - empty)` (classifier-free guidance,
+    2207.12598, in the form of 2203.13131): 1 is plain sampling, and it applies to pictures only.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    guidance_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ValueError(f"temperature is {self.temperature}; it must be 0 or above")
+        if self.top_k < 0:
+            raise ValueError(f"top_k is {self.top_k}; it must be 0 (no limit) or above")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        if self.guidance_scale < 0:
+            raise ValueError(f"guidance_scale is {self.guidance_scale}; it must be 0 or above")
+
+
+def noise_for(seeds: list[int], length: int) -> Tensor:
+    """Uniform noise in [0, 1), float64 [len(seeds), length]; each row depends on its seed alone.
+
+    Drawn on the CPU, so that a seed means the same picture on every device and in every batch.
+    """
+    rows = [
+        torch.rand(length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        for seed in seeds
+    ]
+    return torch.stack(rows)
+
+
+def guide(logits: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance: `empty + scale * (prompt - empty)`.
+
+    `logits` [2 * batch, vocabulary]: those of the prompts, then those of the empty prompts.
+    """
+    prompt, empty = logits.chunk(2)
+    return empty + scale * (prompt - empty)
+
+
+def filter_logits(logits: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    """Logits [batch, vocabulary] with -inf outside the `top_k` likeliest and outside the smallest
+    set whose probability reaches `top_p` (nucleus, 1904.09751); the likeliest always stays."""
+    if top_k and top_k < logits.shape[-1]:
+        smallest = logits.topk(top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < smallest, -torch.inf)
+    if top_p < 1:
+        ordered, order = logits.sort(dim=-1, descending=True)
+        probability = ordered.softmax(dim=-1)
+        before = probability.cumsum(dim=-1) - probability
+        cut = torch.zeros_like(before, dtype=torch.bool).scatter(-1, order, before >= top_p)
+        logits = logits.masked_fill(cut, -torch.inf)
+    return logits
+
+
+def sample(logits: Tensor, settings: SamplingSettings, noise: Tensor) -> Tensor:
+    """Ids [batch] drawn from logits [batch, vocabulary] by the inverse distribution function.
+
+    `noise` [batch] is uniform in [0, 1); one number decides one id, so the draw of a row does not
+    depend on its batch.
+    """
+    if settings.temperature == 0:
+        return logits.argmax(dim=-1)
+    logits = filter_logits(logits.float() / settings.temperature, settings.top_k, settings.top_p)
+    cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
+    threshold = noise.to(cumulative)[:, None] * cumulative[:, -1:]
+    return (cumulative <= threshold).sum(dim=-1)

@@ -1,0 +1,78 @@
+"""The one sequence and its one rule.
+
+    [CLS] t1 ... tm [SEP] [PAD]...  [BOI]  z1 ... zn
+    '------- text, T positions ---'        '- n = h * w image positions -'
+
+The physical order never changes; the direction only decides which positions are the source.
+"""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Direction = Literal["text_to_image", "image_to_text"]
+DIRECTIONS: tuple[Direction, ...] = ("text_to_image", "image_to_text")
+
+
+def visible(real: Tensor, source: Tensor) -> Tensor:
+    """The rule: `visible(q, k) = real[k] and (source[k] or (not source[q] and k <= q))`.
+
+    `real` and `source` are boolean [batch, position]; returns boolean [batch, query, key].
+    UniLM (1905.03197, section 2.3): the source sees itself, the target the source and its past.
+    """
+    position = torch.arange(real.shape[1], device=real.device)
+    earlier = position[None, :] <= position[:, None]
+    return real[:, None, :] & (source[:, None, :] | (~source[:, :, None] & earlier))
+
+
+@dataclass
+class Sequence:
+    """Roles of every position of a batch: boolean `real` and `source`, [batch, position].
+
+    All image positions share one role (`image_is_source`). What implementations derive from the
+    roles (masks) is kept in `cached`, so that it is computed once and not once per layer.
+    """
+
+    real: Tensor
+    source: Tensor
+    text_positions: int
+    grid: tuple[int, int]
+    image_is_source: bool
+    _cache: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def image_slice(self) -> slice:
+        """Where the image positions lie; [BOI] is directly before."""
+        start = self.text_positions + 1
+        return slice(start, start + self.grid[0] * self.grid[1])
+
+    def visible(self) -> Tensor:
+        """Boolean [batch, query, key] of the rule, patterns left aside."""
+        return self.cached("visible", lambda: visible(self.real, self.source))
+
+    def cached(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """`make()`, once per key."""
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
+
+
+def build_sequence(
+    text_length: Tensor, text_positions: int, grid: tuple[int, int], direction: Direction
+) -> Sequence:
+    """The roles of a batch of pairs.
+
+    `text_length` [batch] counts the real text tokens, [CLS] or [BOS] and [SEP] included;
+    `text_positions` is T, the padded length; `grid` is (rows, columns).
+    """
+    image_positions = grid[0] * grid[1]
+    device = text_length.device
+    is_text = torch.arange(text_positions + 1 + image_positions, device=device) < text_positions
+    position = torch.arange(is_text.shape[0], device=device)
+    real = ~is_text[None, :] | (position[None, :] < text_length[:, None])
+    image_is_source = direction == "image_to_text"
+    source = (~is_text if image_is_source else is_text).expand_as(real)
+    return Sequence(real, source, text_positions, grid, image_is_source)
