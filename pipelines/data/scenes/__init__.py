@@ -1,7 +1,16 @@
 """`scenes`: procedurally drawn coloured shapes with captions, questions and an exact reader."""
 
-from pipelines.data.scenes.captions import LANGUAGES, canonical_caption, caption, describe
+from pipelines.data.scenes.captions import (
+    Attributes,
+    Statement,
+    canonical_caption,
+    caption,
+    describe,
+    parse_caption,
+)
 from pipelines.data.scenes.drawing import draw_scene
+from pipelines.data.scenes.languages import LANGUAGES
+from pipelines.data.scenes.matching import Match, compare
 from pipelines.data.scenes.scene import (
     BACKGROUNDS,
     COLOURS,
@@ -28,15 +37,20 @@ __all__ = [
     "RELATIONS",
     "SHAPES",
     "SIZES",
+    "Attributes",
+    "Match",
     "Scene",
     "SceneObject",
+    "Statement",
     "canonical_caption",
     "caption",
     "clear_relation",
+    "compare",
     "describe",
     "dominant_relation",
     "draw_scene",
     "is_held_out",
+    "parse_caption",
     "sample_scene",
     "scene_at",
 ]

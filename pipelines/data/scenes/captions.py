@@ -1,13 +1,13 @@
-"""A small grammar of captions in English and Chinese.
+"""Scene -> caption and caption -> statement, both from the same small grammar."""
 
-One table of templates serves both ways: writing fills a template in, parsing matches all of them.
-"""
-
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from pipelines.data.scenes.languages import LANGUAGES, Language, Template, language_named
 from pipelines.data.scenes.scene import (
     OPPOSITE_RELATION,
     Scene,
@@ -17,103 +17,20 @@ from pipelines.data.scenes.scene import (
 
 
 @dataclass(frozen=True)
-class Template:
-    """`text` with fields {first}, {second}, {relation}, or {list}; drawn in proportion to `weight`.
+class Attributes:
+    """What a caption says of one object."""
 
-    `relates` says whose relation the text names: "first" to second, or "second" to first.
-    """
-
-    text: str
-    weight: float
-    relates: str = "first"
+    size: str
+    colour: str
+    shape: str
 
 
 @dataclass(frozen=True)
-class Language:
-    """The words of one language: names of attributes and relations (all wordings of each, the
-    canonical one first, drawn with `first_wording_share`), and templates (the canonical one first).
-    """
+class Statement:
+    """What a caption says; `relation` is that of the first object to the second, if any."""
 
-    sizes: Mapping[str, str]
-    colours: Mapping[str, str]
-    shapes: Mapping[str, str]
-    phrase: str
-    relations: Mapping[str, tuple[str, ...]]
-    list_separator: str
-    list_end: str
-    one: tuple[Template, ...]
-    two: tuple[Template, ...]
-    more: tuple[Template, ...]
-    first_wording_share: float = 0.8
-
-
-LANGUAGES = {
-    "en": Language(
-        sizes={"small": "small", "large": "large"},
-        colours={name: name for name in ("red", "green", "blue", "yellow", "purple", "black")},
-        shapes={
-            name: name for name in ("circle", "square", "triangle", "diamond", "cross", "star")
-        },
-        phrase="a {size} {colour} {shape}",
-        relations={
-            "left of": ("left of", "to the left of"),
-            "right of": ("right of", "to the right of"),
-            "above": ("above", "over"),
-            "below": ("below", "under"),
-        },
-        list_separator=", ",
-        list_end=" and ",
-        one=(Template("{first}", 0.8), Template("there is {first}", 0.2)),
-        two=(
-            Template("{first} {relation} {second}", 0.8),
-            Template("there is {first} {relation} {second}", 0.1),
-            Template("{first} with {second} {relation} it", 0.1, relates="second"),
-        ),
-        more=(Template("{list}", 0.8), Template("there is {list}", 0.2)),
-    ),
-    "zh": Language(
-        sizes={"small": "小", "large": "大"},
-        colours={
-            "red": "红色",
-            "green": "绿色",
-            "blue": "蓝色",
-            "yellow": "黄色",
-            "purple": "紫色",
-            "black": "黑色",
-        },
-        shapes={
-            "circle": "圆形",
-            "square": "正方形",
-            "triangle": "三角形",
-            "diamond": "菱形",
-            "cross": "十字形",
-            "star": "五角星",
-        },
-        phrase="{size}{colour}{shape}",
-        relations={
-            "left of": ("左边", "左侧"),
-            "right of": ("右边", "右侧"),
-            "above": ("上方", "上面"),
-            "below": ("下方", "下面"),
-        },
-        list_separator="、",
-        list_end="和",
-        one=(Template("{first}", 0.8), Template("图中有{first}", 0.2)),
-        two=(
-            Template("{first}在{second}{relation}", 0.8),
-            Template("图中{first}在{second}{relation}", 0.1),
-            Template("{first}{relation}有{second}", 0.1, relates="second"),
-        ),
-        more=(Template("{list}", 0.8), Template("图中有{list}", 0.2)),
-    ),
-}
-
-
-def language_named(name: str) -> Language:
-    """The language's words. Raises ValueError for one that scenes do not speak."""
-    if name not in LANGUAGES:
-        raise ValueError(f"language is {name!r}; captions are in {' or '.join(LANGUAGES)}")
-    return LANGUAGES[name]
+    objects: tuple[Attributes, ...]
+    relation: str | None
 
 
 def caption(scene: Scene, rng: np.random.Generator, language: str = "en") -> str:
@@ -143,6 +60,24 @@ def canonical_caption(scene: Scene, language: str = "en") -> str:
 def describe(item: SceneObject, language: str = "en") -> str:
     """The object alone: "a large red circle". Raises ValueError for an unknown language."""
     return _phrase(item, language_named(language))
+
+
+def parse_caption(text: str) -> Statement | None:
+    """The statement of a caption of the grammar in either language; None for any other text.
+
+    Tolerant of case, surrounding spaces and spaces between Chinese characters, and nothing else.
+    """
+    text = _SPACE_IN_CHINESE.sub("", text.strip().lower())
+    for words in LANGUAGES.values():
+        for template, pattern in _patterns(words):
+            match = pattern.fullmatch(text)
+            if match is not None:
+                return _statement(match, template, words)
+    return None
+
+
+_CHINESE = r"[\u3001\u4e00-\u9fff]"  # the ideographic comma and the common characters
+_SPACE_IN_CHINESE = re.compile(rf"(?<={_CHINESE})\s+(?={_CHINESE})")
 
 
 def _templates(words: Language, number_of_objects: int) -> tuple[Template, ...]:
@@ -181,3 +116,59 @@ def _phrase(item: SceneObject, words: Language) -> str:
         colour=words.colours[item.colour],
         shape=words.shapes[item.shape],
     )
+
+
+@cache
+def _object_pattern(words: Language) -> re.Pattern[str]:
+    """Matches one object's phrase; groups size, colour and shape."""
+    return re.compile(
+        words.phrase.format(
+            size=f"(?P<size>{_any_of(words.sizes.values())})",
+            colour=f"(?P<colour>{_any_of(words.colours.values())})",
+            shape=f"(?P<shape>{_any_of(words.shapes.values())})",
+        )
+    )
+
+
+@cache
+def _patterns(words: Language) -> tuple[tuple[Template, re.Pattern[str]], ...]:
+    """A pattern for every template; the relation is a group, objects are found again after."""
+    item = re.sub(r"\?P<\w+>", "?:", _object_pattern(words).pattern)
+    wordings = [wording for group in words.relations.values() for wording in group]
+    fields = {
+        "first": item,
+        "second": item,
+        "relation": f"(?P<relation>{_any_of(wordings)})",
+        # Three or four objects.
+        "list": f"{item}(?:{words.list_separator}{item}){{1,2}}{words.list_end}{item}",
+    }
+    return tuple(
+        (template, re.compile(template.text.format(**fields)))
+        for template in (*words.one, *words.two, *words.more)
+    )
+
+
+def _any_of(texts: Iterable[str]) -> str:
+    return "|".join(re.escape(text) for text in texts)
+
+
+def _statement(match: re.Match[str], template: Template, words: Language) -> Statement:
+    objects = tuple(
+        Attributes(
+            size=_key_of(words.sizes, found["size"]),
+            colour=_key_of(words.colours, found["colour"]),
+            shape=_key_of(words.shapes, found["shape"]),
+        )
+        for found in _object_pattern(words).finditer(match.string)
+    )
+    if len(objects) != 2:
+        return Statement(objects, None)
+    wording = match["relation"]
+    relation = next(name for name, group in words.relations.items() if wording in group)
+    return Statement(
+        objects, relation if template.relates == "first" else OPPOSITE_RELATION[relation]
+    )
+
+
+def _key_of(names: Mapping[str, str], word: str) -> str:
+    return next(key for key, name in names.items() if name == word)
