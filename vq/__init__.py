@@ -1,0 +1,20 @@
+"""Pixels <-> ids: the VQGAN image tokenizer; this package knows no text."""
+
+from vq.config import VQGANConfig
+from vq.discriminator import PatchDiscriminator, PatchDiscriminatorConfig
+from vq.losses import PerceptualLoss, PerceptualLossSettings, build_perceptual_loss
+from vq.objective import VQGANObjective, VQGANObjectiveSettings
+from vq.vqgan import VQGAN, VQGANOutput
+
+__all__ = [
+    "VQGAN",
+    "PatchDiscriminator",
+    "PatchDiscriminatorConfig",
+    "PerceptualLoss",
+    "PerceptualLossSettings",
+    "VQGANConfig",
+    "VQGANObjective",
+    "VQGANObjectiveSettings",
+    "VQGANOutput",
+    "build_perceptual_loss",
+]

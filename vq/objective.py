@@ -1,0 +1,304 @@
+"""What a VQGAN is trained for, as turns of its two players."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vq.codebook import CodebookLearner
+from vq.losses import pixel_losses
+from vq.vqgan import VQGAN, VQGANOutput
+
+Batch = dict[str, Tensor]
+
+
+class AdversarialLoss(Protocol):
+    """Logits [b, ...] -> losses [b]; such as `gan.adversarial_losses.HingeLoss`."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor: ...
+
+    def generator(self, fake_logits: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class VQGANObjectiveSettings:
+    """Weights of the terms.
+
+    Attributes:
+        l1_weight, l2_weight: of absolute and squared differences of pixels.
+        foreground_weight: factor on pixels unlike the picture's border (1 = off); for drawings on
+            plain backgrounds, whose few pixels would otherwise hardly count.
+        perceptual_weight: of LPIPS.
+        codebook_weight: of the codebook term, where codes follow the gradient.
+        commitment_weight: beta of van den Oord et al. 2017.
+        adversarial_weight: of the discriminator's term; 0 trains a plain VQ-VAE.
+        adversarial_start_step: the discriminator and its term begin at this step.
+        adversarial_warmup_steps: over which the term then grows to its weight, so that a
+            discriminator that knows nothing yet does no harm.
+    """
+
+    l1_weight: float = 1.0
+    l2_weight: float = 0.0
+    foreground_weight: float = 1.0
+    perceptual_weight: float = 1.0
+    codebook_weight: float = 1.0
+    commitment_weight: float = 0.25
+    adversarial_weight: float = 0.0
+    adversarial_start_step: int = 0
+    adversarial_warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 0:
+                raise ValueError(f"{name} is {value}; it must be 0 or more.")
+        if self.foreground_weight < 1:
+            raise ValueError(
+                f"foreground_weight is {self.foreground_weight}; it must be at least 1 (1 is off)."
+            )
+        if self.l1_weight == self.l2_weight == self.perceptual_weight == 0:
+            raise ValueError(
+                "l1_weight, l2_weight and perceptual_weight are all 0; reconstruction needs one."
+            )
+
+
+class VQGANObjective:
+    """L = reconstruction + codebook + commitment + adaptive weight * adversarial.
+
+    Esser et al. 2021, eqs. 4 to 7. Every term is a mean per picture, and the objective their mean
+    over all pictures of the global batch. With EMA codes the codebook term is not a loss but the
+    update that follows the generator's step.
+
+    Args:
+        tokenizer: the generator; also holds all state (code statistics are buffers of it).
+        settings: weights.
+        discriminator, adversarial_loss: needed where `adversarial_weight` is not 0.
+        perceptual_loss: (reconstruction, pixels) -> [b], or None to leave the term out.
+        all_reduce_sum: a tensor's sum over processes.
+        rank, world_size: of this process.
+    """
+
+    def __init__(
+        self,
+        tokenizer: VQGAN,
+        settings: VQGANObjectiveSettings,
+        discriminator: nn.Module | None = None,
+        perceptual_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        adversarial_loss: AdversarialLoss | None = None,
+        all_reduce_sum: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self.players: dict[str, nn.Module] = {"generator": tokenizer}
+        if settings.adversarial_weight > 0:
+            if discriminator is None or adversarial_loss is None:
+                raise ValueError(
+                    f"adversarial_weight is {settings.adversarial_weight} but there is no "
+                    "discriminator; add one, or set adversarial_weight to 0."
+                )
+            self.players["discriminator"] = discriminator
+        self.perceptual_loss = perceptual_loss
+        self.adversarial_loss = adversarial_loss
+        self.all_reduce_sum = all_reduce_sum
+        self.world_size = world_size
+        self.codebook = CodebookLearner(
+            tokenizer.quantizer, tokenizer.config, all_reduce_sum, rank, world_size
+        )
+
+    def turns(
+        self, micro_batches: list[Batch], step: int
+    ) -> Iterator[tuple[str, Iterator[dict[str, Tensor]]]]:
+        """The discriminator's turn, once its term has started, then the generator's.
+
+        Yields (player, losses of each micro-batch). "loss" is differentiable; summed over
+        micro-batches and averaged over processes it is the objective of the global batch, and the
+        other entries likewise. The codebook's update follows the generator's step.
+        """
+        pixels = [batch["pixels"] for batch in micro_batches]
+        self._start_codebook(pixels)
+        pictures = torch.tensor(sum(map(len, pixels)), device=pixels[0].device)
+        scale = self.world_size / self.all_reduce_sum(pictures).float()
+        # With a single micro-batch one forward pass serves both turns: the discriminator's step
+        # does not change the generator. With several only their pixels are kept in memory.
+        kept: list[VQGANOutput] = []
+        weight = self._adversarial_weight(step)
+        if weight > 0:
+            yield "discriminator", self._discriminator_losses(pixels, scale, kept)
+        yield "generator", self._generator_losses(pixels, scale, weight, kept)
+        self.codebook.update(step)
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Name -> (sum, count) over pictures. "loss" leaves out the adversarial term, whose value
+        says nothing about quality."""
+        pixels = batch["pixels"]
+        output = self.players["generator"](pixels)
+        terms = self._reconstruction_terms(output.reconstruction, pixels)
+        mse = (output.reconstruction.clamp(-1, 1) - pixels).square().flatten(1).mean(dim=1)
+        # Pixels span [-1, 1]: the peak is 2.
+        terms["psnr"] = 10 * torch.log10(4 / mse.clamp(min=1e-10))
+        terms["loss"] = terms.pop("reconstruction") + self._codebook_term(output)
+        terms["commitment"] = output.quantized.commitment_loss
+        count = torch.tensor(float(len(pixels)), device=pixels.device)
+        return {name: (values.sum(), count) for name, values in terms.items()}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing: what must survive a resume is in the tokenizer's buffers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Counterpart of `state_dict`."""
+
+    def _start_codebook(self, pixels: list[Tensor]) -> None:
+        if self.codebook.started:
+            return
+        with torch.no_grad():
+            self.codebook.start([self.tokenizer.encode(p) for p in pixels], pixels)
+        torch.clear_autocast_cache()
+
+    def _adversarial_weight(self, step: int) -> float:
+        settings = self.settings
+        since = step - settings.adversarial_start_step + 1
+        if since <= 0:
+            return 0.0
+        return settings.adversarial_weight * min(
+            1.0, since / max(1, settings.adversarial_warmup_steps)
+        )
+
+    def _reconstruct(
+        self, pixels: Tensor, kept: list[VQGANOutput], keep_graph: bool
+    ) -> VQGANOutput:
+        """One micro-batch through the generator, for its values only unless `keep_graph`."""
+        if kept:
+            return kept[0]
+        if keep_graph:
+            kept.append(self.players["generator"](pixels))
+            return kept[0]
+        with torch.no_grad():
+            output = self.players["generator"](pixels)
+        # Autocast would hand the weights it cast without a graph to the next pass, which needs one.
+        torch.clear_autocast_cache()
+        return output
+
+    def _discriminator_losses(
+        self, pixels: list[Tensor], scale: Tensor, kept: list[VQGANOutput]
+    ) -> Iterator[dict[str, Tensor]]:
+        assert self.adversarial_loss is not None
+        discriminator = self.players["discriminator"]
+        for real in pixels:
+            output = self._reconstruct(real, kept, keep_graph=len(pixels) == 1)
+            real_logits = discriminator(real)
+            fake_logits = discriminator(output.reconstruction.detach())
+            terms = {
+                "loss": self.adversarial_loss.discriminator(real_logits, fake_logits),
+                "real_logit": real_logits.detach().flatten(1).mean(dim=1),
+                "fake_logit": fake_logits.detach().flatten(1).mean(dim=1),
+            }
+            yield {name: scale * values.sum() for name, values in terms.items()}
+
+    def _generator_losses(
+        self, pixels: list[Tensor], scale: Tensor, weight: float, kept: list[VQGANOutput]
+    ) -> Iterator[dict[str, Tensor]]:
+        usage = self.codebook.usage()
+        pulls: list[_Pull] = []
+        adaptive = scale.new_zeros(())
+        if weight > 0:
+            pulls, adaptive = self._balance(pixels, scale, kept)
+        for index, real in enumerate(pixels):
+            output = kept[0] if kept else self.players["generator"](real)
+            codebook_term = self._codebook_term(output)
+            if pulls:
+                pull = pulls[index]
+                terms = pull.terms
+                terms["loss"] = terms["reconstruction"] + weight * adaptive * terms["adversarial"]
+                direction = pull.reconstruction + weight * adaptive * pull.adversarial
+                # Worth nothing, but its gradient is that of the terms computed in `_balance`.
+                extra = (direction * (output.reconstruction - output.reconstruction.detach())).sum()
+            else:
+                terms = self._reconstruction_terms(output.reconstruction, real)
+                terms["loss"] = terms["reconstruction"]
+                extra = scale.new_zeros(())
+            terms["commitment"] = output.quantized.commitment_loss.detach()
+            self.codebook.observe(output.quantized, real)
+            losses = {name: scale * values.detach().sum() for name, values in terms.items()}
+            losses["loss"] = scale * (terms["loss"] + codebook_term).sum() + extra
+            share = scale * len(real)
+            if weight > 0:
+                losses["adaptive_weight"] = adaptive * share
+            losses.update({name: value * share for name, value in usage.items()})
+            yield losses
+
+    def _balance(
+        self, pixels: list[Tensor], scale: Tensor, kept: list[VQGANOutput]
+    ) -> tuple[list["_Pull"], Tensor]:
+        """VQGAN's adaptive weight (Esser et al. 2021, eq. 7) of the global batch.
+
+        |d reconstruction / d last layer| / (|d adversarial / d last layer| + 1e-4), at most 1e4. A
+        ratio of norms is not a sum over micro-batches, so all of them pass forward once before
+        the first one's backward pass. What their terms want of each picture is kept (a tensor of
+        the picture's size), so nothing but the generator has to be run again.
+        """
+        assert self.adversarial_loss is not None
+        discriminator = self.players["discriminator"]
+        layer = self.tokenizer.last_layer
+        pulls, gradients = [], torch.zeros(2, *layer.shape, device=layer.device)
+        for real in pixels:
+            output = self._reconstruct(real, kept, keep_graph=len(pixels) == 1)
+            fake = output.reconstruction.detach().requires_grad_()
+            with torch.enable_grad(), _frozen(discriminator):
+                terms = self._reconstruction_terms(fake, real)
+                terms["adversarial"] = self.adversarial_loss.generator(discriminator(fake))
+                sums = [scale * terms[name].sum() for name in ("reconstruction", "adversarial")]
+                wanted = [torch.autograd.grad(value, fake)[0] for value in sums]
+                painted = self.tokenizer.decoder.paint(output.features.detach())
+                for total, direction in zip(gradients, wanted, strict=True):
+                    total += torch.autograd.grad(painted, layer, direction, retain_graph=True)[0]
+            detached = {name: values.detach() for name, values in terms.items()}
+            pulls.append(_Pull(detached, *wanted))
+        norms = self.all_reduce_sum(gradients).flatten(1).norm(dim=1)
+        return pulls, (norms[0] / (norms[1] + 1e-4)).clamp(0, 1e4).detach()
+
+    def _reconstruction_terms(self, reconstruction: Tensor, pixels: Tensor) -> dict[str, Tensor]:
+        """Each term [b], and "reconstruction", their weighted sum."""
+        settings = self.settings
+        l1, l2 = pixel_losses(reconstruction, pixels, settings.foreground_weight)
+        terms = {"l1": l1, "l2": l2}
+        total = settings.l1_weight * l1 + settings.l2_weight * l2
+        if self.perceptual_loss is not None and settings.perceptual_weight > 0:
+            terms["perceptual"] = self.perceptual_loss(reconstruction, pixels)
+            total = total + settings.perceptual_weight * terms["perceptual"]
+        return {**terms, "reconstruction": total}
+
+    def _codebook_term(self, output: VQGANOutput) -> Tensor:
+        """Commitment, and the codebook term where it is a loss: [b]."""
+        settings, quantized = self.settings, output.quantized
+        term = settings.commitment_weight * quantized.commitment_loss
+        if self.tokenizer.quantizer.learned_by_gradient:
+            term = term + settings.codebook_weight * quantized.codebook_loss
+        return term
+
+
+@dataclass
+class _Pull:
+    """The picture terms of one micro-batch and their gradients by its reconstruction."""
+
+    terms: dict[str, Tensor]
+    reconstruction: Tensor
+    adversarial: Tensor
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """The module passes gradients on without collecting its own."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
