@@ -1,0 +1,1 @@
+"""Captioned pictures: settings, sources, transforms, the text tokenizer and the batch loader."""
