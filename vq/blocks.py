@@ -2,34 +2,28 @@
 
 import math
 
-import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class ChannelRMSNorm(nn.Module):
-    """Divides every position by the root mean square of its own channels.
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each position.
 
     Unlike GroupNorm it computes no statistics over the picture, so positions stay independent of
-    each other.
+    each other. (An RMS norm would do the same, but PyTorch has no fused one for the CPU.)
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-
     def forward(self, x: Tensor) -> Tensor:
-        """[b, c, h, w] -> [b, c, h, w]"""
-        scale = torch.rsqrt(x.float().square().mean(dim=1, keepdim=True) + 1e-6)
-        return x * scale.to(x.dtype) * self.weight.to(x.dtype)[:, None, None]
+        """[b, c, h, w] -> [b, c, h, w]; free of copies where x is in channels-last order."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def normalization_layer(kind: str, channels: int) -> nn.Module:
     """The layer named by `VQGANConfig.normalization`; 32 groups as in taming-transformers where
     they divide."""
-    if kind == "channel_rms":
-        return ChannelRMSNorm(channels)
+    if kind == "channel":
+        return ChannelNorm(channels, eps=1e-6)
     return nn.GroupNorm(math.gcd(32, channels), channels, eps=1e-6)
 
 

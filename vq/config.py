@@ -26,8 +26,8 @@ class VQGANConfig:
         middle_attention: self-attention between the two middle blocks.
         patch_size: the encoder first folds patches of this side into channels, the decoder finally
             unfolds them; 1 for plain convolutions at full resolution.
-        normalization: "group" (GroupNorm) or "channel_rms" (each position by the root mean square
-            of its own channels: no statistics of the whole picture reach an id).
+        normalization: "group" (GroupNorm) or "channel" (LayerNorm over each position's own
+            channels: no statistics of the whole picture reach an id).
         encoder_kernel_size: 3, or 1 for an encoder of one 3x3 convolution followed by 1x1 ones,
             without attention: an id then depends on little more than its own patch, which makes ids
             easier to predict.
@@ -52,7 +52,7 @@ class VQGANConfig:
     attention_levels: int = 1
     middle_attention: bool = True
     patch_size: int = 1
-    normalization: Literal["group", "channel_rms"] = "group"
+    normalization: Literal["group", "channel"] = "group"
     encoder_kernel_size: Literal[1, 3] = 3
     latent_channels: int = 256
     codebook_size: int = 8192
@@ -115,7 +115,7 @@ class VQGANConfig:
 
 
 _CHOICES: dict[str, tuple] = {
-    "normalization": ("group", "channel_rms"),
+    "normalization": ("group", "channel"),
     "encoder_kernel_size": (1, 3),
     "codebook_distance": ("cosine", "euclidean"),
     "codebook_update": ("ema", "gradient"),

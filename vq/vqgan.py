@@ -46,6 +46,8 @@ class VQGAN(nn.Module):
         self.encoder = Encoder(config)
         self.quantizer = VectorQuantizer(config)
         self.decoder = Decoder(config)
+        # The order convolutions are fastest in, on a CPU in bf16 by a third (and so are norms).
+        self.to(memory_format=torch.channels_last)
 
     @property
     def downsampling_factor(self) -> int:
