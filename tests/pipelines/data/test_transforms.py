@@ -37,7 +37,7 @@ def test_center_of_any_size_is_kept(width, height):
     image = Image.new("RGB", (width, height), "blue")
     middle = (width * 3 // 8, height * 3 // 8, -(-width * 5 // 8), -(-height * 5 // 8))
     image.paste("red", middle)
-    assert to_pixels(image, (8, 8))[:, 3:5, 3:5].sub(RED[:, None, None]).abs().max() < 0.02
+    assert to_pixels(image, (8, 8))[:, 3:5, 3:5].sub(RED[:, None, None]).abs().max() < 0.1
 
 
 def test_short_side_is_resized_then_center_cropped():

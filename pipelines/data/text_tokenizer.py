@@ -1,0 +1,179 @@
+"""Captions <-> ids: WordPiece trained on the captions, or any Hugging Face tokenizer."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from pipelines.command_line import UserError
+from pipelines.data.locations import local_path
+
+SPECIAL_TOKENS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "bos_token": "[BOS]",
+}
+
+
+@dataclass
+class TextTokenizerSettings:
+    """path: a folder or hub name of any Hugging Face tokenizer; null trains one on the captions.
+    vocabulary_size: the most entries that the trained one has."""
+
+    path: str | None = None
+    vocabulary_size: int = 4000
+
+    def __post_init__(self) -> None:
+        if self.vocabulary_size <= len(SPECIAL_TOKENS):
+            raise ValueError(
+                f"vocabulary_size is {self.vocabulary_size}; it must be above "
+                f"{len(SPECIAL_TOKENS)}, the number of special tokens."
+            )
+
+
+def train_text_tokenizer(
+    captions: Iterable[str], settings: TextTokenizerSettings
+) -> PreTrainedTokenizerFast:
+    """WordPiece as BERT uses it: lower case, each Chinese character a word of its own.
+
+    The same captions give the same tokenizer.
+
+    Raises:
+        UserError: there is no caption with a word in it.
+    """
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    words = pre_tokenizers.BertPreTokenizer()
+    normalized = [normalizer.normalize_str(caption) for caption in captions]
+    # The trainer numbers the pieces inside words ("##a") in the order of a hash map, which differs
+    # from run to run and breaks ties differently: named first, as special tokens, they are fixed.
+    inside = {
+        letter
+        for caption in normalized
+        for word, _ in words.pre_tokenize_str(caption)
+        for letter in word[1:]
+    }
+    special_tokens = list(SPECIAL_TOKENS.values())
+    trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    trained.pre_tokenizer = words
+    trained.train_from_iterator(
+        normalized,
+        trainers.WordPieceTrainer(
+            vocab_size=settings.vocabulary_size,
+            limit_alphabet=max(1, settings.vocabulary_size - len(special_tokens) - len(inside)),
+            special_tokens=special_tokens + sorted(f"##{letter}" for letter in inside),
+            show_progress=False,
+        ),
+    )
+    vocabulary = trained.get_vocab()
+    if len(vocabulary) == len(special_tokens):
+        raise UserError("there are no captions to train a text tokenizer on; check text_column.")
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = words
+    tokenizer.decoder = decoders.WordPiece(cleanup=False)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL_TOKENS)
+
+
+def load_text_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """A tokenizer from a folder or the hub, with padding, [CLS], [SEP] and [BOS] of its own.
+
+    What it lacks is mapped where it has a token for the purpose (end of text is a [SEP], beginning
+    of text a [CLS]) and added where it has none, so that the four ids always differ.
+
+    Raises:
+        UserError: there is no tokenizer at `path`, or it cannot be read.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(local_path(path, "text tokenizer") or str(path))
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the text tokenizer {path} cannot be loaded ({reason}).") from error
+    _complete_special_tokens(tokenizer)
+    return tokenizer
+
+
+def _complete_special_tokens(tokenizer: PreTrainedTokenizerBase) -> None:
+    taken: set[str] = set()
+    for role, candidates in (
+        ("sep_token", ["sep_token", "eos_token"]),
+        ("cls_token", ["cls_token", "bos_token"]),
+        ("bos_token", ["bos_token"]),
+        ("pad_token", ["pad_token"]),
+    ):
+        present = [getattr(tokenizer, candidate) for candidate in candidates]
+        token = next((token for token in present if token and token not in taken), None)
+        token = token or SPECIAL_TOKENS[role]
+        tokenizer.add_special_tokens({role: token})
+        taken.add(token)
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """ids: [CLS] … [SEP]. unknown: how many of them are [UNK]. truncated: whether it was cut."""
+
+    ids: list[int]
+    unknown: int
+    truncated: bool = False
+
+
+class TextCodec:
+    """Text to ids as the sequence wants them, and ids to text as people write it."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self.vocabulary_size = len(tokenizer)
+        self.pad_id: int = tokenizer.pad_token_id
+        self.cls_id: int = tokenizer.cls_token_id
+        self.sep_id: int = tokenizer.sep_token_id
+        self.bos_id: int = tokenizer.bos_token_id
+
+    def encode_prompt(self, text: str, positions: int) -> EncodedText:
+        """A user's prompt -> [CLS] … [SEP], at most `positions` ids.
+
+        Raises:
+            UserError: the prompt is empty or too long.
+        """
+        encoded = self._encode(text)
+        if len(encoded.ids) == 2:
+            raise UserError(f"the prompt {text!r} is empty; say what the picture should show.")
+        if len(encoded.ids) > positions:
+            beginning = text if len(text) <= 60 else text[:60] + "…"
+            raise UserError(
+                f"the prompt {beginning!r} has {len(encoded.ids)} tokens with [CLS] and [SEP], "
+                f"but the model has {positions} text positions; shorten it."
+            )
+        return encoded
+
+    def encode_caption(self, text: str, positions: int) -> EncodedText:
+        """A caption for training: one that is too long is cut, its [SEP] kept."""
+        encoded = self._encode(text)
+        if len(encoded.ids) <= positions:
+            return encoded
+        return EncodedText([*encoded.ids[: positions - 1], self.sep_id], encoded.unknown, True)
+
+    def decode_caption(self, ids: Iterable[int]) -> str:
+        """The text of ids up to the first [SEP], without special tokens."""
+        words = list(ids)
+        if self.sep_id in words:
+            words = words[: words.index(self.sep_id)]
+        return _join(str(self.tokenizer.decode(words, skip_special_tokens=True)))
+
+    def _encode(self, text: str) -> EncodedText:
+        # A literal "[SEP]" in a text is text, never the token.
+        ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        unknown = ids.count(self.tokenizer.unk_token_id)
+        return EncodedText([self.cls_id, *ids, self.sep_id], unknown)
+
+
+CHINESE = r"[\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]"
+SPACE_TO_DROP = re.compile(rf"(?<={CHINESE})\s+(?={CHINESE})|\s+(?=[,.:;!?)\]])|(?<=[(\[])\s+")
+
+
+def _join(text: str) -> str:
+    """Takes away the spaces that splitting into words put between characters and at signs."""
+    return SPACE_TO_DROP.sub("", text).strip()
