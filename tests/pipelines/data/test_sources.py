@@ -1,0 +1,227 @@
+import io
+import json
+from itertools import chain
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.command_line import UserError
+from pipelines.data.scenes import parse_caption
+from pipelines.data.settings import DataSettings
+from pipelines.data.sources import (
+    Subset,
+    UnreadableRow,
+    captions_for_vocabulary,
+    open_data,
+    open_source,
+    open_training_sources,
+)
+from pipelines.data.transforms import to_array
+
+COLOURS = ["red", "green", "blue", "white"]
+EMOJI = Path(__file__).parents[4] / "shared" / "data" / "emoji"
+
+
+def picture(colour: str) -> Image.Image:
+    return Image.new("RGB", (12, 10), colour)
+
+
+def png(colour: str) -> bytes:
+    file = io.BytesIO()
+    picture(colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_parquet(path: Path, **columns: list) -> Path:
+    cells = [{"bytes": png(colour), "path": None} for colour in COLOURS]
+    columns = {"image": cells, "text": [f"a {c} field" for c in COLOURS], **columns}
+    datasets.Dataset.from_dict(columns).to_parquet(path)
+    return path
+
+
+def assert_rows(source, colours=COLOURS, texts=None):
+    assert source.length == len(colours)
+    for n, colour in enumerate(colours):
+        row = source[n]
+        wanted = np.asarray(picture(colour).resize((4, 4)))
+        assert np.array_equal(to_array(row.image, (4, 4)), wanted)
+        assert row.texts == source.texts(n) == (texts[n] if texts else [f"a {colour} field"])
+
+
+def test_scenes_have_pictures_of_the_size_asked_for_and_captions_that_are_true():
+    settings = DataSettings(size=(32, 48), text_column=["text", "text_zh"], max_objects=2)
+    source = open_source(settings)
+    assert source.length is None
+    row = source[10**9]
+    assert row.image.shape == (32, 48, 3) and row.image.dtype == np.uint8
+    english, chinese = (parse_caption(text) for text in row.texts)
+    assert english is not None and chinese is not None
+    assert {item.shape for item in english.objects} == {item.shape for item in chinese.objects}
+    assert row.texts == source.texts(10**9) == source[10**9].texts
+    assert row.texts[0].isascii() and not row.texts[1].isascii()
+
+
+def test_scenes_of_splits_and_seeds_differ_and_need_no_captions():
+    settings = DataSettings()
+    train, validation = open_training_sources(settings)
+    other = open_source(settings, seed=1)
+    pictures = [source[3].image for source in (train, validation, other)]
+    assert len({image.tobytes() for image in pictures}) == 3
+    assert open_source(settings, need_text=False)[3].texts == []
+    with pytest.raises(UserError, match="split is 'tset'"):
+        open_source(settings, "tset")
+    with pytest.raises(UserError, match="no column 'caption'"):
+        open_source(DataSettings(text_column="caption"))
+
+
+def test_parquet_file_and_folder_with_splits(tmp_path):
+    write_parquet(tmp_path / "train.parquet")
+    write_parquet(tmp_path / "test.parquet", text=["1", "2", "3", "4"])
+    (tmp_path / "README.md").write_text("what this is")
+    settings = DataSettings(source=str(tmp_path))
+    assert_rows(open_source(settings))
+    assert_rows(open_source(settings, "test"), texts=[["1"], ["2"], ["3"], ["4"]])
+    assert_rows(open_data(settings, str(tmp_path / "train.parquet"), None, True))
+    with pytest.raises(UserError, match="no split 'dev'; it has train, test"):
+        open_source(settings, "dev")
+
+
+def test_a_file_that_changed_is_read_anew(tmp_path):
+    settings = DataSettings(source=str(write_parquet(tmp_path / "a.parquet", text=list("abcd"))))
+    assert open_source(settings).texts(0) == ["a"]
+    write_parquet(tmp_path / "a.parquet", text=list("efgh"))
+    assert open_source(settings).texts(0) == ["e"]
+
+
+def test_arrow_file_and_saved_dataset(tmp_path):
+    table = datasets.load_dataset(
+        "parquet", data_files=str(write_parquet(tmp_path / "a.parquet")), split="train"
+    )
+    table.save_to_disk(tmp_path / "saved")
+    assert_rows(open_source(DataSettings(source=str(tmp_path / "saved"))))
+    (file,) = (tmp_path / "saved").glob("*.arrow")
+    assert_rows(open_source(DataSettings(source=str(file))))
+
+
+def test_several_columns_and_several_captions_in_one(tmp_path):
+    path = write_parquet(
+        tmp_path / "a.parquet",
+        text=[["one", "two"], ["three"], ["four", "", " "], ["five"]],
+        text_zh=["一", "三", None, "五"],
+    )
+    settings = DataSettings(source=str(path), text_column=["text", "text_zh"])
+    texts = [["one", "two", "一"], ["three", "三"], ["four"], ["five", "五"]]
+    assert_rows(open_source(settings), texts=texts)
+    assert list(captions_for_vocabulary(open_source(settings))) == list(chain(*texts))
+
+
+def test_image_folder_with_metadata(tmp_path):
+    for n, colour in enumerate(COLOURS):
+        picture(colour).save(tmp_path / f"{n:05d}.png")
+    lines = [
+        json.dumps({"file_name": f"{n:05d}.png", "text": f"a {colour} field", "seed": n})
+        for n, colour in enumerate(COLOURS)
+    ]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    settings = DataSettings(source=str(tmp_path))
+    assert_rows(open_source(settings))
+    with pytest.raises(UserError, match="no split 'test'"):
+        open_source(settings, "test")
+    with pytest.raises(UserError, match="no column 'caption'"):
+        open_source(DataSettings(source=str(tmp_path), text_column="caption"))
+    (tmp_path / "metadata.jsonl").write_text('{"text": "no file"}')
+    with pytest.raises(UserError, match=r"metadata\.jsonl, line 1, is not a JSON object with a fi"):
+        open_source(settings)
+
+
+def test_image_folder_with_text_files_and_a_folder_per_split(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for n, colour in enumerate(COLOURS):
+            picture(colour).save(tmp_path / split / f"{n}.bmp")
+            (tmp_path / split / f"{n}.txt").write_text(f"{split} {colour}\n{n}\n", "utf-8")
+    settings = DataSettings(source=str(tmp_path))
+    for split in ("train", "test"):
+        texts = [[f"{split} {colour}", str(n)] for n, colour in enumerate(COLOURS)]
+        assert_rows(open_source(settings, split), texts=texts)
+
+
+def test_pictures_without_captions_suffice_where_no_text_is_needed(tmp_path):
+    for n, colour in enumerate(COLOURS):
+        picture(colour).save(tmp_path / f"{n}.png")
+    settings = DataSettings(source=str(tmp_path))
+    assert_rows(open_source(settings, need_text=False), texts=[[]] * 4)
+    with pytest.raises(UserError, match="has pictures but no captions"):
+        open_source(settings)
+
+
+def test_bad_rows_are_unreadable_and_the_others_are_not(tmp_path):
+    cells = [{"bytes": png(colour), "path": None} for colour in COLOURS]
+    cells[0] = {"bytes": b"not a picture", "path": None}
+    cells[1] = None
+    path = write_parquet(tmp_path / "a.parquet", image=cells, text=["a", "b", None, "d"])
+    source = open_source(DataSettings(source=str(path)))
+    for row, reason in ((0, "is not an image"), (1, "no picture"), (2, "no caption")):
+        with pytest.raises(UnreadableRow, match=f"row {row}.*{reason}"):
+            source[row]
+    assert source[3].texts == ["d"]
+    assert list(captions_for_vocabulary(source)) == ["a", "b", "d"]
+
+
+def test_rows_kept_for_validation_are_not_trained_on(tmp_path):
+    numbers = [str(n) for n in range(40)]
+    cells = [{"bytes": png("red"), "path": None}] * 40
+    path = write_parquet(tmp_path / "a.parquet", image=cells, text=numbers)
+    train, validation = open_training_sources(DataSettings(source=str(path)))
+    assert isinstance(train, Subset) and (train.length, validation.length) == (36, 4)
+    texts = [source.texts(n)[0] for source in (train, validation) for n in range(source.length)]
+    assert sorted(texts) == sorted(numbers)
+    again = open_training_sources(DataSettings(source=str(path)), seed=5)[1]
+    assert np.array_equal(validation.rows, again.rows)
+    train, validation = open_training_sources(DataSettings(source=str(path), validation_rows=1))
+    assert (train.length, validation.length) == (39, 1)
+
+
+def test_validation_split_and_a_source_too_small_to_divide(tmp_path):
+    write_parquet(tmp_path / "train.parquet")
+    write_parquet(tmp_path / "test.parquet", text=["1", "2", "3", "4"])
+    settings = DataSettings(source=str(tmp_path), validation_split="test")
+    train, validation = open_training_sources(settings)
+    assert_rows(train)
+    assert validation.texts(0) == ["1"]
+    train, validation = open_training_sources(DataSettings(source=str(tmp_path)))
+    assert train.length == validation.length == 4
+
+
+def test_what_is_no_source_is_refused_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_parquet(tmp_path / "a.parquet", number=[1, 2, 3, 4])
+    (tmp_path / "notes.md").write_text("text")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no more")
+    (tmp_path / "empty").mkdir()
+    for settings, sentence in (
+        (DataSettings(source="absent"), "absent does not exist"),
+        (DataSettings(source="empty/absent"), "empty/absent does not exist"),
+        (DataSettings(source="notes.md"), "neither a folder nor a parquet"),
+        (DataSettings(source="broken.parquet"), "broken.parquet cannot be read"),
+        (DataSettings(source="empty"), "holds no pictures"),
+        (DataSettings(source="a.parquet", text_column="caption"), "'caption'; it has image, text"),
+        (DataSettings(source="a.parquet", image_column="picture"), "no column 'picture'"),
+        (DataSettings(source="a.parquet", text_column="number"), "'number' .* not hold captions"),
+        (DataSettings(source="a.parquet", image_column="number"), "'number' .* not hold pictures"),
+    ):
+        with pytest.raises(UserError, match=sentence) as error:
+            open_source(settings)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(not EMOJI.is_dir(), reason="the emoji data is not beside the repository")
+def test_emoji():
+    settings = DataSettings(source=str(EMOJI), text_column=["text", "text_zh"])
+    train, test = open_source(settings), open_source(settings, "test")
+    assert (train.length, test.length) == (3128, 274)
+    assert train.texts(0) == ["boy: medium skin tone", "男孩: 中等肤色"]
+    assert to_array(test[273].image, (64, 64)).shape == (64, 64, 3)
