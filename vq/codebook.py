@@ -189,9 +189,10 @@ def _spread(candidates: Tensor, count: int) -> Tensor:
     chosen = candidates[:1]
     newest = chosen
     distances = torch.full((len(candidates),), torch.inf, device=candidates.device)
+    same = 1e-5 * candidates.square().sum(dim=1).mean()  # what rounding makes of no distance
     while len(chosen) < count:
         distances = torch.minimum(distances, torch.cdist(candidates, newest).square().amin(dim=1))
-        distances[distances < 1e-9] = 0
+        distances[distances <= same] = 0
         left = int((distances > 0).sum())
         if left == 0:
             break

@@ -259,7 +259,7 @@ class VQGANObjective:
                     total += torch.autograd.grad(painted, layer, direction, retain_graph=True)[0]
             detached = {name: values.detach() for name, values in terms.items()}
             pulls.append(_Pull(detached, *wanted))
-        norms = self.all_reduce_sum(gradients).flatten(1).norm(dim=1)
+        norms = (self.all_reduce_sum(gradients) / self.world_size).flatten(1).norm(dim=1)
         return pulls, (norms[0] / (norms[1] + 1e-4)).clamp(0, 1e4).detach()
 
     def _reconstruction_terms(self, reconstruction: Tensor, pixels: Tensor) -> dict[str, Tensor]:

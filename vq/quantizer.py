@@ -98,7 +98,8 @@ class VectorQuantizer(nn.Module):
             chosen = F.embedding(ids, codebook)
             commitment = (flat - chosen.detach()).square()
             codebook_loss = (flat.detach() - chosen).square()
-            straight_through = flat + (chosen - flat).detach()
+            # In this order its value is exactly the code's.
+            straight_through = chosen.detach() + (flat - flat.detach())
 
         def to_grid(x: Tensor) -> Tensor:
             return rearrange(x, "(b h w) d -> b d h w", b=batch, h=height)
