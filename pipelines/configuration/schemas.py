@@ -1,0 +1,77 @@
+"""What a configuration file may say, section by section; each section is its owner's dataclass."""
+
+from dataclasses import dataclass, field
+
+from pipelines.data.settings import DataSettings
+from pipelines.data.text_tokenizer import TextTokenizerSettings
+from pipelines.training.settings import TrainingSettings
+from unified_transformer import BidirectionalObjectiveSettings, TransformerShape
+from vq import (
+    PatchDiscriminatorConfig,
+    PerceptualLossSettings,
+    VQGANConfig,
+    VQGANObjectiveSettings,
+)
+
+NO_DEEPSPEED = (
+    "a tokenizer trains without DeepSpeed, because its generator and its discriminator take turns "
+    "and an engine drives a single model; start it with accelerate launch or plain python."
+)
+
+
+@dataclass(frozen=True)
+class TokenizerRun:
+    """`configs/tokenizer/*.yaml`.
+
+    Args:
+        discriminator: used where `objective.adversarial_weight` is not 0.
+        perceptual: used where `objective.perceptual_weight` is not 0.
+        output: the run's folder.
+        deepspeed: refused; it is here so that the refusal can say why.
+    """
+
+    output: str
+    training: TrainingSettings
+    model: VQGANConfig = field(default_factory=VQGANConfig)
+    objective: VQGANObjectiveSettings = field(default_factory=VQGANObjectiveSettings)
+    discriminator: PatchDiscriminatorConfig = field(default_factory=PatchDiscriminatorConfig)
+    perceptual: PerceptualLossSettings = field(default_factory=PerceptualLossSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    seed: int = 0
+    deepspeed: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.deepspeed is not None:
+            raise ValueError(f"deepspeed is {self.deepspeed}; {NO_DEEPSPEED}")
+
+
+@dataclass(frozen=True)
+class BidirectionalRun:
+    """`configs/bidirectional/*.yaml`.
+
+    Args:
+        tokenizer: the checkpoint of a tokenizer run; or
+        tokenizer_config: a tokenizer YAML, which is then trained first, into OUTPUT/tokenizer.
+        deepspeed: a JSON for the `deepspeed` launcher; any other launcher trains without it.
+        output: the run's folder.
+    """
+
+    output: str
+    training: TrainingSettings
+    model: TransformerShape = field(default_factory=TransformerShape)
+    objective: BidirectionalObjectiveSettings = field(
+        default_factory=BidirectionalObjectiveSettings
+    )
+    text_tokenizer: TextTokenizerSettings = field(default_factory=TextTokenizerSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    tokenizer: str | None = None
+    tokenizer_config: str | None = None
+    deepspeed: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.tokenizer is None and self.tokenizer_config is None:
+            raise ValueError(
+                "tokenizer is null; name the checkpoint of a tokenizer run (tokenizer=DIR), or "
+                "a configuration to train one from (tokenizer_config=YAML)."
+            )

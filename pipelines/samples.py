@@ -1,0 +1,74 @@
+"""What a run shows of itself on the way: pictures and captions from validation rows."""
+
+import json
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from pipelines.data.text_tokenizer import TextCodec
+from pipelines.data.transforms import to_image
+from unified_transformer import (
+    SamplingSettings,
+    UnifiedTransformer,
+    generate_captions,
+    generate_image_ids,
+)
+from vq import VQGAN
+
+PICTURES = 8
+
+
+def draw_reconstructions(path: Path, tokenizer: VQGAN, batch: dict[str, Tensor]) -> None:
+    """`path`.png: pictures over their reconstructions."""
+    pixels = batch["pixels"][:PICTURES]
+    save_grid(path.with_suffix(".png"), [pixels, tokenizer(pixels).reconstruction])
+
+
+def draw_both_directions(
+    path: Path,
+    transformer: UnifiedTransformer,
+    tokenizer: VQGAN,
+    codec: TextCodec,
+    batch: dict[str, Tensor],
+) -> None:
+    """`path`.png: pictures over ones drawn from their captions; `path`.jsonl: the captions, and
+    what the model says of both pictures."""
+    batch = {name: tensor[:PICTURES] for name, tensor in batch.items()}
+    count = len(batch["image_ids"])
+    drawn = generate_image_ids(
+        transformer,
+        batch["text_ids"],
+        batch["text_length"],
+        [[seed] for seed in range(count)],
+        SamplingSettings(),
+    )
+    said = generate_captions(transformer, torch.cat([batch["image_ids"], drawn]))
+    captions = [codec.decode_caption(ids) for ids in said.ids]
+    prompts = [codec.decode_caption(ids) for ids in batch["text_ids"].tolist()]
+    save_grid(path.with_suffix(".png"), [batch["pixels"], tokenizer.decode_ids(drawn)])
+    rows = zip(prompts, captions[:count], captions[count:], strict=True)
+    path.with_suffix(".jsonl").write_text(
+        "".join(
+            json.dumps(
+                {"prompt": prompt, "caption": caption, "caption_of_drawn": of_drawn},
+                ensure_ascii=False,
+            )
+            + "\n"
+            for prompt, caption, of_drawn in rows
+        ),
+        encoding="utf-8",
+    )
+
+
+def save_grid(path: Path, rows: list[Tensor], gap: int = 2) -> None:
+    """Writes a PNG with one row of pictures per entry.
+
+    Args:
+        rows: each [n, 3, h, w] in [-1, 1].
+        gap: white pixels between pictures.
+    """
+    padded = [torch.nn.functional.pad(row.float(), (0, gap, 0, gap), value=1.0) for row in rows]
+    grid = rearrange(torch.stack(padded), "rows n c h w -> c (rows h) (n w)")
+    to_image(grid).save(path)

@@ -1,0 +1,87 @@
+"""Trains the transformer in both directions over a tokenizer's ids.
+
+    deepspeed pipelines/train_bidirectional.py --config configs/bidirectional/tiny.yaml
+
+`key=value` overrides may follow. Started by anything else (accelerate launch, torchrun, python),
+the same run does without DeepSpeed.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.command_line import command, device_and_dtype
+from pipelines.configuration.assembly import bidirectional_task, run_text_tokenizer
+from pipelines.configuration.loading import dump_configuration, load_configuration
+from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
+from pipelines.train_tokenizer import train_tokenizer
+from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
+from pipelines.training.command_arguments import parse_arguments
+from pipelines.training.distributed import Processes, started_by_deepspeed
+from pipelines.training.metrics import check_trackers
+from pipelines.training.run_folder import RunFolder, open_run_folder
+from pipelines.training.trainer import Trainer
+
+
+def train_bidirectional(
+    config: BidirectionalRun, processes: Processes, resume: bool = False
+) -> bool:
+    """One run, into `config.output`; returns whether it is complete (and not stopped early)."""
+    check_trackers(config.training.trackers)
+    folder = processes.on_main(
+        lambda: open_run_folder(
+            config.output, resume, lambda path: dump_configuration(config, path)
+        )
+    )
+    tokenizer = _tokenizer(config, folder, processes)
+    if tokenizer is None:
+        return False
+    text_tokenizer = run_text_tokenizer(config, processes, folder.path / "text_tokenizer")
+    task = bidirectional_task(config, processes, tokenizer, text_tokenizer)
+    deepspeed = _deepspeed(config, processes)
+    trainer = Trainer(task, config.training, folder, processes, config.seed, deepspeed)
+    complete = trainer.train(resume)
+    if complete:
+        processes.log(f"The checkpoint is in {folder.checkpoint}.")
+    return complete
+
+
+def _tokenizer(
+    config: BidirectionalRun, folder: RunFolder, processes: Processes
+) -> CheckpointPaths | None:
+    """The tokenizer to use, trained here first if need be; None if that was stopped."""
+    if config.tokenizer is not None:
+        return open_checkpoint(config.tokenizer, "tokenizer")
+    assert config.tokenizer_config is not None
+    output = folder.path / "tokenizer"
+    run = load_configuration(config.tokenizer_config, [f"output={output}"], TokenizerRun)
+    run = replace(run, seed=config.seed)
+    processes.log(f"Training the tokenizer first, into {output}.")
+    if not train_tokenizer(run, processes, resume=processes.on_main(output.exists)):
+        return None
+    return open_checkpoint(output, "tokenizer")
+
+
+def _deepspeed(config: BidirectionalRun, processes: Processes) -> Path | None:
+    """DeepSpeed's JSON, where this run uses it."""
+    if config.deepspeed is None:
+        return None
+    if not started_by_deepspeed():
+        processes.log(
+            f"Training without DeepSpeed ({config.deepspeed} is for the deepspeed launcher)."
+        )
+        return None
+    return Path(config.deepspeed)
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv, "Train the transformer that draws and describes.")
+    config = load_configuration(arguments.config, arguments.overrides, BidirectionalRun)
+    device, _ = device_and_dtype(arguments.device)
+    processes = Processes(device)
+    train_bidirectional(config, processes, arguments.resume)
+    processes.close()
+
+
+if __name__ == "__main__":
+    main()

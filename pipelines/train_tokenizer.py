@@ -1,0 +1,48 @@
+"""Trains a VQGAN: pixels <-> ids.
+
+accelerate launch pipelines/train_tokenizer.py --config configs/tokenizer/tiny.yaml
+
+`key=value` overrides may follow.
+"""
+
+from pipelines.command_line import UserError, command, device_and_dtype
+from pipelines.configuration.assembly import tokenizer_task
+from pipelines.configuration.loading import dump_configuration, load_configuration
+from pipelines.configuration.schemas import NO_DEEPSPEED, TokenizerRun
+from pipelines.training.command_arguments import parse_arguments
+from pipelines.training.distributed import Processes, started_by_deepspeed
+from pipelines.training.metrics import check_trackers
+from pipelines.training.run_folder import open_run_folder
+from pipelines.training.trainer import Trainer
+
+
+def train_tokenizer(config: TokenizerRun, processes: Processes, resume: bool = False) -> bool:
+    """One run, into `config.output`; returns whether it is complete (and not stopped early)."""
+    check_trackers(config.training.trackers)
+    folder = processes.on_main(
+        lambda: open_run_folder(
+            config.output, resume, lambda path: dump_configuration(config, path)
+        )
+    )
+    task = tokenizer_task(config, processes)
+    trainer = Trainer(task, config.training, folder, processes, config.seed)
+    complete = trainer.train(resume)
+    if complete:
+        processes.log(f"The tokenizer is in {folder.checkpoint}.")
+    return complete
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv, "Train an image tokenizer (VQGAN).")
+    if started_by_deepspeed():
+        raise UserError(f"the deepspeed launcher started this script, but {NO_DEEPSPEED}")
+    config = load_configuration(arguments.config, arguments.overrides, TokenizerRun)
+    device, _ = device_and_dtype(arguments.device)
+    processes = Processes(device)
+    train_tokenizer(config, processes, arguments.resume)
+    processes.close()
+
+
+if __name__ == "__main__":
+    main()

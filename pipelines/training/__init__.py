@@ -1,0 +1,1 @@
+"""Training for every objective: the loop, its optimizers and processes, its state on disk."""

@@ -1,0 +1,146 @@
+"""`checkpoint/`: what inference needs, in one folder that is whole at any moment.
+
+A run's `checkpoint/` holds averaged (EMA) weights: those of the best validation loss so far where
+the run validates, else those of the last saved state.
+
+It is only ever replaced by a whole successor, through these steps:
+
+    checkpoint.writing    being written; may be half done
+    checkpoint.new        the same, whole and on the disk
+    checkpoint.old        the predecessor, moved out of the way
+    checkpoint            the successor in its place; then checkpoint.old goes
+
+A run killed between any two of them leaves a whole checkpoint under one of the last three names:
+`heal` (on resume) puts it in its place, and `open_checkpoint` finds it meanwhile.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.command_line import UserError
+from pipelines.training.storage import reach_disk, reach_disk_of_parent
+
+FORMAT_VERSION = 1
+INDEX = "model_index.json"
+# What each kind of checkpoint holds, by folder.
+PARTS = {
+    "tokenizer": ("tokenizer",),
+    "bidirectional": ("tokenizer", "text_tokenizer", "transformer"),
+}
+
+
+@dataclass(frozen=True)
+class CheckpointPaths:
+    """An opened checkpoint: where its parts are and what it can do."""
+
+    root: Path
+    kind: str
+    tasks: tuple[str, ...]
+    step: int | None
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.root / "tokenizer"
+
+    @property
+    def text_tokenizer(self) -> Path:
+        return self.root / "text_tokenizer"
+
+    @property
+    def transformer(self) -> Path:
+        return self.root / "transformer"
+
+
+def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPaths:
+    """Checks a checkpoint folder before anything is loaded from it.
+
+    Args:
+        path: the folder that holds `model_index.json` (or a run's folder, which holds
+            `checkpoint/`).
+        kind: what the caller can use; `None` for any.
+
+    Raises:
+        UserError: there is no checkpoint at `path`, it is of another kind or of a format that
+            this version does not know, or one of its parts is missing.
+    """
+    root = _locate(Path(path))
+    try:
+        index = json.loads((root / INDEX).read_text())
+        found, version, tasks = index["kind"], index["format_version"], tuple(index["tasks"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{root / INDEX} is not the index of a checkpoint ({error}); name a folder "
+            "that a training run has written."
+        ) from None
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{root} has checkpoint format {version}, and this version reads format "
+            f"{FORMAT_VERSION}; use the version of drawscribe that wrote it."
+        )
+    if kind is not None and found != kind:
+        raise UserError(
+            f"{root} is a {found} checkpoint where a {kind} checkpoint is expected; "
+            f"name one that {_trainer(kind)} has written."
+        )
+    for part in PARTS.get(found, ()):
+        if not (root / part).is_dir():
+            raise UserError(f"{root} lacks its folder {part!r}; copy the whole checkpoint.")
+    return CheckpointPaths(root, found, tasks, index.get("step"))
+
+
+def _trainer(kind: str) -> str:
+    return {"tokenizer": "train_tokenizer.py", "bidirectional": "train_bidirectional.py"}[kind]
+
+
+def _locate(path: Path) -> Path:
+    """The folder with the index: `path`, its `checkpoint`, or one caught between two names."""
+    candidates = [path, *(path.with_name(path.name + suffix) for suffix in (".new", ".old"))]
+    candidates += [path / f"checkpoint{suffix}" for suffix in ("", ".new", ".old")]
+    for candidate in candidates:
+        if (candidate / INDEX).is_file():
+            return candidate
+    if not path.exists():
+        raise UserError(f"there is no folder {path}; name a checkpoint folder.")
+    if path.name == "tokenizer" and (path.parent / INDEX).is_file():
+        raise UserError(f"{path} is a part of a checkpoint; name the folder above it.")
+    raise UserError(f"{path} holds no {INDEX}; name the checkpoint folder of a training run.")
+
+
+def write_checkpoint(
+    target: Path, kind: str, tasks: tuple[str, ...], step: int, write_parts: Callable[[Path], Any]
+) -> None:
+    """Replaces the checkpoint `target` by a new one.
+
+    Args:
+        write_parts: fills a folder with the parts of `PARTS[kind]`.
+    """
+    heal(target)
+    writing = target.with_name(target.name + ".writing")
+    writing.mkdir(parents=True)
+    write_parts(writing)
+    index = {"kind": kind, "format_version": FORMAT_VERSION, "tasks": list(tasks), "step": step}
+    (writing / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+    reach_disk(writing)
+    new = writing.rename(target.with_name(target.name + ".new"))
+    old = target.with_name(target.name + ".old")
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    reach_disk_of_parent(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def heal(target: Path) -> None:
+    """Finishes or undoes what a killed `write_checkpoint` left beside `target`."""
+    new, old = (target.with_name(target.name + suffix) for suffix in (".new", ".old"))
+    if not target.exists():
+        for whole in (new, old):
+            if whole.exists():
+                whole.rename(target)
+                break
+    for leftover in (new, old, target.with_name(target.name + ".writing")):
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,30 @@
+"""The command line that every training script shares."""
+
+import argparse
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingArguments:
+    """What was asked for on the command line."""
+
+    config: str
+    overrides: list[str]
+    resume: bool
+    device: str | None
+
+
+def parse_arguments(argv: list[str] | None, description: str) -> TrainingArguments:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", required=True, metavar="YAML", help="the configuration")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="such as training.steps=100"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run in its output folder"
+    )
+    parser.add_argument("--device", help="cuda, mps or cpu; the best present by default")
+    # The deepspeed launcher adds this; the environment says the same.
+    parser.add_argument("--local_rank", help=argparse.SUPPRESS)
+    given = parser.parse_intermixed_args(argv)
+    return TrainingArguments(given.config, given.overrides, given.resume, given.device)

@@ -1,0 +1,175 @@
+"""The processes of a run: who they are, and the sums they take together."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+from torch import Tensor, nn
+
+from pipelines.command_line import UserError
+
+T = TypeVar("T")
+
+# Gradients are summed over processes in pieces of at most this many bytes: few enough messages,
+# and no second copy of a large model's gradients.
+BUCKET_BYTES = 64 * 2**20
+
+
+class Processes:
+    """This process among those of the run, on top of accelerate's process state.
+
+    Any launcher that sets the usual variables of torch.distributed will do; without one there is
+    one process. On a CPU they talk through gloo.
+
+    Gradients are averaged here and not by `DistributedDataParallel`, which synchronises only in
+    its own `forward`: an objective's turns call players in other ways.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        if device.type == "cpu":
+            _share_cores()
+            # transformers imports DeepSpeed, where there is one, to save a model: it then need not
+            # announce that it found no GPU.
+            os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        state = PartialState(cpu=device.type == "cpu")
+        self.rank: int = state.process_index
+        self.count: int = state.num_processes
+        # With several processes accelerate gives each its own GPU.
+        self.device: torch.device = device if self.count == 1 else state.device
+
+        if "MASTER_ADDR" in os.environ and "RANK" not in os.environ and self.count == 1:
+            # `accelerate launch --cpu --num_processes N` does that without a word.
+            self.log(
+                "The launcher started a single process; for several on a CPU use "
+                "`accelerate launch --multi_gpu --num_processes N`."
+            )
+
+    def close(self) -> None:
+        """Leaves the other processes in peace."""
+        PartialState().destroy_process_group()
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def log(self, sentence: str) -> None:
+        """One line on stderr, from the first process only."""
+        if self.is_main:
+            print(sentence, file=sys.stderr, flush=True)
+
+    def wait(self) -> None:
+        """Returns when every process has come here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def on_main(self, work: Callable[[], T]) -> T:
+        """What `work` returns in the first process, given to all; its `UserError` stops all."""
+        outcome: list[Any] = [None, None]
+        if self.is_main:
+            try:
+                outcome = [work(), None]
+            except UserError as error:
+                outcome = [None, str(error)]
+        if self.count > 1:
+            dist.broadcast_object_list(outcome, src=0)
+        if outcome[1] is not None:
+            if self.is_main:
+                raise UserError(outcome[1])
+            raise SystemExit(2)
+        return outcome[0]
+
+    def gather(self, value: T) -> list[T]:
+        """Every process's `value`, in the order of their ranks."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value)
+        return values
+
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
+        """The sum over processes, as a new tensor (no gradient passes)."""
+        if self.count == 1:
+            return tensor
+        total = tensor.detach().clone()
+        dist.all_reduce(total)
+        return total
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """The mean over processes of a tensor on the CPU."""
+        if self.count == 1:
+            return tensor
+        return self.all_reduce_sum(tensor.to(self.device)).cpu() / self.count
+
+    def make_equal(self, module: nn.Module) -> None:
+        """Gives every process the weights and buffers of the first."""
+        if self.count > 1:
+            for tensor in module.state_dict().values():
+                dist.broadcast(tensor, src=0)
+
+    def maximum(self, values: list[float]) -> list[float]:
+        """Element by element the largest over processes."""
+        if self.count == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return tensor.tolist()
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Replaces each tensor by its mean over processes, in place."""
+        if self.count == 1:
+            return
+        for bucket in _buckets(tensors):
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            dist.all_reduce(flat)
+            flat /= self.count
+            pieces = flat.split([tensor.numel() for tensor in bucket])
+            for tensor, piece in zip(bucket, pieces, strict=True):
+                tensor.copy_(piece.view_as(tensor))
+
+
+def _share_cores() -> None:
+    """Divides the cores among the processes of this machine where nobody said how many to use.
+
+    Thread pools that together exceed the cores slow each other down many times over.
+    """
+    local = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE")
+    if local is not None and "OMP_NUM_THREADS" not in os.environ:
+        threads = max(1, (os.cpu_count() or 1) // int(local))
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        torch.set_num_threads(threads)
+
+
+def _buckets(tensors: Iterable[Tensor]) -> Iterable[list[Tensor]]:
+    """Groups of one number format, each of at most `BUCKET_BYTES` (or one larger tensor)."""
+    by_dtype: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        by_dtype.setdefault(tensor.dtype, []).append(tensor)
+    for group in by_dtype.values():
+        bucket: list[Tensor] = []
+        size = 0
+        for tensor in group:
+            if bucket and size + tensor.nbytes > BUCKET_BYTES:
+                yield bucket
+                bucket, size = [], 0
+            bucket.append(tensor)
+            size += tensor.nbytes
+        yield bucket
+
+
+def precision_context(
+    device: torch.device, precision: str
+) -> Callable[[], contextlib.AbstractContextManager]:
+    """A maker of contexts: bf16 autocast, or none for fp32."""
+    if precision == "bf16":
+        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext
+
+
+def started_by_deepspeed() -> bool:
+    """Whether the `deepspeed` launcher started this process (it alone sets these two)."""
+    return "CROSS_RANK" in os.environ and "LOCAL_SIZE" in os.environ

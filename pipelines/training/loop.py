@@ -1,0 +1,194 @@
+"""The training loop: it takes an objective's turns and calls what it was given."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from pipelines.training.distributed import Processes
+from pipelines.training.ema import WeightAverage
+from pipelines.training.players import NotFinite, Player
+from pipelines.training.settings import TrainingSettings
+
+Batch = dict[str, Tensor]
+Turn = tuple[str, Iterator[dict[str, Tensor]]]
+Item = TypeVar("Item")
+
+
+class Objective(Protocol):
+    """What the loop trains.
+
+    Each turn names a player and yields, lazily, one dict per micro-batch, whose differentiable
+    `loss` summed over micro-batches and averaged over processes is the objective over the global
+    batch; its other entries are detached metrics under the same normalisation. The loop steps the
+    player when the turn's iterator is used up, and only then asks for the next turn.
+    """
+
+    players: dict[str, Any]
+
+    def turns(self, micro_batches: list[Batch], step: int) -> Iterator[Turn]: ...
+
+    def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class Position:
+    """Where a run stands; all of it survives a resume."""
+
+    step: int = 0
+    elapsed_seconds: float = 0.0
+    best_loss: float | None = None
+    best_step: int | None = None
+
+
+@dataclass
+class Loop:
+    """Trains until the steps or minutes are used up, or until asked to stop.
+
+    Args:
+        players: by name, in the order of importance: the first one's metrics go by their own
+            names, those of the others are prefixed with the player's.
+        averages: of the players that have one.
+        batches: the prepared micro-batches of this process at a step.
+        autocast: makes the context that forward passes run in.
+        log: takes a row of metrics.
+        evaluate: returns validation figures; `loss` decides which weights are best.
+        sample: draws samples.
+        save: writes the state; told whether the weights are the best so far.
+        stop_requested: whether somebody wants this process to stop.
+    """
+
+    objective: Objective
+    players: dict[str, Player]
+    averages: dict[str, WeightAverage]
+    batches: Callable[[int], list[Batch]]
+    settings: TrainingSettings
+    processes: Processes
+    autocast: Callable[[], AbstractContextManager]
+    log: Callable[[dict[str, Any]], None]
+    evaluate: Callable[[], dict[str, float]]
+    sample: Callable[[], None]
+    save: Callable[[bool], None]
+    stop_requested: Callable[[], bool]
+    position: Position = field(default_factory=Position)
+    _sums: dict[str, Tensor | float] = field(default_factory=dict)
+    _rows: int = 0
+
+    @property
+    def progress(self) -> float:
+        """The share of the run that is done."""
+        if self.settings.steps is not None:
+            return self.position.step / self.settings.steps
+        assert self.settings.minutes is not None
+        return self.position.elapsed_seconds / (60 * self.settings.minutes)
+
+    def run(self) -> bool:
+        """Trains; returns whether the run is complete (and not stopped early).
+
+        Raises:
+            NotFinite: a loss or gradient is not finite.
+        """
+        before = time.monotonic() - self.position.elapsed_seconds
+        window = time.monotonic()
+        while self.progress < 1:
+            self._take_turns()
+            stop = self._agree(before)
+            finished = self.progress >= 1
+            if self._due(self.settings.log_every) or finished or stop:
+                self._report(time.monotonic() - window)
+                window = time.monotonic()
+            improved = False
+            if self._due(self.settings.validate_every, also=finished) and not stop:
+                improved = self._validate()
+            if self._due(self.settings.sample_every, also=finished) and not stop:
+                self.sample()
+            if self._due(self.settings.save_every) or improved or finished or stop:
+                self.save(improved)
+            if stop and not finished:
+                return False
+        return True
+
+    def _due(self, every: int, also: bool = False) -> bool:
+        return every > 0 and (also or self.position.step % every == 0)
+
+    def _take_turns(self) -> None:
+        step, progress = self.position.step, self.progress
+        main = next(iter(self.players))
+        turns = self.objective.turns(self.batches(step), step)
+        for name, losses in under(self.autocast, turns):
+            player = self.players[name]
+            prefix = "" if name == main else f"{name}_"
+            player.start()
+            for terms in under(self.autocast, losses):
+                player.backward(terms["loss"])
+                for term, value in terms.items():
+                    self._add(prefix + term, value.detach())
+            self._add(f"{prefix}gradient_norm", player.step(step, progress))
+        for average in self.averages.values():
+            average.update()
+        self.position.step += 1
+        self._rows += 1
+
+    def _add(self, name: str, value: Tensor | float) -> None:
+        self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def _agree(self, before: float) -> bool:
+        """One clock and one decision for all processes; whether to stop early."""
+        total = float(self._sums["loss"])
+        elapsed = time.monotonic() - before if self.processes.is_main else 0.0
+        elapsed, stop, broken = self.processes.maximum(
+            [elapsed, float(self.stop_requested()), float(not math.isfinite(total))]
+        )
+        self.position.elapsed_seconds = elapsed
+        if broken:
+            raise NotFinite
+        return bool(stop)
+
+    def _report(self, seconds: float) -> None:
+        """Logs the means since the last report."""
+        names = sorted(self._sums)
+        values = torch.tensor([float(self._sums[name]) for name in names], dtype=torch.float64)
+        means = self.processes.mean(values / self._rows).tolist()
+        row: dict[str, Any] = {"step": self.position.step}
+        row |= dict(zip(names, means, strict=True))
+        for name, player in self.players.items():
+            prefix = "" if name == next(iter(self.players)) else f"{name}_"
+            row[f"{prefix}learning_rate"] = player.learning_rate
+        row["samples_per_second"] = self._rows * self.settings.batch_size / seconds
+        row["steps_per_second"] = self._rows / seconds
+        row["minutes"] = self.position.elapsed_seconds / 60
+        self._sums, self._rows = {}, 0
+        self.log(row)
+
+    def _validate(self) -> bool:
+        """Validates; whether this is the best loss so far."""
+        figures = self.evaluate()
+        self.log({"step": self.position.step} | {f"validation_{n}": v for n, v in figures.items()})
+        best = self.position.best_loss
+        if not math.isfinite(figures["loss"]) or (best is not None and figures["loss"] >= best):
+            return False
+        self.position.best_loss, self.position.best_step = figures["loss"], self.position.step
+        return True
+
+
+def under(context: Callable[[], AbstractContextManager], items: Iterator[Item]) -> Iterator[Item]:
+    """The items of a generator whose code runs inside a context, and ours outside of it.
+
+    So that autocast covers an objective's forward passes but not the backward ones.
+    """
+    iterator, end = iter(items), object()
+    while True:
+        with context():
+            item: Any = next(iterator, end)
+        if item is end:
+            return
+        yield item

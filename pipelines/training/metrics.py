@@ -1,0 +1,142 @@
+"""What a run tells about itself: metrics.jsonl, trackers, the progress bar and the loss curve."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from tqdm import tqdm
+
+from pipelines.command_line import UserError
+
+METRICS = "metrics.jsonl"
+
+
+def check_trackers(names: tuple[str, ...]) -> None:
+    """Raises:
+    UserError: accelerate has no tracker of this name, or its package is not installed.
+    """
+    known = sorted(LOGGER_TYPE_TO_CLASS)
+    present = [str(name) for name in get_available_trackers()]
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"training.trackers names {name!r}, which accelerate does not offer; "
+                f"choose from {', '.join(known)}."
+            )
+        if name not in present:
+            raise UserError(
+                f"training.trackers names {name!r}, whose package is missing; "
+                f"`pip install {name.replace('_', '-')}`, or set training.trackers=[]."
+            )
+
+
+class MetricsLog:
+    """The rows of one run, to `metrics.jsonl` and to accelerate's trackers.
+
+    Made in the first process only.
+
+    Args:
+        folder: the run's; trackers that write files use its `logs/`.
+        step: where the run continues; rows a killed run wrote beyond it are dropped.
+        run_id: names this run to trackers that can continue one.
+    """
+
+    def __init__(
+        self, folder: Path, trackers: tuple[str, ...], step: int, run_id: str, on_cpu: bool
+    ) -> None:
+        self.path = folder / METRICS
+        if self.path.exists():
+            kept = [row for row in read_metrics(self.path) if row["step"] <= step]
+            self.path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self._accelerator = Accelerator(
+            cpu=on_cpu, log_with=list(trackers), project_dir=str(folder)
+        )
+        self._accelerator.init_trackers(
+            "logs",
+            init_kwargs={
+                "tensorboard": {"purge_step": step + 1},
+                "wandb": {"id": run_id, "resume": "allow", "dir": str(folder)},
+            },
+        )
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Adds one row; it must have a `step`."""
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        values = {name: value for name, value in row.items() if name != "step"}
+        self._accelerator.log(values, step=row["step"])
+
+    def close(self) -> None:
+        # Not `end_training`, which would end the other processes' group as well.
+        for tracker in self._accelerator.trackers:
+            tracker.finish()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All whole rows; the last one may have been cut off by a kill."""
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
+class ProgressBar:
+    """Loss, rate and time left, on stderr; made in the first process only."""
+
+    THOUSAND = 1000  # the bar counts thousandths of the run, which may be measured in minutes
+
+    def __init__(self, description: str) -> None:
+        interval = 0.5 if sys.stderr.isatty() else 15.0
+        self._bar = tqdm(
+            total=self.THOUSAND,
+            desc=description,
+            bar_format="{desc} {percentage:3.0f}%|{bar:24}| {postfix}",
+            mininterval=interval,
+            dynamic_ncols=sys.stderr.isatty(),
+        )
+
+    def show(self, step: int, loss: float, rate: float, progress: float, seconds: float) -> None:
+        left = seconds * (1 - progress) / progress if progress > 0 else math.nan
+        text = f"step {step}, loss {loss:.4f}, {rate:.2f} steps/s, {_clock(left)} left"
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(min(self.THOUSAND, round(progress * self.THOUSAND)) - self._bar.n)
+
+    def close(self) -> None:
+        self._bar.refresh()
+        self._bar.close()
+
+
+def _clock(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def draw_loss_curve(metrics: Path, picture: Path) -> None:
+    """Training and validation loss over the steps, as a PNG."""
+    from matplotlib.figure import Figure
+
+    rows = read_metrics(metrics)
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, label, style in (
+        ("loss", "training", "-"),
+        ("validation_loss", "validation", "o-"),
+    ):
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, label=label, linewidth=1, markersize=3)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    if axes.lines:
+        axes.legend()
+    figure.savefig(picture, dpi=120)

@@ -1,0 +1,120 @@
+"""Trees of tensors as safetensors and JSON, and folders that are whole or not there."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+WRITING = ".writing"
+
+
+def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Splits nested dicts and lists into a JSON document and its tensors by name."""
+    tensors: dict[str, Tensor] = {}
+
+    def walk(node: Any, path: str) -> Any:
+        if isinstance(node, Tensor):
+            tensors[path] = node
+            return {"$tensor": path}
+        if isinstance(node, dict):
+            # JSON keys are strings; an optimizer numbers its parameters.
+            return {"$items": [[key, walk(value, f"{path}/{key}")] for key, value in node.items()]}
+        if isinstance(node, list | tuple):
+            return [walk(value, f"{path}/{index}") for index, value in enumerate(node)]
+        return node
+
+    return walk(tree, ""), tensors
+
+
+def unpack(document: Any, tensors: dict[str, Tensor]) -> Any:
+    """The inverse of `pack`; tuples come back as lists."""
+    if isinstance(document, dict):
+        if "$tensor" in document:
+            return tensors[document["$tensor"]]
+        return {key: unpack(value, tensors) for key, value in document["$items"]}
+    if isinstance(document, list):
+        return [unpack(value, tensors) for value in document]
+    return document
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Plain copies, because safetensors refuses tensors that share memory (tied weights) or are
+    # laid out in another order (channels last).
+    plain = torch.contiguous_format
+    save_file({n: t.detach().cpu().clone(memory_format=plain) for n, t in tensors.items()}, path)
+
+
+def write_tree(path: Path, tree: Any) -> None:
+    """Writes `path`.json and `path`.safetensors."""
+    document, tensors = pack(tree)
+    write_tensors(path.with_name(path.name + ".safetensors"), tensors)
+    path.with_name(path.name + ".json").write_text(json.dumps(document))
+
+
+def read_tree(path: Path) -> Any:
+    document = json.loads(path.with_name(path.name + ".json").read_text())
+    return unpack(document, load_file(path.with_name(path.name + ".safetensors")))
+
+
+def reach_disk(folder: Path) -> None:
+    """Returns once everything under `folder` is on the disk and not in some cache."""
+    for path in [*folder.rglob("*"), folder]:
+        if os.name == "nt" and path.is_dir():
+            continue
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def saved_steps(states: Path) -> list[int]:
+    """The steps of the whole states in `states`, ascending."""
+    names = [p.name for p in states.iterdir()] if states.is_dir() else []
+    return sorted(int(m.group(1)) for n in names if (m := re.fullmatch(r"step_(\d+)", n)))
+
+
+def begin(folder: Path) -> Path:
+    """An empty folder to write into; `commit` gives it the name `folder`."""
+    writing = folder.with_name(folder.name + WRITING)
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir(parents=True)
+    return writing
+
+
+def commit(writing: Path) -> None:
+    """Gives a completely written folder its name, once it is on the disk."""
+    reach_disk(writing)
+    writing.rename(writing.with_name(writing.name.removesuffix(WRITING)))
+    reach_disk_of_parent(writing)
+
+
+def reach_disk_of_parent(path: Path) -> None:
+    if os.name == "nt":
+        return
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def prune(states: Path, keep: int, best_step: int | None) -> None:
+    """Removes all but the last `keep` states and the best one, and unfinished leftovers."""
+    steps = saved_steps(states)
+    for step in steps[:-keep]:
+        if step != best_step:
+            folder = states / f"step_{step}"
+            # Renamed first: half a state must not bear a state's name.
+            doomed = folder.rename(folder.with_name(folder.name + ".removing"))
+            shutil.rmtree(doomed)
+    for path in states.iterdir():
+        if path.name.endswith((WRITING, ".removing")):
+            shutil.rmtree(path)
