@@ -1,5 +1,6 @@
 """What every script shares: one sentence for a user's mistake, a traceback for a bug."""
 
+import argparse
 import functools
 import os
 import sys
@@ -76,3 +77,9 @@ def device_and_dtype(
     chosen = torch.device(device or present[0])
     default = torch.bfloat16 if chosen.type == "cuda" else torch.float32
     return chosen, DTYPES[dtype] if dtype else default
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--device` and `--dtype`, to be read by `device_and_dtype`."""
+    parser.add_argument("--device", help="cuda, mps or cpu; the best present by default")
+    parser.add_argument("--dtype", help="fp32, bf16 or fp16; bf16 on CUDA and fp32 elsewhere")

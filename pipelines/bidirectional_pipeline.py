@@ -1,0 +1,276 @@
+"""Text -> pictures and pictures -> text from one checkpoint folder."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from pipelines.command_line import UserError, device_and_dtype
+from pipelines.data.text_tokenizer import EncodedText, TextCodec, load_text_tokenizer
+from pipelines.data.transforms import Picture, to_image, to_pixels
+from pipelines.training.checkpoint import INDEX, open_checkpoint
+from unified_transformer import (
+    CaptionSettings,
+    SamplingSettings,
+    UnifiedTransformer,
+    generate_captions,
+    generate_image_ids,
+    score_captions,
+)
+from vq import VQGAN
+
+logger = logging.getLogger(__name__)
+
+PICTURES_AT_ONCE = 128
+"""Sequences decoded together, both branches of guidance counted: larger gains little on a CPU."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What was read from a picture; `log_likelihood` in nats, of the whole caption."""
+
+    text: str
+    log_likelihood: float
+
+
+class BidirectionalPipeline:
+    """Draws and describes with one checkpoint.
+
+    Example:
+        >>> pipe = BidirectionalPipeline.from_pretrained("runs/quickstart/checkpoint")
+        >>> images = pipe.generate_images(["a large red circle above a small blue square"])
+        >>> captions = pipe.caption_images(images)
+
+    `sampling` are the settings that `generate_images` uses where it is not told otherwise: those
+    the checkpoint recommends, else plain sampling.
+    """
+
+    def __init__(
+        self,
+        tokenizer: VQGAN,
+        codec: TextCodec,
+        transformer: UnifiedTransformer,
+        sampling: SamplingSettings | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer.eval()
+        self.codec = codec
+        self.transformer = transformer.eval()
+        self.sampling = sampling or SamplingSettings()
+
+    @classmethod
+    def from_pretrained(
+        cls, checkpoint: str | Path, device: str | None = None, dtype: str | None = None
+    ) -> "BidirectionalPipeline":
+        """Loads a checkpoint folder.
+
+        Args:
+            checkpoint: what `train_bidirectional.py` wrote.
+            device, dtype: as on the command line; the best present by default.
+
+        Raises:
+            UserError: the folder is missing, of another kind or version, or damaged.
+        """
+        place, number_format = device_and_dtype(device, dtype)
+        paths = open_checkpoint(checkpoint, "bidirectional")
+        try:
+            tokenizer = VQGAN.from_pretrained(paths.tokenizer)
+        except (ValueError, FileNotFoundError) as error:
+            raise UserError(str(error)) from error
+        transformer = load_transformer(paths.transformer)
+        return cls(
+            tokenizer.to(place),
+            TextCodec(load_text_tokenizer(paths.text_tokenizer)),
+            transformer.to(place, number_format),
+            recommended_sampling(paths.root),
+        )
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of what it draws and of what it describes."""
+        factor = self.tokenizer.downsampling_factor
+        height, width = self.transformer.config.grid
+        return height * factor, width * factor
+
+    def generate_images(
+        self,
+        prompts: Sequence[str],
+        num_images: int = 1,
+        seed: int = 0,
+        rerank: int = 1,
+        progress: Callable[[int], None] = lambda done: None,
+        **sampling: float | None,
+    ) -> list[Image.Image]:
+        """Draws `num_images` pictures of each prompt, those of one prompt side by side.
+
+        Args:
+            prompts: texts in the words that the checkpoint was trained on.
+            seed: picture k of a prompt has seed + k. The same prompt, seed and settings give the
+                same picture, whatever else is drawn beside it.
+            rerank: each picture is the best of so many candidates by the likelihood of the prompt
+                given the picture (the other direction of the same weights); picture k has the
+                candidates with seeds seed + k * rerank and on.
+            progress: called with the number of pictures finished since the last call.
+            **sampling: `temperature`, `top_k`, `top_p`, `guidance_scale`; None or absent is what
+                the checkpoint recommends.
+
+        Raises:
+            UserError: a prompt is empty or too long, or a value is out of range.
+        """
+        if num_images < 1 or rerank < 1:
+            raise UserError("num_images and rerank must be at least 1.")
+        settings = self.sampling_settings(**sampling)
+        encoded = self.encode_prompts(prompts)
+        for prompt, text in zip(prompts, encoded, strict=True):
+            if text.unknown:
+                logger.warning(
+                    "%d of %d tokens of %r are unknown to this checkpoint and were read as [UNK]",
+                    text.unknown,
+                    len(text.ids) - 2,
+                    prompt,
+                )
+        branches = 1 if settings.guidance_scale == 1 else 2
+        prompts_at_once = max(1, PICTURES_AT_ONCE // (num_images * rerank * branches))
+        images = []
+        for first in range(0, len(encoded), prompts_at_once):
+            chosen = encoded[first : first + prompts_at_once]
+            ids = self._draw(chosen, num_images, rerank, seed, settings)
+            images += [to_image(pixels) for pixels in self.tokenizer.decode_ids(ids)]
+            progress(len(ids))
+        return images
+
+    def caption_images(self, images: Iterable[Picture], **captioning: float) -> list[str]:
+        """Describes pictures of any size; `captioning` as the fields of `CaptionSettings`."""
+        return [caption.text for caption in self.describe(images, **captioning)]
+
+    @torch.no_grad()
+    def describe(
+        self, images: Iterable[Picture], seed: int = 0, **captioning: float
+    ) -> list[Caption]:
+        """Captions with their log-likelihoods.
+
+        Raises:
+            UserError: a value is out of range.
+        """
+        try:
+            settings = CaptionSettings(**captioning)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise UserError(f"{error}.") from error
+        pictures = list(images)
+        at_once = max(1, PICTURES_AT_ONCE // settings.num_beams)
+        captions = []
+        for first in range(0, len(pictures), at_once):
+            ids = self.encode_images(pictures[first : first + at_once])
+            said = generate_captions(self.transformer, ids, settings, [seed] * len(ids))
+            captions += [
+                Caption(self.codec.decode_caption(text), likelihood)
+                for text, likelihood in zip(said.ids, said.log_likelihood.tolist(), strict=True)
+            ]
+        return captions
+
+    @torch.no_grad()
+    def encode_images(self, images: Iterable[Picture]) -> Tensor:
+        """Pictures of any size -> ids [batch, h, w]."""
+        pixels = torch.stack([to_pixels(image, self.picture_size) for image in images])
+        return self.tokenizer.encode_to_ids(pixels.to(self.transformer.device))
+
+    def sampling_settings(self, **given: float | None) -> SamplingSettings:
+        """The checkpoint's recommended settings with what is given put over them.
+
+        Raises:
+            UserError: a value is out of range.
+        """
+        known = {name: value for name, value in given.items() if value is not None}
+        try:
+            return replace(self.sampling, **known)  # type: ignore[arg-type]
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{error}.") from error
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[EncodedText]:
+        """Prompts -> text ids.
+
+        Raises:
+            UserError: a prompt is empty or too long.
+        """
+        positions = self.transformer.config.text_positions
+        return [self.codec.encode_prompt(prompt, positions) for prompt in prompts]
+
+    def _draw(
+        self,
+        prompts: list[EncodedText],
+        num_images: int,
+        rerank: int,
+        seed: int,
+        settings: SamplingSettings,
+    ) -> Tensor:
+        """Ids [prompts * num_images, h, w]."""
+        device = self.transformer.device
+        rows = [torch.tensor(prompt.ids) for prompt in prompts]
+        text_ids = pad_sequence(rows, batch_first=True, padding_value=self.codec.pad_id).to(device)
+        text_length = torch.tensor([len(prompt.ids) for prompt in prompts], device=device)
+        candidates = num_images * rerank
+        ids = generate_image_ids(
+            self.transformer,
+            text_ids,
+            text_length,
+            [list(range(seed, seed + candidates)) for _ in prompts],
+            settings,
+        )
+        if rerank == 1:
+            return ids
+        scores = score_captions(
+            self.transformer,
+            ids,
+            text_ids.repeat_interleave(candidates, 0),
+            text_length.repeat_interleave(candidates, 0),
+        )
+        best = scores.reshape(-1, rerank).argmax(dim=1)
+        return ids.reshape(-1, rerank, *ids.shape[1:])[torch.arange(len(best)), best]
+
+
+def load_transformer(folder: Path) -> UnifiedTransformer:
+    """The transformer of a checkpoint, with every weight present.
+
+    Raises:
+        UserError: the folder is damaged or its weights do not fit its config.
+    """
+    try:
+        transformer, report = UnifiedTransformer.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except Exception as error:  # whatever a damaged file makes the library raise
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the transformer in {folder} cannot be loaded ({reason}).") from error
+    wrong = [*report["missing_keys"], *report["mismatched_keys"], *report["unexpected_keys"]]
+    if wrong:
+        raise UserError(
+            f"the weights in {folder} do not fit its config.json (for example {wrong[0]}); "
+            "copy the whole checkpoint again."
+        )
+    return transformer
+
+
+def recommended_sampling(checkpoint: Path) -> SamplingSettings:
+    """The sampling settings in a checkpoint's index, plain sampling where it has none.
+
+    Raises:
+        UserError: they are not settings that this version knows.
+    """
+    try:
+        return SamplingSettings(**json.loads((checkpoint / INDEX).read_text()).get("sampling", {}))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the sampling settings in {checkpoint / INDEX}: {error}.") from error
+
+
+def recommend_sampling(checkpoint: Path, settings: SamplingSettings) -> None:
+    """Writes sampling settings into a checkpoint's index, for all who draw from it."""
+    index = json.loads((checkpoint / INDEX).read_text())
+    index["sampling"] = asdict(settings)
+    writing = checkpoint / (INDEX + ".writing")
+    writing.write_text(json.dumps(index, indent=2) + "\n")
+    writing.replace(checkpoint / INDEX)

@@ -1,0 +1,60 @@
+"""Describes pictures.
+
+    python pipelines/caption_images.py --checkpoint runs/quickstart/checkpoint runs/drawn/*.png
+
+Prints one JSON object a line: `{"image": ..., "caption": ..., "log_likelihood": ...}`.
+"""
+
+import argparse
+import json
+
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.command_line import add_device_arguments, command
+from pipelines.data.transforms import read_image
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Describe pictures.")
+    parser.add_argument("--checkpoint", required=True, metavar="DIR")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures of any size")
+    parser.add_argument("--num-beams", type=int, default=1, help="above 1 searches by beams")
+    parser.add_argument(
+        "--length-penalty", type=float, default=1.0, help="beams: above 0 favours longer captions"
+    )
+    parser.add_argument("--max-length", type=int, help="tokens of a caption, its end included")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
+    parser.add_argument("--top-k", type=int, default=0)
+    parser.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0, help="of sampled captions")
+    add_device_arguments(parser)
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    images = [read_image(path) for path in arguments.images]
+    pipe = BidirectionalPipeline.from_pretrained(
+        arguments.checkpoint, arguments.device, arguments.dtype
+    )
+    captions = pipe.describe(
+        images,
+        seed=arguments.seed,
+        num_beams=arguments.num_beams,
+        length_penalty=arguments.length_penalty,
+        max_length=arguments.max_length,
+        temperature=arguments.temperature,
+        top_k=arguments.top_k,
+        top_p=arguments.top_p,
+    )
+    for path, caption in zip(arguments.images, captions, strict=True):
+        row = {
+            "image": path,
+            "caption": caption.text,
+            "log_likelihood": round(caption.log_likelihood, 4),
+        }
+        print(json.dumps(row, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

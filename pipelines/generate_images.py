@@ -1,0 +1,121 @@
+"""Draws pictures of prompts.
+
+    python pipelines/generate_images.py --checkpoint runs/quickstart/checkpoint \\
+        --prompt "a large red circle above a small blue square" --output runs/drawn
+
+Writes `00000.png`, `00001.png`, ... in the order of the prompts and one row each in
+`metadata.jsonl`: an image folder that the data loader reads back.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.command_line import UserError, add_device_arguments, command
+
+PROMPTS_AT_ONCE = 64
+"""Pictures are written after so many prompts: stopping a long list loses little."""
+
+
+def read_prompts(path: str) -> list[str]:
+    """The lines of a text file, empty ones left out.
+
+    Raises:
+        UserError: there is no such text file, or it has no prompt.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the prompts file {path} cannot be read ({error}).") from error
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise UserError(f"the prompts file {path} has no prompt; write one on each line.")
+    return prompts
+
+
+def open_output(path: str) -> Path:
+    """A new or empty folder for the pictures.
+
+    Raises:
+        UserError: it has files already, or cannot be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"the output folder {path} cannot be made ({error}).") from error
+    if not empty:
+        raise UserError(f"the output folder {path} is not empty; name a new one.")
+    return folder
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Draw pictures of prompts.")
+    parser.add_argument("--checkpoint", required=True, metavar="DIR")
+    prompts = parser.add_mutually_exclusive_group(required=True)
+    prompts.add_argument("--prompt", nargs="+", metavar="TEXT", help="what to draw")
+    prompts.add_argument("--prompts-file", metavar="FILE", help="a text file, one prompt a line")
+    parser.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--num-images", type=int, default=1, help="pictures of each prompt")
+    parser.add_argument("--seed", type=int, default=0, help="picture k of a prompt has seed + k")
+    parser.add_argument(
+        "--rerank", type=int, default=1, metavar="N", help="keep the best of N by its own captions"
+    )
+    settings = parser.add_argument_group("sampling (default: what the checkpoint recommends)")
+    settings.add_argument("--temperature", type=float, help="0 takes the likeliest ids")
+    settings.add_argument("--top-k", type=int, help="draw from the K likeliest ids; 0 from all")
+    settings.add_argument("--top-p", type=float, help="draw from the likeliest ids that make up P")
+    settings.add_argument("--guidance-scale", type=float, help="1 is none; more follows the prompt")
+    add_device_arguments(parser)
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    prompts = arguments.prompt or read_prompts(arguments.prompts_file)
+    pipe = BidirectionalPipeline.from_pretrained(
+        arguments.checkpoint, arguments.device, arguments.dtype
+    )
+    sampling = pipe.sampling_settings(
+        temperature=arguments.temperature,
+        top_k=arguments.top_k,
+        top_p=arguments.top_p,
+        guidance_scale=arguments.guidance_scale,
+    )
+    pipe.encode_prompts(prompts)  # refuses bad ones before anything is drawn
+    folder = open_output(arguments.output)
+    settings = {**asdict(sampling), "rerank": arguments.rerank}
+    count = 0
+    with (
+        tqdm(total=len(prompts) * arguments.num_images, unit="picture") as progress,
+        (folder / "metadata.jsonl").open("w", encoding="utf-8") as metadata,
+    ):
+        for first in range(0, len(prompts), PROMPTS_AT_ONCE):
+            chosen = prompts[first : first + PROMPTS_AT_ONCE]
+            images = pipe.generate_images(
+                chosen,
+                arguments.num_images,
+                arguments.seed,
+                arguments.rerank,
+                progress.update,
+                **asdict(sampling),
+            )
+            for k, image in enumerate(images):
+                prompt, picture = divmod(k, arguments.num_images)
+                row = {"file_name": f"{count:05d}.png", "text": chosen[prompt]}
+                row |= {"seed": arguments.seed + picture * arguments.rerank, **settings}
+                image.save(folder / row["file_name"])
+                metadata.write(json.dumps(row, ensure_ascii=False) + "\n")
+                metadata.flush()
+                count += 1
+    print(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A small model and a ragged batch."""
+
+import pytest
+import torch
+
+from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
+
+
+def small_model(seed=0, **changes):
+    """Random weights large enough that attention is far from uniform."""
+    settings = {
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 4,
+        "text_positions": 12,
+        "grid_height": 7,
+        "grid_width": 5,
+        "image_vocab_size": 24,
+        "text_vocab_size": 30,
+        "initializer_range": 0.3,
+        **changes,
+    }
+    torch.manual_seed(seed)
+    return UnifiedTransformer(UnifiedTransformerConfig(**settings)).eval()
+
+
+def ragged_batch(config, lengths=(8, 5, 3), seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    text = torch.randint(5, config.text_vocab_size, (len(lengths), 8), generator=generator)
+    text[:, 0] = config.cls_token_id
+    for row, length in zip(text, lengths, strict=True):
+        row[length - 1] = config.sep_token_id
+        row[length:] = config.pad_token_id
+    shape = (len(lengths), *config.grid)
+    return {
+        "text_ids": text,
+        "text_length": torch.tensor(lengths),
+        "caption_dropped": torch.zeros(len(lengths), dtype=torch.bool),
+        "image_ids": torch.randint(0, config.image_vocab_size, shape, generator=generator),
+    }
+
+
+@pytest.fixture
+def model():
+    return small_model()
+
+
+@pytest.fixture
+def batch(model):
+    return ragged_batch(model.config)
+
+
+@pytest.fixture
+def make_model():
+    return small_model
+
+
+@pytest.fixture
+def make_batch():
+    return ragged_batch

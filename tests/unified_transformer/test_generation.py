@@ -1,0 +1,169 @@
+"""Cached decoding equals the full forward pass, in both directions."""
+
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+from unified_transformer import (
+    CaptionSettings,
+    SamplingSettings,
+    generate_captions,
+    generate_image_ids,
+    score_captions,
+)
+from unified_transformer.beam_search import beam_search
+from unified_transformer.drawing import with_empty_prompts
+from unified_transformer.generation import prefill_image, prefill_prompt, run_step
+from unified_transformer.kv_cache import visible_image_indices
+
+PATTERNS = [None, ["row"], ["column"], ["conv"], ["dense"]]
+
+
+@pytest.mark.parametrize("implementation", ["dense", "blockwise"])
+@pytest.mark.parametrize("patterns", PATTERNS)
+def test_cached_drawing_equals_the_full_forward(make_model, make_batch, patterns, implementation):
+    model = make_model(layer_patterns=patterns, attention_implementation=implementation)
+    batch = make_batch(model.config)
+    text, length, image = batch["text_ids"], batch["text_length"], batch["image_ids"]
+    full = model(text, length, image, "text_to_image")
+    logits, cache = prefill_prompt(model, text, length)
+    torch.testing.assert_close(logits, full.image_logits[:, 0], rtol=1e-4, atol=1e-5)
+    for index in range(35):
+        x = model.embeddings.image(image.flatten(1)[:, index : index + 1], index)
+        hidden = run_step(
+            model, x, lambda layer, pattern, i=index: cache.image_step(i, layer, pattern)
+        )
+        torch.testing.assert_close(
+            hidden[:, 0], full.hidden[:, 8 + 1 + index], rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("patterns", PATTERNS)
+def test_cached_captioning_equals_the_full_forward(make_model, make_batch, patterns):
+    model = make_model(layer_patterns=patterns)
+    batch = make_batch(model.config, lengths=(8, 8, 8))
+    text = batch["text_ids"]
+    full = model(text, batch["text_length"], batch["image_ids"], "image_to_text")
+    cache = prefill_image(model, batch["image_ids"])
+    for position in range(8):
+        x = model.embeddings.text(text[:, position : position + 1], position)
+        hidden = run_step(
+            model, x, lambda layer, pattern, p=position: cache.text_step(p, layer, pattern)
+        )
+        torch.testing.assert_close(hidden[:, 0], full.hidden[:, position], rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_reads_only_what_its_pattern_sees():
+    assert visible_image_indices("row", 4, 4)[9].tolist() == [5, 6, 7, 8, 9]
+    assert visible_image_indices("column", 4, 4)[9].tolist() == [1, 5, 9]
+
+
+def test_greedy_ids_are_the_likeliest_of_a_teacher_forced_pass(model, batch):
+    text, length = batch["text_ids"], batch["text_length"]
+    ids = generate_image_ids(model, text, length, [[0]] * 3, SamplingSettings(temperature=0))
+    logits = model(text, length, ids, "text_to_image").image_logits
+    assert torch.equal(logits.argmax(-1), ids.flatten(1))
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_picture_depends_on_its_prompt_and_seed_not_on_its_batch(model, batch, scale):
+    settings = SamplingSettings(temperature=0.9, top_p=0.95, guidance_scale=scale)
+    text, length = batch["text_ids"], batch["text_length"]
+    together = generate_image_ids(model, text, length, [[5, 6], [5, 6], [8, 9]], settings)
+    alone = generate_image_ids(model, text[1:2, :5], length[1:2], [[6]], settings)
+    assert torch.equal(alone[0], together[3])
+    assert not torch.equal(together[2], together[3])
+    assert not torch.equal(together[0], together[2])
+
+
+def test_guidance_mixes_the_prompts_logits_with_the_empty_prompts(model, batch):
+    text, length = batch["text_ids"], batch["text_length"]
+    settings = SamplingSettings(temperature=0, guidance_scale=2.5)
+    kept = text.clone()
+    ids = generate_image_ids(model, text, length, [[0]] * 3, settings)
+    assert torch.equal(text, kept), "the caller's prompts must stay as they are"
+    both_text, both_length = with_empty_prompts(model, text, length)
+    logits = model(both_text, both_length, ids.repeat(2, 1, 1), "text_to_image").image_logits
+    prompt, empty = logits.chunk(2)
+    assert (prompt - empty).abs().max() > 0.1
+    assert torch.equal((empty + 2.5 * (prompt - empty)).argmax(-1), ids.flatten(1))
+
+
+def test_captions_end_and_have_the_likelihood_that_scoring_gives(model, batch):
+    said = generate_captions(model, batch["image_ids"], CaptionSettings(temperature=1.0), [1, 2, 3])
+    config = model.config
+    text = torch.full((3, config.text_positions), config.pad_token_id)
+    for row, ids in zip(text, said.ids, strict=True):
+        assert not {config.pad_token_id, config.cls_token_id, config.bos_token_id} & set(ids)
+        row[: len(ids) + 2] = torch.tensor([config.cls_token_id, *ids, config.sep_token_id])[:12]
+    length = torch.tensor([min(12, len(ids) + 2) for ids in said.ids])
+    scores = score_captions(model, batch["image_ids"], text, length)
+    torch.testing.assert_close(scores, said.log_likelihood, rtol=1e-4, atol=1e-4)
+
+
+def test_sampled_captions_depend_on_the_seed_alone(model, batch):
+    sampled = CaptionSettings(temperature=1.0)
+    together = generate_captions(model, batch["image_ids"], sampled, [1, 2, 3])
+    alone = generate_captions(model, batch["image_ids"][1:2], sampled, [2])
+    assert alone.ids[0] == together.ids[1]
+
+
+def test_max_length_is_kept(model, batch):
+    for beams in (1, 3):
+        said = generate_captions(model, batch["image_ids"], CaptionSettings(beams, max_length=3))
+        assert all(len(ids) <= 3 for ids in said.ids)
+
+
+def test_one_beam_and_greedy_agree_where_greedy_is_best(make_model, make_batch):
+    model = make_model(num_hidden_layers=3)
+    images = make_batch(model.config)["image_ids"]
+    greedy = generate_captions(model, images)
+    beams = generate_captions(model, images, CaptionSettings(num_beams=4, length_penalty=0.0))
+    assert (beams.log_likelihood >= greedy.log_likelihood - 1e-4).all()
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0, 2.0])
+def test_wide_beam_search_finds_the_best_of_all_continuations(penalty):
+    vocabulary, length, end = 3, 4, 2
+    torch.manual_seed(4)
+    table = torch.randn(2, length, vocabulary, vocabulary).log_softmax(-1)
+    beams = vocabulary**length
+    state: list[Tensor] = [torch.arange(2).repeat_interleave(beams)]
+
+    def scores_after(last: Tensor, position: int) -> Tensor:
+        return table[state[0], position, last]
+
+    def select(rows: Tensor, positions: int) -> None:
+        state[0] = state[0][rows]
+
+    first = torch.zeros(2, beams, dtype=torch.long)
+    found = beam_search(scores_after, select, first, end, length, penalty)
+    for row in range(2):
+        best = None
+        for n in range(length):
+            for ids in product([0, 1], repeat=n):
+                tokens, total, last = [*ids, end], 0.0, 0
+                for position, token in enumerate(tokens):
+                    total += table[row, position, last, token].item()
+                    last = token
+                score = total / len(tokens) ** penalty
+                if best is None or score > best[0]:
+                    best = (score, list(ids), total)
+        assert found[row].ids == best[1]
+        assert found[row].log_likelihood == pytest.approx(best[2], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"num_beams": 0}, "num_beams"),
+        ({"max_length": 0}, "max_length"),
+        ({"num_beams": 2, "temperature": 0.5}, "beam search"),
+        ({"top_p": 2.0}, "top_p"),
+    ],
+)
+def test_impossible_caption_settings_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        CaptionSettings(**change)

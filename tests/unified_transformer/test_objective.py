@@ -1,0 +1,111 @@
+"""Both losses are means over the target tokens of the global batch."""
+
+import pytest
+import torch
+
+from unified_transformer import BidirectionalObjective, BidirectionalObjectiveSettings
+from unified_transformer.objective import as_caption, as_prompt, caption_nll, image_nll
+
+
+def losses_and_gradients(model, micro_batches, settings=None, all_reduce_sum=lambda x: x):
+    settings = settings or BidirectionalObjectiveSettings()
+    model.zero_grad()
+    objective = BidirectionalObjective(model, model.config, settings, all_reduce_sum)
+    total = 0.0
+    for player, losses in objective.turns(micro_batches, step=0):
+        assert player == "transformer"
+        for entry in losses:
+            entry["loss"].backward()
+            total += entry["loss"].item()
+    return total, [p.grad.clone() for p in model.parameters()]
+
+
+def rows(batch, chosen):
+    return {name: tensor[chosen] for name, tensor in batch.items()}
+
+
+def assert_same_gradients(ours, reference):
+    for a, b in zip(ours, reference, strict=True):
+        assert (a - b).norm() <= 1e-5 * max(b.norm(), 1e-3)
+
+
+def test_the_loss_is_the_sum_of_two_means_over_target_tokens(model, batch):
+    total, _ = losses_and_gradients(model, [batch])
+    image = image_nll(model, batch, model.config).mean()
+    caption = caption_nll(model, batch, model.config).sum() / (7 + 4 + 2)
+    assert total == pytest.approx((image + caption).item(), rel=1e-5)
+
+
+def test_weights_scale_the_directions_and_zero_leaves_one_out(model, batch):
+    image = image_nll(model, batch, model.config).mean().item()
+    settings = BidirectionalObjectiveSettings(text_to_image_weight=0.5, image_to_text_weight=0)
+    objective = BidirectionalObjective(model, model.config, settings)
+    [(_, losses)] = objective.turns([batch], 0)
+    [entry] = losses
+    assert entry["loss"].item() == pytest.approx(image / 2, rel=1e-5)
+    assert "image_to_text" not in entry
+
+
+def test_ragged_micro_batches_equal_one_batch(model, batch):
+    whole, reference = losses_and_gradients(model, [batch])
+    parts = [rows(batch, slice(0, 1)), rows(batch, slice(1, 3))]
+    total, gradients = losses_and_gradients(model, parts)
+    assert total == pytest.approx(whole, rel=1e-5)
+    assert_same_gradients(gradients, reference)
+
+
+def test_two_processes_equal_one(model, batch):
+    """Processes played one after the other: the sums over both are known in advance."""
+    whole, reference = losses_and_gradients(model, [batch])
+    everyone = torch.tensor([3 * 35, 7 + 4 + 2, 2], dtype=torch.float64)
+    results = [
+        losses_and_gradients(model, [rows(batch, part)], all_reduce_sum=lambda own: everyone)
+        for part in (slice(0, 2), slice(2, 3))
+    ]
+    assert sum(total for total, _ in results) / 2 == pytest.approx(whole, rel=1e-5)
+    mean = [(a + b) / 2 for a, b in zip(results[0][1], results[1][1], strict=True)]
+    assert_same_gradients(mean, reference)
+
+
+def test_a_dropped_caption_is_the_empty_prompt_and_still_a_target(model, batch):
+    config = model.config
+    dropped = {**batch, "caption_dropped": torch.tensor([False, True, False])}
+    ids, length = as_prompt(dropped, config)
+    assert ids[1].tolist() == [config.cls_token_id, config.sep_token_id, *[config.pad_token_id] * 6]
+    assert length.tolist() == [8, 2, 3]
+    assert torch.equal(ids[0], batch["text_ids"][0])
+    torch.testing.assert_close(
+        caption_nll(model, dropped, config), caption_nll(model, batch, config)
+    )
+    moved = (image_nll(model, dropped, config) - image_nll(model, batch, config)).abs().amax(1)
+    assert moved[1] > 1e-3 and moved[[0, 2]].max() < 1e-5
+
+
+def test_a_caption_as_target_starts_with_bos_and_leaves_the_batch_alone(model, batch):
+    before = batch["text_ids"].clone()
+    ids = as_caption(batch, model.config)
+    assert (ids[:, 0] == model.config.bos_token_id).all()
+    assert torch.equal(ids[:, 1:], before[:, 1:]) and torch.equal(batch["text_ids"], before)
+
+
+def test_evaluation_drops_no_caption_and_counts_tokens(model, batch):
+    objective = BidirectionalObjective(model, model.config, BidirectionalObjectiveSettings())
+    result = objective.evaluate({**batch, "caption_dropped": torch.ones(3, dtype=torch.bool)})
+    image = image_nll(model, batch, model.config)
+    total, count = result["text_to_image"]
+    assert count == 105 and total.item() == pytest.approx(image.sum().item(), rel=1e-5)
+    assert result["image_to_text"][1] == 7 + 4 + 2
+    assert result["loss"][1] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"text_to_image_weight": -1.0}, "text_to_image_weight"),
+        ({"text_to_image_weight": 0.0, "image_to_text_weight": 0.0}, "both weights"),
+        ({"caption_dropout": 1.0}, "caption_dropout"),
+    ],
+)
+def test_impossible_settings_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        BidirectionalObjectiveSettings(**change)

@@ -1,0 +1,65 @@
+"""Drawing ids from logits."""
+
+import pytest
+import torch
+
+from unified_transformer import SamplingSettings
+from unified_transformer.sampling import filter_logits, guide, noise_for, sample
+
+
+def test_ids_follow_the_distribution():
+    logits = torch.tensor([[2.0, 0.0, 1.0, -1.0]])
+    noise = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    ids = sample(logits.expand(20_000, 4), SamplingSettings(temperature=0.7), noise)
+    share = torch.bincount(ids, minlength=4) / 20_000
+    torch.testing.assert_close(share, (logits[0] / 0.7).softmax(-1), atol=1e-4, rtol=0)
+
+
+def test_extreme_noise_takes_possible_ids_only():
+    logits = torch.tensor([[-torch.inf, 0.0, 0.0, -torch.inf]] * 2)
+    noise = torch.tensor([0.0, 1 - 1e-16], dtype=torch.float64)
+    assert sample(logits, SamplingSettings(), noise).tolist() == [1, 2]
+
+
+def test_temperature_zero_takes_the_likeliest():
+    logits = torch.tensor([[0.0, 3.0, 1.0]])
+    noise = torch.tensor([0.99])
+    assert sample(logits, SamplingSettings(temperature=0), noise).tolist() == [1]
+
+
+def test_top_k_keeps_the_k_likeliest():
+    kept = filter_logits(torch.tensor([[1.0, 4.0, 3.0, 2.0]]), top_k=2).isfinite()
+    assert kept.tolist() == [[False, True, True, False]]
+
+
+def test_top_p_keeps_the_smallest_set_that_reaches_p():
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    for p, kept in ((0.4, 1), (0.5, 1), (0.6, 2), (0.81, 3), (1.0, 4)):
+        assert filter_logits(logits, top_p=p).isfinite().sum() == kept, p
+
+
+def test_guidance_is_the_stated_formula_and_scale_one_is_none():
+    prompt, empty = torch.randn(2, 5), torch.randn(2, 5)
+    both = torch.cat([prompt, empty])
+    torch.testing.assert_close(guide(both, 1.0), prompt)
+    torch.testing.assert_close(guide(both, 3.0), empty + 3 * (prompt - empty))
+
+
+def test_noise_of_a_seed_does_not_depend_on_its_neighbours():
+    alone, among = noise_for([7], 5), noise_for([3, 7, 9], 5)
+    assert torch.equal(alone[0], among[1]) and not torch.equal(among[0], among[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"temperature": -0.1}, "temperature"),
+        ({"top_k": -1}, "top_k"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"guidance_scale": -1.0}, "guidance_scale"),
+    ],
+)
+def test_values_out_of_range_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        SamplingSettings(**change)
