@@ -15,6 +15,7 @@ from pipelines.data.transforms import Picture
 
 SCENE_LANGUAGES = {"text": "en", "text_zh": "zh"}
 ROWS_FOR_VOCABULARY = 20_000
+SCENES_FOR_VOCABULARY = 2_000  # every word of the grammar is among the first 500
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,9 @@ def open_data(settings: DataSettings, source: str, split: str | None, need_text:
 
 
 def captions_for_vocabulary(source: Source) -> Iterator[str]:
-    """The captions that a text tokenizer is trained on: of the first 20,000 rows."""
-    for row in range(min(source.length or ROWS_FOR_VOCABULARY, ROWS_FOR_VOCABULARY)):
+    """The captions that a text tokenizer is trained on: of the first rows, as many as suffice."""
+    rows = SCENES_FOR_VOCABULARY if source.length is None else source.length
+    for row in range(min(rows, ROWS_FOR_VOCABULARY)):
         try:
             yield from source.texts(row)
         except UnreadableRow:

@@ -1,0 +1,197 @@
+"""Which rows a process reads at which optimizer step: a pure function of the step's number."""
+
+import itertools
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from pipelines.command_line import UserError
+from pipelines.data.batches import Batch, BatchReader, ReadingCounts, Sample
+from pipelines.data.sources import Source
+from pipelines.data.text_tokenizer import TextCodec
+
+logger = logging.getLogger(__name__)
+
+MAX_UNREADABLE_SHARE = 0.05
+ROWS_BEFORE_JUDGING = 200
+ROWS_TO_NAME = 5
+
+Step = tuple[list[Batch], ReadingCounts]
+
+
+class SampleOrder:
+    """Sample number -> row: each epoch in an order of its own; an endless source in its own."""
+
+    def __init__(self, length: int | None, seed: int) -> None:
+        self.length, self.seed = length, seed
+        self._permutations: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, number: int) -> Sample:
+        if self.length is None:
+            return Sample(0, number)
+        epoch, position = divmod(number, self.length)
+        if epoch not in self._permutations:
+            # A batch spans two epochs at most where it is smaller than the source.
+            self._permutations = {
+                known: order for known, order in self._permutations.items() if known == epoch - 1
+            }
+            rng = np.random.default_rng((self.seed, epoch))
+            self._permutations[epoch] = rng.permutation(self.length)
+        return Sample(epoch, int(self._permutations[epoch][position]))
+
+
+@dataclass(frozen=True)
+class StepReader(Dataset[Step | UserError]):
+    """Step number -> the micro-batches of one process; picklable, for workers."""
+
+    reader: BatchReader
+    order: SampleOrder
+    micro_batch_size: int
+    accumulation: int
+    rank: int
+    world_size: int
+    caption_dropout: float
+
+    def __getitem__(self, step: int) -> Step | UserError:
+        batches, counts = [], ReadingCounts()
+        for micro_batch in range(self.accumulation):
+            block = (step * self.accumulation + micro_batch) * self.world_size + self.rank
+            first = block * self.micro_batch_size
+            samples = [self.order[first + n] for n in range(self.micro_batch_size)]
+            try:
+                batch, new = self.reader.read(samples, self.caption_dropout)
+            except UserError as error:
+                return error  # raised in a worker, it would bring the worker's traceback along
+            batches.append(batch)
+            counts.add(new)
+        return batches, counts
+
+
+class BatchLoader:
+    """The batches of one process, by the number of the optimizer step.
+
+    Sample g = step · global batch + i of a finite source is row permutation(seed, epoch)[g mod
+    length] of epoch g div length, of an endless one row g. Micro-batch a of process r holds samples
+    (a · processes + r) · micro batch onwards: together the processes read what one would. Nothing
+    but the step's number is needed to resume.
+
+    Args:
+        source: what to train on.
+        size: (height, width) of the pictures, or one number for both.
+        micro_batch_size: samples per process and forward pass.
+        accumulation: micro-batches per step.
+        rank, world_size: of this process.
+        seed: of the order, the choice of captions and caption dropout.
+        codec: encodes captions; None reads pictures alone.
+        text_positions: the most ids of a caption, [CLS] and [SEP] included.
+        caption_dropout: the share of samples with `caption_dropped` set.
+        workers: processes that read ahead; 0 reads when a step is asked for.
+        validation: what `validation_batches` reads; `source` where it is not given.
+
+    `counts` says what was read so far: rows, unreadable ones, captions cut, unknown tokens.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        size: int | tuple[int, int],
+        micro_batch_size: int,
+        accumulation: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int = 0,
+        codec: TextCodec | None = None,
+        text_positions: int = 0,
+        caption_dropout: float = 0.0,
+        workers: int = 0,
+        validation: Source | None = None,
+    ) -> None:
+        self.global_batch_size = micro_batch_size * accumulation * world_size
+        self.workers = workers
+        self.counts = ReadingCounts()
+        height_width = (size, size) if isinstance(size, int) else size
+        reader = BatchReader(source, height_width, codec, text_positions, seed)
+        self._steps = StepReader(
+            reader,
+            SampleOrder(source.length, seed),
+            micro_batch_size,
+            accumulation,
+            rank,
+            world_size,
+            caption_dropout,
+        )
+        self._validation = BatchReader(
+            validation or source, height_width, codec, text_positions, seed
+        )
+        self._ahead: Iterator[Step | UserError] | None = None
+        self._next_ahead = 0
+
+    def step(self, step: int) -> list[Batch]:
+        """The micro-batches of this process at an optimizer step (see `BatchReader.read`).
+
+        Raises:
+            UserError: more than 5% of the rows (of 200 at least) cannot be read.
+        """
+        if self.workers:
+            if self._ahead is None or step != self._next_ahead:
+                self._ahead = self._read_ahead(step)
+            self._next_ahead = step + 1
+            found = next(self._ahead)
+        else:
+            found = self._steps[step]
+        if isinstance(found, UserError):
+            raise found
+        batches, counts = found
+        self._count(counts)
+        return batches
+
+    def validation_batches(self, number: int) -> Iterator[Batch]:
+        """This process's part of the first `number` global batches of the validation rows.
+
+        The same rows every time, in order, with the same captions and none dropped, however many
+        processes share them; fewer where there are fewer rows.
+        """
+        length = self._validation.source.length
+        rows = np.arange(number * self.global_batch_size)[:length]
+        together = self.global_batch_size // self._steps.accumulation
+        for first in range(0, len(rows), together):
+            shares = np.array_split(rows[first : first + together], self._steps.world_size)
+            samples = [Sample(0, int(row)) for row in shares[self._steps.rank]]
+            if samples:
+                yield self._validation.read(samples, caption_dropout=0.0)[0]
+
+    def _read_ahead(self, step: int) -> Iterator[Step | UserError]:
+        return iter(
+            DataLoader(
+                self._steps,
+                batch_size=None,
+                sampler=itertools.count(step),
+                num_workers=self.workers,
+                collate_fn=_unchanged,
+                # Its own, so that starting workers does not disturb the run's random numbers.
+                generator=torch.Generator(),
+            )
+        )
+
+    def _count(self, new: ReadingCounts) -> None:
+        for row, reason in new.reasons.items():
+            if row not in self.counts.reasons and len(self.counts.reasons) < ROWS_TO_NAME:
+                logger.warning("skipping a row that cannot be read: %s", reason)
+        self.counts.add(new)
+        judged = self.counts.rows >= ROWS_BEFORE_JUDGING
+        if judged and self.counts.unreadable > MAX_UNREADABLE_SHARE * self.counts.rows:
+            reasons = list(self.counts.reasons.values())
+            raise UserError(
+                f"{self.counts.unreadable} of {self.counts.rows} rows cannot be read "
+                f"({'; '.join(reasons[:ROWS_TO_NAME])}{'; …' * (len(reasons) > ROWS_TO_NAME)}); "
+                "mend or remove them."
+            )
+
+
+def _unchanged(step: Any) -> Any:
+    return step
