@@ -1,17 +1,17 @@
 """Learning the codes: their start, their running means, the revival of dead ones, and their usage.
 
-Everything here is a function of the *global* batch. Sums go through `all_reduce_sum`; choices are
-made from gathered data with random numbers that belong to a picture's content, not to the process
-or micro-batch it happens to be in. So two processes learn the codebook that one would.
+Everything here is a function of the *global* batch: two processes learn the codebook that one
+would, however the pictures are dealt over micro-batches.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from vq.config import VQGANConfig
+from vq.global_batch import GlobalBatch, gumbel_keys, picture_checksums
 from vq.quantizer import QuantizerOutput, VectorQuantizer
 
 # Encoder vectors per code among which the start is chosen; bounds what is gathered.
@@ -26,18 +26,11 @@ class CodebookLearner:
     """
 
     def __init__(
-        self,
-        quantizer: VectorQuantizer,
-        config: VQGANConfig,
-        all_reduce_sum: Callable[[Tensor], Tensor],
-        rank: int = 0,
-        world_size: int = 1,
+        self, quantizer: VectorQuantizer, config: VQGANConfig, global_batch: GlobalBatch
     ) -> None:
         self.quantizer = quantizer
         self.config = config
-        self.all_reduce_sum = all_reduce_sum
-        self.rank = rank
-        self.world_size = world_size
+        self.global_batch = global_batch
         self._uses: Tensor | None = None  # [codebook_size, 1 + code_dim]: counts, sums of vectors
         self._errors: list[tuple[Tensor, Tensor, Tensor]] = []  # errors, vectors, checksums
 
@@ -56,8 +49,9 @@ class CodebookLearner:
         quantizer, config = self.quantizer, self.config
         flat = torch.cat([quantizer.comparable(_flatten(v)) for v in vectors])
         sums = torch.cat([picture_checksums(p) for p in pixels])
-        keys = self._noise(sums, len(flat) // len(sums), seed=0)
-        candidates = self._gather_best(keys, flat, START_CANDIDATES_PER_CODE * config.codebook_size)
+        keys = self.global_batch.noise(sums, len(flat) // len(sums), seed=0)
+        limit = START_CANDIDATES_PER_CODE * config.codebook_size
+        candidates = self.global_batch.best(keys, flat, limit)
         codes = _spread(candidates, config.codebook_size)
         self._set_codes(torch.arange(len(codes), device=codes.device), codes)
         quantizer.started.fill_(True)
@@ -81,7 +75,7 @@ class CodebookLearner:
         """Moves the running means, the codes with them, and restarts dead codes."""
         assert self._uses is not None, "observe() comes before update()"
         quantizer, decay = self.quantizer, self.config.ema_decay
-        uses = self.all_reduce_sum(self._uses)
+        uses = self.global_batch.all_reduce_sum(self._uses)
         quantizer.ema_counts.lerp_(uses[:, 0], 1 - decay)
         quantizer.ema_sums.lerp_(uses[:, 1:], 1 - decay)
         quantizer.idle_steps += 1
@@ -123,11 +117,8 @@ class CodebookLearner:
         errors = torch.cat([e for e, _, _ in self._errors])
         vectors = torch.cat([v for _, v, _ in self._errors])
         sums = torch.cat([s for _, _, s in self._errors])
-        # Sampling without replacement as a top-k (Gumbel noise on log weights), which every
-        # process can do for its own part.
-        noise = self._noise(sums, len(errors) // len(sums), seed=step + 1)
-        keys = torch.log(errors + 1e-12) - torch.log(-torch.log(noise))
-        chosen = self._gather_best(keys, vectors, len(dead))
+        noise = self.global_batch.noise(sums, len(errors) // len(sums), seed=step + 1)
+        chosen = self.global_batch.best(gumbel_keys(errors, noise), vectors, len(dead))
         self._set_codes(dead[: len(chosen)], chosen)
 
     def _set_codes(self, ids: Tensor, codes: Tensor) -> None:
@@ -136,47 +127,6 @@ class CodebookLearner:
         quantizer.ema_counts[ids] = 1.0
         quantizer.ema_sums[ids] = codes
         quantizer.idle_steps[ids] = 0
-
-    def _noise(self, checksums: Tensor, positions: int, seed: int) -> Tensor:
-        """Uniform noise in (0, 1) for this process's positions, [b * positions].
-
-        Drawn for the pictures of the global batch in the order of their checksums, so that a
-        picture gets the same numbers wherever it is.
-        """
-        everyone, offset = self._gather(checksums)
-        order = torch.empty_like(everyone)
-        order[everyone.argsort(stable=True)] = torch.arange(len(everyone), device=order.device)
-        mine = order[offset : offset + len(checksums)].cpu()
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.rand(len(everyone), positions, generator=generator, dtype=torch.float64)
-        noise = noise[mine].clamp(1e-9, 1 - 1e-9)
-        return noise.flatten().float().to(checksums.device)
-
-    def _gather_best(self, keys: Tensor, vectors: Tensor, count: int) -> Tensor:
-        """The vectors [<= count, d] with the largest keys of all processes, in order of keys."""
-        best = keys.topk(min(count, len(keys))).indices
-        rows = torch.cat([keys[best, None], vectors[best]], dim=1)
-        rows, _ = self._gather(rows)
-        order = rows[:, 0].argsort(descending=True, stable=True)
-        return rows[order[:count], 1:]
-
-    def _gather(self, rows: Tensor) -> tuple[Tensor, int]:
-        """Rows [n, ...] of all processes in order of rank, and where this process's begin."""
-        sizes = torch.zeros(self.world_size, dtype=torch.int64, device=rows.device)
-        sizes[self.rank] = len(rows)
-        sizes = self.all_reduce_sum(sizes)
-        offset = int(sizes[: self.rank].sum())
-        everyone = rows.new_zeros(int(sizes.sum()), *rows.shape[1:])
-        everyone[offset : offset + len(rows)] = rows
-        return self.all_reduce_sum(everyone), offset
-
-
-def picture_checksums(pixels: Tensor) -> Tensor:
-    """An integer per picture [b] that depends on its pixels' exact values alone."""
-    bits = pixels.float().contiguous().view(torch.int32).flatten(start_dim=1).long()
-    # Any fixed, position-dependent integer weights will do; products stay below 2^53.
-    weights = torch.arange(1, bits.shape[1] + 1, device=bits.device) * 48271 % 2097143
-    return (bits * weights % 2147483647).sum(dim=1)
 
 
 def _flatten(grid: Tensor) -> Tensor:
@@ -197,7 +147,7 @@ def _spread(candidates: Tensor, count: int) -> Tensor:
         if left == 0:
             break
         noise = torch.rand(len(candidates), generator=generator).clamp(1e-7).to(distances.device)
-        keys = torch.log(distances) - torch.log(-torch.log(noise))
+        keys = gumbel_keys(distances, noise)
         newest = candidates[keys.topk(min(len(chosen), count - len(chosen), left)).indices]
         chosen = torch.cat([chosen, newest])
     missing = count - len(chosen)

@@ -1,14 +1,15 @@
 """What a VQGAN is trained for, as turns of its two players."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from vq.balance import Pull, adaptive_weight, frozen, measure_pull
 from vq.codebook import CodebookLearner
+from vq.global_batch import GlobalBatch
 from vq.losses import pixel_losses
 from vq.vqgan import VQGAN, VQGANOutput
 
@@ -103,11 +104,9 @@ class VQGANObjective:
             self.players["discriminator"] = discriminator
         self.perceptual_loss = perceptual_loss
         self.adversarial_loss = adversarial_loss
-        self.all_reduce_sum = all_reduce_sum
         self.world_size = world_size
-        self.codebook = CodebookLearner(
-            tokenizer.quantizer, tokenizer.config, all_reduce_sum, rank, world_size
-        )
+        self.global_batch = GlobalBatch(all_reduce_sum, rank, world_size)
+        self.codebook = CodebookLearner(tokenizer.quantizer, tokenizer.config, self.global_batch)
 
     def turns(
         self, micro_batches: list[Batch], step: int
@@ -121,7 +120,7 @@ class VQGANObjective:
         pixels = [batch["pixels"] for batch in micro_batches]
         self._start_codebook(pixels)
         pictures = torch.tensor(sum(map(len, pixels)), device=pixels[0].device)
-        scale = self.world_size / self.all_reduce_sum(pictures).float()
+        scale = self.world_size / self.global_batch.all_reduce_sum(pictures).float()
         # With a single micro-batch one forward pass serves both turns: the discriminator's step
         # does not change the generator. With several only their pixels are kept in memory.
         kept: list[VQGANOutput] = []
@@ -204,63 +203,48 @@ class VQGANObjective:
         self, pixels: list[Tensor], scale: Tensor, weight: float, kept: list[VQGANOutput]
     ) -> Iterator[dict[str, Tensor]]:
         usage = self.codebook.usage()
-        pulls: list[_Pull] = []
-        adaptive = scale.new_zeros(())
         if weight > 0:
             pulls, adaptive = self._balance(pixels, scale, kept)
+            usage["adaptive_weight"] = adaptive
         for index, real in enumerate(pixels):
             output = kept[0] if kept else self.players["generator"](real)
-            codebook_term = self._codebook_term(output)
-            if pulls:
-                pull = pulls[index]
-                terms = pull.terms
-                terms["loss"] = terms["reconstruction"] + weight * adaptive * terms["adversarial"]
-                direction = pull.reconstruction + weight * adaptive * pull.adversarial
-                # Worth nothing, but its gradient is that of the terms computed in `_balance`.
-                extra = (direction * (output.reconstruction - output.reconstruction.detach())).sum()
+            if weight > 0:
+                terms = pulls[index].terms
+                total = terms["reconstruction"] + weight * adaptive * terms["adversarial"]
+                gradient = pulls[index].through(output.reconstruction, weight * adaptive)
             else:
                 terms = self._reconstruction_terms(output.reconstruction, real)
-                terms["loss"] = terms["reconstruction"]
-                extra = scale.new_zeros(())
-            terms["commitment"] = output.quantized.commitment_loss.detach()
+                total, gradient = terms["reconstruction"], scale.new_zeros(())
+            terms["commitment"] = output.quantized.commitment_loss
             self.codebook.observe(output.quantized, real)
             losses = {name: scale * values.detach().sum() for name, values in terms.items()}
-            losses["loss"] = scale * (terms["loss"] + codebook_term).sum() + extra
+            losses["loss"] = scale * (total + self._codebook_term(output)).sum() + gradient
+            # The same for all pictures: each micro-batch contributes its share.
             share = scale * len(real)
-            if weight > 0:
-                losses["adaptive_weight"] = adaptive * share
             losses.update({name: value * share for name, value in usage.items()})
             yield losses
 
     def _balance(
         self, pixels: list[Tensor], scale: Tensor, kept: list[VQGANOutput]
-    ) -> tuple[list["_Pull"], Tensor]:
-        """VQGAN's adaptive weight (Esser et al. 2021, eq. 7) of the global batch.
-
-        |d reconstruction / d last layer| / (|d adversarial / d last layer| + 1e-4), at most 1e4. A
-        ratio of norms is not a sum over micro-batches, so all of them pass forward once before
-        the first one's backward pass. What their terms want of each picture is kept (a tensor of
-        the picture's size), so nothing but the generator has to be run again.
-        """
+    ) -> tuple[list[Pull], Tensor]:
+        """What the terms want of each micro-batch, and the global batch's adaptive weight."""
         assert self.adversarial_loss is not None
-        discriminator = self.players["discriminator"]
-        layer = self.tokenizer.last_layer
-        pulls, gradients = [], torch.zeros(2, *layer.shape, device=layer.device)
+        generator_loss, discriminator = (
+            self.adversarial_loss.generator,
+            self.players["discriminator"],
+        )
+        pulls = []
         for real in pixels:
-            output = self._reconstruct(real, kept, keep_graph=len(pixels) == 1)
-            fake = output.reconstruction.detach().requires_grad_()
-            with torch.enable_grad(), _frozen(discriminator):
+
+            def terms_of(fake: Tensor, real: Tensor = real) -> dict[str, Tensor]:
                 terms = self._reconstruction_terms(fake, real)
-                terms["adversarial"] = self.adversarial_loss.generator(discriminator(fake))
-                sums = [scale * terms[name].sum() for name in ("reconstruction", "adversarial")]
-                wanted = [torch.autograd.grad(value, fake)[0] for value in sums]
-                painted = self.tokenizer.decoder.paint(output.features.detach())
-                for total, direction in zip(gradients, wanted, strict=True):
-                    total += torch.autograd.grad(painted, layer, direction, retain_graph=True)[0]
-            detached = {name: values.detach() for name, values in terms.items()}
-            pulls.append(_Pull(detached, *wanted))
-        norms = (self.all_reduce_sum(gradients) / self.world_size).flatten(1).norm(dim=1)
-        return pulls, (norms[0] / (norms[1] + 1e-4)).clamp(0, 1e4).detach()
+                return {**terms, "adversarial": generator_loss(discriminator(fake))}
+
+            output = self._reconstruct(real, kept, keep_graph=len(pixels) == 1)
+            with frozen(discriminator):
+                pulls.append(measure_pull(self.tokenizer, output, terms_of, scale))
+        total = torch.stack([pull.on_last_layer for pull in pulls]).sum(dim=0)
+        return pulls, adaptive_weight(self.global_batch.all_reduce_sum(total) / self.world_size)
 
     def _reconstruction_terms(self, reconstruction: Tensor, pixels: Tensor) -> dict[str, Tensor]:
         """Each term [b], and "reconstruction", their weighted sum."""
@@ -280,25 +264,3 @@ class VQGANObjective:
         if self.tokenizer.quantizer.learned_by_gradient:
             term = term + settings.codebook_weight * quantized.codebook_loss
         return term
-
-
-@dataclass
-class _Pull:
-    """The picture terms of one micro-batch and their gradients by its reconstruction."""
-
-    terms: dict[str, Tensor]
-    reconstruction: Tensor
-    adversarial: Tensor
-
-
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """The module passes gradients on without collecting its own."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)

@@ -51,7 +51,9 @@ def train(rank: int, world_size: int, deal, reduce) -> dict:
         world_size,
     )
     quantizer = objective.tokenizer.quantizer
-    optimizers = {n: torch.optim.AdamW(p.parameters(), 1e-3) for n, p in objective.players.items()}
+    # Not Adam: its first steps are the gradients' signs, which blow rounding up until some vector
+    # between two codes falls to the other one.
+    optimizers = {n: torch.optim.SGD(p.parameters(), 0.02) for n, p in objective.players.items()}
     result: dict = {"losses": [], "gradients": {}, "revived": 0}
     for step in range(STEPS):
         generator = torch.Generator().manual_seed(step)
