@@ -7,11 +7,15 @@ the same run does without DeepSpeed.
 """
 
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 from pipelines.command_line import command, device_and_dtype
 from pipelines.configuration.assembly import bidirectional_task, run_text_tokenizer
-from pipelines.configuration.loading import dump_configuration, load_configuration
+from pipelines.configuration.loading import (
+    dump_configuration,
+    find_configuration,
+    load_configuration,
+)
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.train_tokenizer import train_tokenizer
 from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
@@ -27,6 +31,7 @@ def train_bidirectional(
 ) -> bool:
     """One run, into `config.output`; returns whether it is complete (and not stopped early)."""
     check_trackers(config.training.trackers)
+    deepspeed = _deepspeed(config, processes)
     folder = processes.on_main(
         lambda: open_run_folder(
             config.output, resume, lambda path: dump_configuration(config, path)
@@ -37,7 +42,6 @@ def train_bidirectional(
         return False
     text_tokenizer = run_text_tokenizer(config, processes, folder.path / "text_tokenizer")
     task = bidirectional_task(config, processes, tokenizer, text_tokenizer)
-    deepspeed = _deepspeed(config, processes)
     trainer = Trainer(task, config.training, folder, processes, config.seed, deepspeed)
     complete = trainer.train(resume)
     if complete:
@@ -61,8 +65,8 @@ def _tokenizer(
     return open_checkpoint(output, "tokenizer")
 
 
-def _deepspeed(config: BidirectionalRun, processes: Processes) -> Path | None:
-    """DeepSpeed's JSON, where this run uses it."""
+def _deepspeed(config: BidirectionalRun, processes: Processes) -> dict[str, Any] | None:
+    """DeepSpeed's configuration, where this run uses it."""
     if config.deepspeed is None:
         return None
     if not started_by_deepspeed():
@@ -70,7 +74,12 @@ def _deepspeed(config: BidirectionalRun, processes: Processes) -> Path | None:
             f"Training without DeepSpeed ({config.deepspeed} is for the deepspeed launcher)."
         )
         return None
-    return Path(config.deepspeed)
+    from pipelines.training.deepspeed_engine import engine_configuration
+
+    file = config.deepspeed
+    return processes.on_main(
+        lambda: engine_configuration(find_configuration(file), config.training, processes.count)
+    )
 
 
 @command
@@ -78,9 +87,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv, "Train the transformer that draws and describes.")
     config = load_configuration(arguments.config, arguments.overrides, BidirectionalRun)
     device, _ = device_and_dtype(arguments.device)
-    processes = Processes(device)
-    train_bidirectional(config, processes, arguments.resume)
-    processes.close()
+    with Processes(device) as processes:
+        train_bidirectional(config, processes, arguments.resume)
 
 
 if __name__ == "__main__":

@@ -39,9 +39,8 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"the deepspeed launcher started this script, but {NO_DEEPSPEED}")
     config = load_configuration(arguments.config, arguments.overrides, TokenizerRun)
     device, _ = device_and_dtype(arguments.device)
-    processes = Processes(device)
-    train_tokenizer(config, processes, arguments.resume)
-    processes.close()
+    with Processes(device) as processes:
+        train_tokenizer(config, processes, arguments.resume)
 
 
 if __name__ == "__main__":

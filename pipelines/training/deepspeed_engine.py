@@ -37,16 +37,9 @@ class DeepSpeedPlayer:
         module: nn.Module,
         is_matrix: IsMatrix,
         settings: OptimizerSettings,
-        training: TrainingSettings,
         processes: Processes,
-        json_file: Path,
+        config: dict[str, Any],
     ) -> None:
-        if settings.name != "adamw":
-            raise UserError(
-                f"training.optimizer.name is {settings.name}, whose update needs whole matrices, "
-                "and DeepSpeed divides them; set training.optimizer.name=adamw."
-            )
-        config = engine_configuration(json_file, settings, training, processes.count)
         import deepspeed
 
         _log_to_stderr(deepspeed.utils.logger)
@@ -107,13 +100,19 @@ class DeepSpeedPlayer:
 
 
 def engine_configuration(
-    json_file: Path, optimizer: OptimizerSettings, training: TrainingSettings, processes: int
+    json_file: Path, training: TrainingSettings, processes: int
 ) -> dict[str, Any]:
     """DeepSpeed's configuration: the JSON, with what our own configuration decides filled in.
 
     Raises:
-        UserError: the JSON cannot be read, or contradicts the configuration.
+        UserError: the JSON cannot be read, or contradicts the configuration; or the optimizer is
+            one that DeepSpeed cannot divide.
     """
+    if training.optimizer.name != "adamw":
+        raise UserError(
+            f"training.optimizer.name is {training.optimizer.name}, whose update needs whole "
+            "matrices, and DeepSpeed divides them; set training.optimizer.name=adamw."
+        )
     try:
         config = json.loads(json_file.read_text())
     except (OSError, ValueError) as error:
@@ -134,7 +133,7 @@ def engine_configuration(
         "train_batch_size": training.batch_size,
         "train_micro_batch_size_per_gpu": micro_batch_size,
         "gradient_accumulation_steps": accumulation,
-        "gradient_clipping": optimizer.gradient_clipping or 0.0,
+        "gradient_clipping": training.optimizer.gradient_clipping or 0.0,
     }
     for key, value in ours.items():
         if config.get(key, "auto") not in ("auto", value):

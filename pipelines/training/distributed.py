@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -49,9 +49,13 @@ class Processes:
                 "`accelerate launch --multi_gpu --num_processes N`."
             )
 
-    def close(self) -> None:
-        """Leaves the other processes in peace."""
-        PartialState().destroy_process_group()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        # Also after an error: gloo's threads would otherwise abort the process at its exit.
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
     @property
     def is_main(self) -> bool:

@@ -63,7 +63,7 @@ class Trainer:
         folder: RunFolder,
         processes: Processes,
         seed: int,
-        deepspeed: Path | None = None,
+        deepspeed: dict[str, Any] | None = None,
     ) -> None:
         self.task = task
         self.settings = settings
@@ -86,7 +86,7 @@ class Trainer:
     def position(self) -> Position:
         return self.parts.position
 
-    def _player(self, name: str, module: nn.Module, deepspeed: Path | None) -> Player:
+    def _player(self, name: str, module: nn.Module, deepspeed: dict[str, Any] | None) -> Player:
         self.processes.make_equal(module)
         module.train()
         own = self.settings.discriminator_optimizer if name == "discriminator" else None
@@ -97,7 +97,7 @@ class Trainer:
             from pipelines.training.deepspeed_engine import DeepSpeedPlayer
 
             player = DeepSpeedPlayer(
-                module, self.task.is_matrix, settings, self.settings, self.processes, deepspeed
+                module, self.task.is_matrix, settings, self.processes, deepspeed
             )
             self.task.objective.players[name] = player.engine
             return player
