@@ -28,9 +28,9 @@ class VQGANConfig:
             unfolds them; 1 for plain convolutions at full resolution.
         normalization: "group" (GroupNorm) or "channel" (LayerNorm over each position's own
             channels: no statistics of the whole picture reach an id).
-        encoder_kernel_size: 3, or 1 for an encoder of one 3x3 convolution followed by 1x1 ones,
-            without attention: an id then depends on little more than its own patch, which makes ids
-            easier to predict.
+        encoder_kernel_size: 3, or 1 for an encoder that codes every f x f square by itself: its
+            convolutions are 1x1 (halving, 2x2) and without attention. The decoder still sees all.
+            Ids then say nothing twice, which makes them much easier to predict.
         latent_channels: width of the encoder's output before it is projected to `code_dim`.
         codebook_size: number of codes.
         code_dim: length of a code.

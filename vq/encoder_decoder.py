@@ -20,12 +20,14 @@ class Encoder(nn.Module):
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
         kernel_size, norm = config.encoder_kernel_size, config.normalization
-        # A narrow encoder looks at one patch; attention would undo that.
+        # A narrow encoder looks at one square; attention would undo that.
         attends = kernel_size == 3
         widths = _widths(config)
         channels = widths[0]
         self.patch = nn.PixelUnshuffle(config.patch_size)
-        self.conv_in = convolution(config.image_channels * config.patch_size**2, channels, 3)
+        self.conv_in = convolution(
+            config.image_channels * config.patch_size**2, channels, kernel_size
+        )
         layers: list[nn.Module] = []
         for level, width in enumerate(widths):
             if level > 0:
