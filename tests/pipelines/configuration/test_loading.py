@@ -128,6 +128,7 @@ def test_missing_file_names_a_near_one_and_repository_files_are_found(tmp_path, 
     (tmp_path / "configs" / "tokenizer").mkdir(parents=True)
     (tmp_path / "configs" / "tokenizer" / "tiny.yaml").write_text("output: a")
     monkeypatch.setattr(loading, "REPOSITORY", tmp_path)
+    monkeypatch.chdir(tmp_path.parent)
     assert load_configuration("configs/tokenizer/tiny.yaml", [], Run).output == "a"
     assert load_configuration("tokenizer/tiny.yaml", [], Run).output == "a"
     with pytest.raises(
