@@ -12,6 +12,8 @@ from torch import Tensor
 from pipelines.command_line import UserError
 
 Picture = Image.Image | np.ndarray
+# What Pillow's decoders raise about a damaged file, or a kind that they do not know.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError)
 
 
 def read_image(source: str | Path | bytes) -> Image.Image:
@@ -32,8 +34,7 @@ def read_image(source: str | Path | bytes) -> Image.Image:
         raise UserError(f"{name} is not an image that can be decoded.") from None
     except Image.DecompressionBombError:
         raise UserError(f"{name} has too many pixels to decode; make it smaller.") from None
-    # Pillow's decoders report damage as any of these.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+    except DAMAGE as error:
         raise UserError(f"{name} cannot be decoded ({' '.join(str(error).split())}).") from error
 
 

@@ -123,3 +123,21 @@ def test_what_is_not_an_image_is_refused_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(UserError, match="too many pixels"):
         read_image(whole)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
+def test_damage_of_any_kind_is_a_user_error(file_format):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (24, 20, 3), dtype=np.uint8))
+    whole = np.frombuffer(saved(image, file_format), np.uint8)
+    refused = 0
+    for _ in range(100):
+        damaged = whole.copy()
+        damaged[rng.integers(0, 64, 3)] = rng.integers(0, 256, 3)
+        try:
+            read_image(damaged[: rng.integers(64, len(damaged))].tobytes())
+        except UserError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 50
