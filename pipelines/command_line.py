@@ -5,17 +5,18 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from typing import ParamSpec
 
 import torch
 
-Main = Callable[[list[str] | None], None]
+P = ParamSpec("P")
 
 
 class UserError(Exception):
     """A mistake of the user's: one sentence that names the thing and the remedy."""
 
 
-def command(main: Main) -> Main:
+def command(main: Callable[P, None]) -> Callable[P, None]:
     """Wraps a script's `main(argv)`, so that its failures read well in a terminal.
 
     `UserError` becomes its sentence on stderr and exit code 2, an interrupt exit code 130 and a
@@ -24,9 +25,9 @@ def command(main: Main) -> Main:
     """
 
     @functools.wraps(main)
-    def run(argv: list[str] | None = None) -> None:
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            main(argv)
+            main(*args, **kwargs)
             sys.stdout.flush()
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
