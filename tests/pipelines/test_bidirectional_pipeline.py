@@ -1,0 +1,119 @@
+"""Drawing and describing from one checkpoint folder."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipelines import BidirectionalPipeline
+from pipelines.bidirectional_pipeline import recommend_sampling
+from pipelines.command_line import UserError
+from unified_transformer import SamplingSettings, score_captions
+
+PROMPTS = ["a small red circle", "a large blue star above a small red circle", "a large red star"]
+
+
+@pytest.fixture(scope="module")
+def pipe(checkpoint):
+    return BidirectionalPipeline.from_pretrained(checkpoint)
+
+
+def same(one, other):
+    return np.array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_pictures_have_the_checkpoints_size_and_the_prompts_order(pipe):
+    images = pipe.generate_images(PROMPTS, num_images=2)
+    assert [image.size for image in images] == [(32, 32)] * 6
+    assert same(images[2], pipe.generate_images(PROMPTS[1:2])[0])
+
+
+def test_same_seed_same_picture_whatever_the_batch(pipe, monkeypatch):
+    together = pipe.generate_images(PROMPTS, num_images=2, seed=3)
+    alone = pipe.generate_images([PROMPTS[1]], seed=4)
+    assert same(together[3], alone[0]) and not same(together[2], together[3])
+    monkeypatch.setattr("pipelines.bidirectional_pipeline.PICTURES_AT_ONCE", 2)
+    for one, other in zip(together, pipe.generate_images(PROMPTS, 2, seed=3), strict=True):
+        assert same(one, other)
+
+
+def test_captions_are_text_with_their_likelihood(pipe):
+    images = [Image.new("RGB", (50, 40), "red"), np.zeros((32, 32, 3), np.uint8)]
+    captions = pipe.describe(images)
+    assert pipe.caption_images(images) == [caption.text for caption in captions]
+    for image, caption in zip(images, captions, strict=True):
+        assert caption.log_likelihood < 0 and "[" not in caption.text
+        assert (
+            pipe.describe([image], num_beams=3)[0].text
+            == pipe.caption_images([image], num_beams=3)[0]
+        )
+
+
+def test_reranking_keeps_the_candidate_whose_caption_is_likeliest(pipe):
+    prompt = PROMPTS[1]
+    candidates = pipe.generate_images([prompt], num_images=4, seed=8)
+    best = pipe.generate_images([prompt], rerank=4, seed=8)[0]
+    # The same candidates, scored one by one by the ids they were drawn with.
+    text = torch.tensor([pipe.encode_prompts([prompt])[0].ids])
+    ids = pipe._draw(pipe.encode_prompts([prompt]), 4, 1, 8, pipe.sampling)
+    scores = [
+        score_captions(pipe.transformer, one[None], text, torch.tensor([text.shape[1]])).item()
+        for one in ids
+    ]
+    assert same(best, candidates[int(np.argmax(scores))])
+    two = pipe.generate_images([prompt], num_images=2, rerank=2, seed=8)
+    assert same(two[0], candidates[int(np.argmax(scores[:2]))])
+    assert same(two[1], candidates[2 + int(np.argmax(scores[2:]))])
+
+
+def test_settings_not_given_are_those_the_checkpoint_recommends(checkpoint, tmp_path):
+    import shutil
+
+    copy = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, copy)
+    assert BidirectionalPipeline.from_pretrained(copy).sampling == SamplingSettings()
+    recommend_sampling(copy, SamplingSettings(temperature=0.5, guidance_scale=1.5))
+    pipe = BidirectionalPipeline.from_pretrained(copy)
+    assert pipe.sampling_settings(top_k=3, temperature=None) == SamplingSettings(0.5, 3, 1.0, 1.5)
+    assert same(
+        pipe.generate_images(PROMPTS[:1])[0],
+        pipe.generate_images(PROMPTS[:1], temperature=0.5, guidance_scale=1.5)[0],
+    )
+
+
+def test_unknown_words_are_counted_and_warned_of(pipe, caplog):
+    pipe.generate_images(["a small red 火山"])
+    assert "2 of 5 tokens" in caplog.text and "[UNK]" in caplog.text
+
+
+def damage(checkpoint, change):
+    """Changes a copy of the transformer's weights file."""
+    path = checkpoint / "transformer" / "model.safetensors"
+    path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize("part", ["transformer/model.safetensors", "tokenizer/model.safetensors"])
+def test_truncated_weights_are_refused(checkpoint, tmp_path, part):
+    import shutil
+
+    copy = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, copy)
+    data = (copy / part).read_bytes()
+    (copy / part).write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=part.split("/")[0]):
+        BidirectionalPipeline.from_pretrained(copy)
+
+
+def test_weights_that_do_not_fit_their_config_are_refused(checkpoint, tmp_path):
+    import shutil
+
+    copy = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, copy)
+    path = copy / "transformer" / "config.json"
+    config = json.loads(path.read_text())
+    config["num_hidden_layers"], config["layer_patterns"] = 4, ["row"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"do not fit its config\.json"):
+        BidirectionalPipeline.from_pretrained(copy)
