@@ -15,8 +15,8 @@ TRIANGLE_CIRCUMRADIUS = 1.22
 DIAMOND_HALF_DIAGONAL = 1.18
 CROSS_HALF_LENGTH = 1.08
 CROSS_HALF_WIDTH = 0.36
-STAR_TIP = 1.28
-STAR_NOTCH = 0.58
+STAR_TIP = 1.2
+STAR_NOTCH = 0.56
 
 _SIN_30, _COS_30 = 0.5, math.sqrt(0.75)
 
@@ -93,3 +93,27 @@ UP, RIGHT, DOWN, LEFT = 0, 6, 12, 18
 def opposite(supports: np.ndarray) -> np.ndarray:
     """Support function of the point reflection: `supports` [..., 24] in opposite directions."""
     return np.roll(supports, DIRECTIONS.shape[0] // 2, axis=-1)
+
+
+def _areas() -> dict[str, float]:
+    star_half_arm = 0.5 * STAR_TIP * STAR_NOTCH * math.sin(math.pi / 5)
+    return {
+        "circle": math.pi,
+        "square": (2 * SQUARE_HALF_SIDE) ** 2,
+        "triangle": 3 * _SIN_30 * _COS_30 * TRIANGLE_CIRCUMRADIUS**2,
+        "diamond": 2 * DIAMOND_HALF_DIAGONAL**2,
+        "cross": 4 * CROSS_HALF_WIDTH * (2 * CROSS_HALF_LENGTH - CROSS_HALF_WIDTH),
+        "star": 10 * star_half_arm,
+    }
+
+
+# Area and length of the outline of each shape at radius 1.
+AREAS = _areas()
+PERIMETERS = {
+    "circle": 2 * math.pi,
+    "square": 8 * SQUARE_HALF_SIDE,
+    "triangle": 6 * _COS_30 * TRIANGLE_CIRCUMRADIUS,
+    "diamond": 4 * math.sqrt(2) * DIAMOND_HALF_DIAGONAL,
+    "cross": 8 * CROSS_HALF_LENGTH,
+    "star": 10 * _EDGE_LENGTH,
+}
