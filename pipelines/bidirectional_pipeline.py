@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -86,7 +87,7 @@ class BidirectionalPipeline:
         return cls(
             tokenizer.to(place),
             TextCodec(load_text_tokenizer(paths.text_tokenizer)),
-            transformer.to(place, number_format),
+            transformer.to(device=place, dtype=number_format),  # type: ignore[call-arg]
             recommended_sampling(paths.root),
         )
 
@@ -104,7 +105,7 @@ class BidirectionalPipeline:
         seed: int = 0,
         rerank: int = 1,
         progress: Callable[[int], None] = lambda done: None,
-        **sampling: float | None,
+        **sampling: Any,
     ) -> list[Image.Image]:
         """Draws `num_images` pictures of each prompt, those of one prompt side by side.
 
@@ -144,13 +145,13 @@ class BidirectionalPipeline:
             progress(len(ids))
         return images
 
-    def caption_images(self, images: Iterable[Picture], **captioning: float) -> list[str]:
+    def caption_images(self, images: Iterable[Picture], **captioning: Any) -> list[str]:
         """Describes pictures of any size; `captioning` as the fields of `CaptionSettings`."""
         return [caption.text for caption in self.describe(images, **captioning)]
 
     @torch.no_grad()
     def describe(
-        self, images: Iterable[Picture], seed: int = 0, **captioning: float
+        self, images: Iterable[Picture], seed: int = 0, **captioning: Any
     ) -> list[Caption]:
         """Captions with their log-likelihoods.
 
@@ -158,7 +159,7 @@ class BidirectionalPipeline:
             UserError: a value is out of range.
         """
         try:
-            settings = CaptionSettings(**captioning)  # type: ignore[arg-type]
+            settings = CaptionSettings(**captioning)
         except ValueError as error:
             raise UserError(f"{error}.") from error
         pictures = list(images)
@@ -179,7 +180,7 @@ class BidirectionalPipeline:
         pixels = torch.stack([to_pixels(image, self.picture_size) for image in images])
         return self.tokenizer.encode_to_ids(pixels.to(self.transformer.device))
 
-    def sampling_settings(self, **given: float | None) -> SamplingSettings:
+    def sampling_settings(self, **given: Any) -> SamplingSettings:
         """The checkpoint's recommended settings with what is given put over them.
 
         Raises:
@@ -187,7 +188,7 @@ class BidirectionalPipeline:
         """
         known = {name: value for name, value in given.items() if value is not None}
         try:
-            return replace(self.sampling, **known)  # type: ignore[arg-type]
+            return replace(self.sampling, **known)
         except (ValueError, TypeError) as error:
             raise UserError(f"{error}.") from error
 
@@ -240,12 +241,13 @@ def load_transformer(folder: Path) -> UnifiedTransformer:
         UserError: the folder is damaged or its weights do not fit its config.
     """
     try:
-        transformer, report = UnifiedTransformer.from_pretrained(
+        loaded: Any = UnifiedTransformer.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # whatever a damaged file makes the library raise
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the transformer in {folder} cannot be loaded ({reason}).") from error
+    transformer, report = loaded
     wrong = [*report["missing_keys"], *report["mismatched_keys"], *report["unexpected_keys"]]
     if wrong:
         raise UserError(

@@ -17,19 +17,13 @@ class ResidualLinear(nn.Linear):
 
 
 class SelfAttention(nn.Module):
-    """Projections around attention; which positions meet is decided by the `attention` passed in.
-
-    Queries and keys are normalised per head (2302.05442, section 2), which keeps the scores bounded
-    in bf16 and at high learning rates.
-    """
+    """Projections around attention; which positions meet is decided by the `attention` passed in."""
 
     def __init__(self, config: UnifiedTransformerConfig) -> None:
         super().__init__()
         width = config.hidden_size
         self.heads = config.num_attention_heads
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
-        self.query_norm = nn.RMSNorm(width // self.heads, eps=1e-6)
-        self.key_norm = nn.RMSNorm(width // self.heads, eps=1e-6)
         self.output = ResidualLinear(width, width, bias=False)
 
     def forward(self, x: Tensor, attention: Attention) -> Tensor:
@@ -37,8 +31,6 @@ class SelfAttention(nn.Module):
         query, key, value = rearrange(
             self.query_key_value(x), "b s (three h d) -> three b h s d", three=3, h=self.heads
         )
-        query = self.query_norm(query).to(value.dtype)
-        key = self.key_norm(key).to(value.dtype)
         return self.output(rearrange(attention(query, key, value), "b h s d -> b s (h d)"))
 
 
@@ -62,9 +54,9 @@ class Block(nn.Module):
     def __init__(self, config: UnifiedTransformerConfig, pattern: str) -> None:
         super().__init__()
         self.pattern = pattern
-        self.attention_norm = nn.RMSNorm(config.hidden_size, eps=1e-6)
+        self.attention_norm = nn.LayerNorm(config.hidden_size, bias=False)
         self.attention = SelfAttention(config)
-        self.feed_forward_norm = nn.RMSNorm(config.hidden_size, eps=1e-6)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, bias=False)
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 

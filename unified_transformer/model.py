@@ -46,7 +46,7 @@ class UnifiedTransformer(PreTrainedModel):
         super().__init__(config)
         self.embeddings = SequenceEmbeddings(config)
         self.blocks = nn.ModuleList(Block(config, pattern) for pattern in config.layer_patterns)
-        self.final_norm = nn.RMSNorm(config.hidden_size, eps=1e-6)
+        self.final_norm = nn.LayerNorm(config.hidden_size, bias=False)
         self.image_head = nn.Linear(config.hidden_size, config.image_vocab_size, bias=False)
         self.text_head = nn.Linear(config.hidden_size, config.text_vocab_size, bias=False)
         self.post_init()
@@ -60,7 +60,7 @@ class UnifiedTransformer(PreTrainedModel):
             nn.init.normal_(module.weight, std=std * (2 * self.config.num_hidden_layers) ** -0.5)
         elif isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=std)
-        elif isinstance(module, nn.RMSNorm):
+        elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
         elif isinstance(module, SequenceEmbeddings):
             nn.init.normal_(module.begin_of_image, std=std)

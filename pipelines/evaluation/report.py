@@ -1,4 +1,4 @@
-"""What a person looks at after a run: pictures with their prompts and captions, and a short page."""
+"""What a person looks at after a run: pictures, their prompts and captions, and a short page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ def drawing_accuracy(
     scenes: SceneSet,
     rerank: int = 1,
     progress: Callable[[int], None] = lambda done: None,
-    **sampling: float | None,
+    **sampling: Any,
 ) -> Accuracy:
     """Pictures drawn from the captions, read, and compared with what the captions state."""
     images = pipe.generate_images(scenes.captions, rerank=rerank, progress=progress, **sampling)
