@@ -25,8 +25,9 @@ from pipelines.samples import draw_both_directions, draw_reconstructions
 from pipelines.training import storage
 from pipelines.training.checkpoint import CheckpointPaths
 from pipelines.training.distributed import Processes
+from pipelines.training.loop import Batch
 from pipelines.training.settings import TrainingSettings
-from pipelines.training.trainer import Batch, Task
+from pipelines.training.task import Task
 from unified_transformer import BidirectionalObjective, UnifiedTransformer, UnifiedTransformerConfig
 from vq import VQGAN, PatchDiscriminator, VQGANObjective, build_perceptual_loss
 

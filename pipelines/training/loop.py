@@ -107,9 +107,9 @@ class Loop:
                 self._report(time.monotonic() - window)
                 window = time.monotonic()
             improved = False
-            if self._due(self.settings.validate_every, also=finished) and not stop:
+            if self._due(self.settings.validate_every, also=finished):
                 improved = self._validate()
-            if self._due(self.settings.sample_every, also=finished) and not stop:
+            if self._due(self.settings.sample_every, also=finished):
                 self.sample()
             if self._due(self.settings.save_every) or improved or finished or stop:
                 self.save(improved)
@@ -165,6 +165,7 @@ class Loop:
             row[f"{prefix}learning_rate"] = player.learning_rate
         row["samples_per_second"] = self._rows * self.settings.batch_size / seconds
         row["steps_per_second"] = self._rows / seconds
+        row["progress"] = min(1.0, self.progress)
         row["minutes"] = self.position.elapsed_seconds / 60
         self._sums, self._rows = {}, 0
         self.log(row)

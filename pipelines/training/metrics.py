@@ -4,13 +4,15 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from tqdm import tqdm
 
 from pipelines.command_line import UserError
+from pipelines.training.distributed import Processes
+from pipelines.training.state import RunParts
 
 METRICS = "metrics.jsonl"
 
@@ -34,46 +36,58 @@ def check_trackers(names: tuple[str, ...]) -> None:
             )
 
 
-class MetricsLog:
-    """The rows of one run, to `metrics.jsonl` and to accelerate's trackers.
+class Report:
+    """The rows of one run: to `metrics.jsonl`, to accelerate's trackers and to the progress bar.
 
-    Made in the first process only.
-
-    Args:
-        folder: the run's; trackers that write files use its `logs/`.
-        step: where the run continues; rows a killed run wrote beyond it are dropped.
-        run_id: names this run to trackers that can continue one.
+    Only the first process writes; in the others nothing happens. Trackers that write files use
+    `logs/` in the run's folder. Rows that a killed run wrote beyond its last state are dropped.
     """
 
     def __init__(
-        self, folder: Path, trackers: tuple[str, ...], step: int, run_id: str, on_cpu: bool
+        self, folder: Path, trackers: tuple[str, ...], parts: RunParts, processes: Processes
     ) -> None:
         self.path = folder / METRICS
+        self._active = processes.is_main
+        if not self._active:
+            return
+        step = parts.position.step
         if self.path.exists():
             kept = [row for row in read_metrics(self.path) if row["step"] <= step]
             self.path.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self._accelerator = Accelerator(
-            cpu=on_cpu, log_with=list(trackers), project_dir=str(folder)
+            cpu=processes.device.type == "cpu",
+            log_with=list(trackers) or None,
+            project_dir=str(folder),
         )
         self._accelerator.init_trackers(
             "logs",
             init_kwargs={
                 "tensorboard": {"purge_step": step + 1},
-                "wandb": {"id": run_id, "resume": "allow", "dir": str(folder)},
+                "wandb": {"id": parts.run_id, "resume": "allow", "dir": str(folder)},
             },
         )
+        self._bar = ProgressBar(next(iter(parts.players)))
 
     def write(self, row: dict[str, Any]) -> None:
         """Adds one row; it must have a `step`."""
+        if not self._active:
+            return
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
         values = {name: value for name, value in row.items() if name != "step"}
         self._accelerator.log(values, step=row["step"])
+        if "progress" in row:
+            self._bar.show(row)
 
-    def close(self) -> None:
-        # Not `end_training`, which would end the other processes' group as well.
-        for tracker in self._accelerator.trackers:
-            tracker.finish()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._active:
+            self._bar.close()
+            # Not `end_training`, which would end the other processes' group as well.
+            for tracker in self._accelerator.trackers:
+                tracker.finish()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -88,7 +102,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class ProgressBar:
-    """Loss, rate and time left, on stderr; made in the first process only."""
+    """Loss, rate and time left, on stderr."""
 
     THOUSAND = 1000  # the bar counts thousandths of the run, which may be measured in minutes
 
@@ -102,9 +116,14 @@ class ProgressBar:
             dynamic_ncols=sys.stderr.isatty(),
         )
 
-    def show(self, step: int, loss: float, rate: float, progress: float, seconds: float) -> None:
+    def show(self, row: dict[str, Any]) -> None:
+        """Takes the loop's row of metrics."""
+        progress, seconds = row["progress"], 60 * row["minutes"]
         left = seconds * (1 - progress) / progress if progress > 0 else math.nan
-        text = f"step {step}, loss {loss:.4f}, {rate:.2f} steps/s, {_clock(left)} left"
+        text = (
+            f"step {row['step']}, loss {row['loss']:.4f}, {row['steps_per_second']:.2f} steps/s, "
+            f"{_clock(left)} left"
+        )
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(min(self.THOUSAND, round(progress * self.THOUSAND)) - self._bar.n)
 

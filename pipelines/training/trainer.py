@@ -1,56 +1,27 @@
 """One run from its parts to its checkpoint: what surrounds the loop."""
 
-import contextlib
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipelines.command_line import UserError
 from pipelines.training.checkpoint import write_checkpoint
 from pipelines.training.distributed import Processes, precision_context
 from pipelines.training.ema import WeightAverage
-from pipelines.training.loop import Batch, Loop, Objective, Position
-from pipelines.training.metrics import MetricsLog, ProgressBar, draw_loss_curve
-from pipelines.training.optimizer import IsMatrix, build_optimizer
+from pipelines.training.loop import Loop, Position
+from pipelines.training.metrics import Report, draw_loss_curve
+from pipelines.training.optimizer import build_optimizer
 from pipelines.training.players import NotFinite, PlainPlayer, Player
 from pipelines.training.run_folder import RunFolder
 from pipelines.training.settings import TrainingSettings
 from pipelines.training.state import RunParts, load_state, save_state
 from pipelines.training.stopping import StopSignals, resume_command
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a run trains and what it leaves behind.
-
-    Args:
-        kind: of the checkpoint (`tokenizer`, `bidirectional`).
-        abilities: the checkpoint's `tasks`.
-        objective: see `loop.Objective`.
-        averaged: the players that are averaged and exported.
-        batches: the micro-batches of this process at a step, on the device.
-        validation_batches: the same ones at every validation.
-        write_parts: writes the checkpoint's folders; called with the averaged weights in place.
-        draw_samples: writes files whose path begins like the one given, about pictures of a
-            validation batch; likewise.
-        is_matrix: which parameters decay, and are Muon's where it is chosen.
-    """
-
-    kind: str
-    abilities: tuple[str, ...]
-    objective: Objective
-    averaged: tuple[str, ...]
-    batches: Callable[[int], list[Batch]]
-    validation_batches: Callable[[], Iterator[Batch]]
-    write_parts: Callable[[Path], None]
-    draw_samples: Callable[[Path, Batch], None]
-    is_matrix: IsMatrix
+from pipelines.training.task import Task
+from pipelines.training.validation import averaged_weights, validate
 
 
 class Trainer:
@@ -114,26 +85,13 @@ class Trainer:
         torch.manual_seed(self.seed + self.processes.rank)
         if resume:
             self._resume()
-        log = bar = None
-        if self.processes.is_main:
-            log = MetricsLog(
-                self.folder.path,
-                self.settings.trackers,
-                self.position.step,
-                self.parts.run_id,
-                self.processes.device.type == "cpu",
-            )
-            bar = ProgressBar(self.task.kind)
-        with StopSignals() as signals:
-            loop = self._loop(log, bar, signals)
+        self._announce()
+        report = Report(self.folder.path, self.settings.trackers, self.parts, self.processes)
+        with StopSignals() as signals, report:
             try:
-                complete = loop.run()
+                complete = self._loop(report, signals).run()
             except NotFinite:
                 self._stop_diverged()
-            finally:
-                if bar is not None and log is not None:
-                    bar.close()
-                    log.close()
         if self.processes.is_main:
             draw_loss_curve(self.folder.metrics, self.folder.loss_curve)
         if not complete:
@@ -144,21 +102,21 @@ class Trainer:
         self.processes.wait()
         return complete
 
-    def _loop(self, log: MetricsLog | None, bar: ProgressBar | None, signals: StopSignals) -> Loop:
-        def write(row: dict[str, Any]) -> None:
-            if log is None or bar is None:
-                return
-            log.write(row)
-            if "steps_per_second" in row:
-                bar.show(
-                    row["step"],
-                    row["loss"],
-                    row["steps_per_second"],
-                    loop.progress,
-                    self.position.elapsed_seconds,
-                )
+    def _announce(self) -> None:
+        sizes = ", ".join(
+            f"{name} {sum(p.numel() for p in player.module.parameters()) / 1e6:.2f}M"
+            for name, player in self.parts.players.items()
+        )
+        settings, count = self.settings, self.processes.count
+        length = f"{settings.steps} steps" if settings.steps else f"{settings.minutes} minutes"
+        self.processes.log(
+            f"Training {sizes} parameters for {length} of {settings.batch_size} samples in "
+            f"{settings.precision} on {self.processes.device.type}, "
+            f"{count} process{'es' if count > 1 else ''}."
+        )
 
-        loop = Loop(
+    def _loop(self, report: Report, signals: StopSignals) -> Loop:
+        return Loop(
             objective=self.task.objective,
             players=self.parts.players,
             averages=self.parts.averages,
@@ -166,16 +124,15 @@ class Trainer:
             settings=self.settings,
             processes=self.processes,
             autocast=self.autocast,
-            log=write,
+            log=report.write,
             evaluate=self.evaluate,
             sample=self.sample,
             save=self.save,
             stop_requested=lambda: signals.requested,
             position=self.position,
         )
-        return loop
 
-    def _stop_diverged(self) -> None:
+    def _stop_diverged(self) -> NoReturn:
         last = self.folder.last_step()
         remedy = (
             f"The last saved state is {self.folder.states / f'step_{last}'}; continue "
@@ -191,37 +148,14 @@ class Trainer:
             raise UserError(sentence)
         raise SystemExit(2)
 
-    @contextlib.contextmanager
-    def _averaged_weights(self) -> Iterator[None]:
-        """The averaged weights in place, in evaluation mode, without touching the run's chance."""
-        cuda = [self.processes.device] if self.processes.device.type == "cuda" else []
-        with contextlib.ExitStack() as stack:
-            for average in self.parts.averages.values():
-                stack.enter_context(average.in_place())
-            stack.enter_context(torch.random.fork_rng(devices=cuda))
-            torch.manual_seed(self.seed)
-            for player in self.parts.players.values():
-                player.module.eval()
-            try:
-                yield
-            finally:
-                for player in self.parts.players.values():
-                    player.module.train()
-
-    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """Validation figures of the averaged weights, over all processes."""
-        sums: dict[str, Tensor] = {}
         with self._averaged_weights():
-            for batch in self.task.validation_batches():
-                with self.autocast():
-                    figures = self.task.objective.evaluate(batch)
-                for name, (total, count) in figures.items():
-                    pair = torch.stack([total.double().cpu(), count.double().cpu()])
-                    sums[name] = sums[name] + pair if name in sums else pair
-        names = sorted(sums)
-        table = self.processes.mean(torch.stack([sums[name] for name in names]))
-        return {n: float(total / count) for n, (total, count) in zip(names, table, strict=True)}
+            batches = self.task.validation_batches()
+            return validate(self.task.objective, batches, self.processes, self.autocast)
+
+    def _averaged_weights(self) -> AbstractContextManager:
+        return averaged_weights(self.parts, self.processes.device, self.seed)
 
     @torch.no_grad()
     def sample(self) -> None:

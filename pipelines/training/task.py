@@ -1,0 +1,36 @@
+"""What one run is about; assembly builds it, the trainer runs it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.training.loop import Batch, Objective
+from pipelines.training.optimizer import IsMatrix
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a run trains and what it leaves behind.
+
+    Args:
+        kind: of the checkpoint (`tokenizer`, `bidirectional`).
+        abilities: the checkpoint's `tasks`.
+        objective: see `loop.Objective`.
+        averaged: the players that are averaged and exported.
+        batches: the micro-batches of this process at a step, on the device.
+        validation_batches: the same ones at every validation.
+        write_parts: writes the checkpoint's folders; called with the averaged weights in place.
+        draw_samples: writes files whose path begins like the one given, about pictures of a
+            validation batch; likewise.
+        is_matrix: which parameters decay, and are Muon's where it is chosen.
+    """
+
+    kind: str
+    abilities: tuple[str, ...]
+    objective: Objective
+    averaged: tuple[str, ...]
+    batches: Callable[[int], list[Batch]]
+    validation_batches: Callable[[], Iterator[Batch]]
+    write_parts: Callable[[Path], None]
+    draw_samples: Callable[[Path, Batch], None]
+    is_matrix: IsMatrix

@@ -1,0 +1,51 @@
+"""Looking at a run from outside: with averaged weights, and without touching its course."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from pipelines.training.distributed import Processes
+from pipelines.training.loop import Batch, Objective
+from pipelines.training.state import RunParts
+
+
+@contextlib.contextmanager
+def averaged_weights(parts: RunParts, device: torch.device, seed: int) -> Iterator[None]:
+    """The averaged weights in place, in evaluation mode, with random numbers of their own."""
+    cuda = [device] if device.type == "cuda" else []
+    with contextlib.ExitStack() as stack:
+        for average in parts.averages.values():
+            stack.enter_context(average.in_place())
+        stack.enter_context(torch.random.fork_rng(devices=cuda))
+        torch.manual_seed(seed)
+        for player in parts.players.values():
+            player.module.eval()
+        try:
+            yield
+        finally:
+            for player in parts.players.values():
+                player.module.train()
+
+
+@torch.no_grad()
+def validate(
+    objective: Objective,
+    batches: Iterable[Batch],
+    processes: Processes,
+    autocast: Callable[[], contextlib.AbstractContextManager],
+) -> dict[str, float]:
+    """The objective's figures over this process's `batches` and those of all others."""
+    sums: dict[str, Tensor] = {}
+    for batch in batches:
+        with autocast():
+            figures = objective.evaluate(batch)
+        for name, (total, count) in figures.items():
+            pair = torch.stack([total.double().cpu(), count.double().cpu()])
+            sums[name] = sums[name] + pair if name in sums else pair
+    # A process whose part of the rows is empty still takes part in the sum.
+    names = sorted(set().union(*processes.gather(set(sums))))
+    empty = torch.zeros(2, dtype=torch.float64)
+    table = processes.mean(torch.stack([sums.get(name, empty) for name in names]))
+    return {n: float(total / count) for n, (total, count) in zip(names, table, strict=True)}

@@ -1,0 +1,216 @@
+import json
+
+import pytest
+import torch
+
+from pipelines.command_line import UserError
+from pipelines.training import storage
+from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.metrics import read_metrics
+from pipelines.training.settings import OptimizerSettings
+
+
+def rows(folder, name="loss"):
+    return [row for row in read_metrics(folder / "metrics.jsonl") if name in row]
+
+
+def weights(trainer):
+    return {
+        f"{name}.{key}": value.clone()
+        for name, player in trainer.parts.players.items()
+        for key, value in player.module.state_dict().items()
+    }
+
+
+def assert_same(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+def stop_after(toy, steps):
+    """Batches that ask the process to stop (as a SIGTERM would) in their last step."""
+    import os
+    import signal
+
+    def batches(step):
+        if step == steps - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return toy.batches(step)
+
+    return batches
+
+
+def test_turns_are_taken_in_order_and_step_their_player(toy, tmp_path):
+    trainer = toy.trainer(tmp_path / "run", toy.settings(steps=2))
+    players = trainer.parts.players
+    steps = []
+    for name, player in players.items():
+        step = player.step
+        player.step = lambda *a, name=name, step=step: (steps.append(name), step(*a))[1]
+    trainer.train(resume=False)
+    assert steps == ["generator", "discriminator", "generator"]
+    assert trainer.task.objective.log == [
+        "turns 0",
+        "after generator",
+        "turns 1",
+        "after discriminator",
+        "after generator",
+    ]
+
+
+def test_micro_batches_equal_one_batch(toy, tmp_path):
+    whole = toy.trainer(tmp_path / "whole", toy.settings())
+    parts = toy.trainer(
+        tmp_path / "parts", toy.settings(), batches=lambda step: toy.batches(step, 4)
+    )
+    for trainer in (whole, parts):
+        assert trainer.train(resume=False)
+    for ours, theirs in zip(rows(tmp_path / "whole"), rows(tmp_path / "parts"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+        assert ours["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_resuming_equals_never_having_stopped(toy, tmp_path, name):
+    optimizer = OptimizerSettings(name=name, learning_rate=0.01, warmup_steps=3)
+    settings = toy.settings(optimizer=optimizer, validate_every=3, sample_every=4)
+
+    def trainer(folder, resume=False, **options):
+        objective = toy.objective(dropout=0.2)
+        return toy.trainer(tmp_path / folder, settings, resume, objective, **options)
+
+    straight = trainer("straight")
+    assert straight.train(resume=False)
+    assert not trainer("stopped", batches=stop_after(toy, 5)).train(resume=False)
+    resumed = trainer("stopped", resume=True)
+    torch.rand(7)  # whatever happened to the random numbers meanwhile
+    assert resumed.train(resume=True)
+    assert resumed.task.objective.loaded["log_length"] > 0
+    assert_same(weights(straight), weights(resumed))
+    averages = [run.parts.averages["generator"].weights for run in (straight, resumed)]
+    assert_same(*averages)
+    timeless = [
+        [
+            {k: v for k, v in row.items() if k not in ("minutes", "progress") and "per" not in k}
+            for row in read_metrics(tmp_path / folder / "metrics.jsonl")
+        ]
+        for folder in ("straight", "stopped")
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def test_sigterm_saves_and_says_how_to_continue(toy, tmp_path, capsys):
+    trainer = toy.trainer(tmp_path / "run", toy.settings(), batches=stop_after(toy, 5))
+    assert not trainer.train(resume=False)
+    assert storage.saved_steps(tmp_path / "run" / "state") == [5]
+    assert "Stopped at step 5" in (printed := capsys.readouterr().err)
+    assert "--resume" in printed
+
+
+def test_resume_without_a_state_starts_anew(toy, tmp_path, capsys):
+    trainer = toy.trainer(tmp_path / "run", toy.settings(), resume=True)
+    assert trainer.train(resume=True)
+    assert "starting anew" in capsys.readouterr().err
+
+
+def test_rows_beyond_the_saved_state_are_written_again(toy, tmp_path):
+    toy.trainer(tmp_path / "run", toy.settings(save_every=5, steps=12)).train(resume=False)
+    storage.shutil.rmtree(tmp_path / "run" / "state" / "step_12")
+    toy.trainer(tmp_path / "run", toy.settings(), resume=True).train(resume=True)
+    assert [row["step"] for row in rows(tmp_path / "run")] == list(range(1, 13))
+
+
+def test_the_checkpoint_holds_the_best_average_where_there_is_validation(toy, tmp_path):
+    objective = toy.objective()
+    objective.validation_losses = [3.0, 1.0, 2.0, 4.0]
+    settings = toy.settings(validate_every=3, keep_states=1)
+    trainer = toy.trainer(tmp_path / "run", settings, objective=objective)
+    trainer.train(resume=False)
+    checkpoint = open_checkpoint(tmp_path / "run" / "checkpoint")
+    assert checkpoint.step == 6
+    assert storage.saved_steps(tmp_path / "run" / "state") == [6, 12]
+    exported = torch.load(checkpoint.tokenizer / "weights.pt")
+    best = tmp_path / "run" / "state" / "step_6"
+    average = storage.load_file(best / "ema" / "generator.safetensors")
+    raw = storage.load_file(best / "weights" / "generator.safetensors")
+    assert not torch.equal(average["0.weight"], raw["0.weight"])
+    assert_same(exported, raw | average)  # buffers are the module's own
+
+
+def test_the_checkpoint_holds_the_last_average_without_validation(toy, tmp_path):
+    trainer = toy.trainer(tmp_path / "run", toy.settings(save_every=5))
+    trainer.train(resume=False)
+    checkpoint = open_checkpoint(tmp_path / "run" / "checkpoint")
+    assert checkpoint.step == 12
+    exported = torch.load(checkpoint.tokenizer / "weights.pt")
+    assert torch.equal(
+        exported["0.weight"], trainer.parts.averages["generator"].weights["0.weight"]
+    )
+
+
+def test_a_run_killed_before_its_export_exports_on_resume(toy, tmp_path):
+    toy.trainer(tmp_path / "run", toy.settings()).train(resume=False)
+    index = tmp_path / "run" / "checkpoint" / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"step": 5}))
+    toy.trainer(tmp_path / "run", toy.settings(), resume=True).train(resume=True)
+    assert open_checkpoint(tmp_path / "run").step == 12
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_run_that_diverges_names_its_last_state(toy, tmp_path, poison):
+    def batches(step):
+        found = toy.batches(step)
+        return [{"x": found[0]["x"] * (poison if step == 7 else 1)}]
+
+    trainer = toy.trainer(tmp_path / "run", toy.settings(save_every=3), batches=batches)
+    with pytest.raises(UserError, match=r"at step 7.*step_6.*--resume"):
+        trainer.train(resume=False)
+    assert storage.saved_steps(tmp_path / "run" / "state") == [3, 6]
+    for value in weights(trainer).values():
+        assert value.isfinite().all()
+
+
+def test_minutes_follow_the_clock_and_survive_a_resume(toy, tmp_path):
+    settings = toy.settings(steps=None, minutes=0.02)
+    trainer = toy.trainer(tmp_path / "run", settings)
+    assert trainer.train(resume=False)
+    assert trainer.position.elapsed_seconds == pytest.approx(1.2, abs=0.5)
+    assert rows(tmp_path / "run")[-1]["learning_rate"] < 0.005
+    again = toy.trainer(tmp_path / "run", settings, resume=True)
+    assert again.train(resume=True)
+    assert again.position.step == trainer.position.step
+
+
+def test_a_folder_that_is_not_empty_is_refused(toy, tmp_path):
+    toy.trainer(tmp_path / "run", toy.settings(steps=1))
+    with pytest.raises(UserError, match="is not empty; continue that run with --resume"):
+        toy.trainer(tmp_path / "run", toy.settings(steps=1))
+
+
+def test_a_state_of_another_model_is_refused(toy, tmp_path):
+    toy.trainer(tmp_path / "run", toy.settings()).train(resume=False)
+    objective = toy.objective()
+    objective.players["discriminator"] = torch.nn.Linear(8, 2)
+    trainer = toy.trainer(tmp_path / "run", toy.settings(), True, objective)
+    with pytest.raises(UserError, match="step_12 does not fit this configuration"):
+        trainer.train(resume=True)
+
+
+def test_samples_are_drawn_on_the_way(toy, tmp_path):
+    toy.trainer(tmp_path / "run", toy.settings(sample_every=5)).train(resume=False)
+    names = sorted(path.name for path in (tmp_path / "run" / "samples").iterdir())
+    assert names == ["step_10.txt", "step_12.txt", "step_5.txt"]
+
+
+def test_bf16_covers_the_forward_pass_alone(toy, tmp_path):
+    objective = toy.objective()
+    seen = []
+    generator = objective.players["generator"]
+    generator[0].register_forward_hook(lambda m, i, out: seen.append(out.dtype))
+    generator[0].weight.register_hook(
+        lambda gradient: seen.append(torch.is_autocast_enabled("cpu"))
+    )
+    toy.trainer(tmp_path / "run", toy.settings(precision="bf16"), objective=objective).train(False)
+    assert set(seen) == {torch.bfloat16, False}
+    assert generator[0].weight.dtype == torch.float32
