@@ -76,7 +76,7 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
         ),
         write_parts=lambda folder: tokenizer.save_pretrained(folder / "tokenizer"),
         draw_samples=lambda path, batch: draw_reconstructions(path, tokenizer, batch),
-        is_matrix=_tokenizer_matrix,
+        is_matrix=is_tokenizer_matrix,
     )
 
 
@@ -146,7 +146,7 @@ def bidirectional_task(
         draw_samples=lambda path, batch: draw_both_directions(
             path, transformer, tokenizer, codec, batch
         ),
-        is_matrix=_transformer_matrix,
+        is_matrix=is_transformer_matrix,
     )
 
 
@@ -222,10 +222,12 @@ def _or_user_error(build: Callable[[], Result]) -> Result:
         raise UserError(str(error)) from error
 
 
-def _tokenizer_matrix(name: str, parameter: Tensor) -> bool:
-    # A code is a vector that stands for pictures: it must not decay.
+def is_tokenizer_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether weight decay is for a parameter of the first stage: not for codes."""
     return parameter.ndim >= 2 and "codebook" not in name
 
 
-def _transformer_matrix(name: str, parameter: Tensor) -> bool:
+def is_transformer_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether weight decay, and Muon, are for a parameter of the second stage: not for embeddings
+    and heads, whose rows each stand for one token."""
     return parameter.ndim >= 2 and not name.startswith(("embeddings.", "image_head.", "text_head."))

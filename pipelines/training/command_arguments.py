@@ -24,7 +24,10 @@ def parse_arguments(argv: list[str] | None, description: str) -> TrainingArgumen
         "--resume", action="store_true", help="continue the run in its output folder"
     )
     parser.add_argument("--device", help="cuda, mps or cpu; the best present by default")
+    parser.add_argument("--dtype", choices=["fp32", "bf16"], help="short for training.precision=…")
     # The deepspeed launcher adds this; the environment says the same.
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)
     given = parser.parse_intermixed_args(argv)
+    if given.dtype is not None:
+        given.overrides.append(f"training.precision={given.dtype}")
     return TrainingArguments(given.config, given.overrides, given.resume, given.device)

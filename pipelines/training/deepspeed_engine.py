@@ -87,12 +87,11 @@ class DeepSpeedPlayer:
 
     def load(self, folder: Path, name: str) -> None:
         """Raises:
-        FileNotFoundError: the state was saved without DeepSpeed.
-        ValueError: it was saved by another number of processes.
+        ValueError: it was saved without DeepSpeed, or by another number of processes.
         """
         saved = folder / "deepspeed"
         if not saved.is_dir():
-            raise FileNotFoundError("it was saved without DeepSpeed")
+            raise ValueError("it was saved without DeepSpeed")
         shards = len(list((saved / TAG).glob("*optim_states.pt")))
         if shards not in (0, self.processes.count):
             raise ValueError(f"DeepSpeed saved it from {shards} processes")

@@ -53,7 +53,10 @@ class Processes:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # Also after an error: gloo's threads would otherwise abort the process at its exit.
+        self.close()
+
+    def close(self) -> None:
+        """Leaves the group. Also needed after an error: gloo's threads would abort the process."""
         if dist.is_initialized():
             dist.destroy_process_group()
 

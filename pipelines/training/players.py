@@ -41,7 +41,7 @@ class Player(Protocol):
         """Writes the optimizer's state; called by every process."""
 
     def load(self, folder: Path, name: str) -> None:
-        """Reads it; raises FileNotFoundError where there is none of this player's way."""
+        """Reads it; raises ValueError where it was saved by another way of training."""
 
 
 class PlainPlayer:
@@ -93,5 +93,7 @@ class PlainPlayer:
             storage.write_tree(folder / "optimizer" / name, self.optimizer.state_dict())
 
     def load(self, folder: Path, name: str) -> None:
+        if not (folder / "optimizer").is_dir():
+            raise ValueError("it was saved under DeepSpeed")
         state = storage.read_tree(folder / "optimizer" / name)
         load_optimizer_state(self.optimizer, state)

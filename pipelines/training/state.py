@@ -114,8 +114,8 @@ def load_state(folder: Path, parts: RunParts, processes: Processes) -> None:
     except (ValueError, RuntimeError, KeyError, FileNotFoundError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(
-            f"{folder} does not fit this configuration ({reason}); resume with the model and "
-            "optimizer that the run was started with."
+            f"{folder} does not fit this configuration ({reason}); continue with the model, "
+            "optimizer and launcher that the run was started with."
         ) from error
     for name, value in document["position"].items():
         setattr(parts.position, name, value)

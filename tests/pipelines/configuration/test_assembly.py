@@ -1,0 +1,129 @@
+"""Every YAML is read, and trains two steps when its sizes are made small."""
+
+import shutil
+
+import pytest
+import torch
+
+from pipelines import train_bidirectional, train_tokenizer
+from pipelines.command_line import UserError
+from pipelines.configuration.assembly import (
+    bidirectional_task,
+    is_tokenizer_matrix,
+    is_transformer_matrix,
+    run_text_tokenizer,
+)
+from pipelines.configuration.loading import REPOSITORY, load_configuration
+from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
+from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.distributed import Processes
+from unified_transformer import UnifiedTransformer
+from vq import VQGAN, VQGANConfig
+
+SMALL = [
+    "data.source=scenes",
+    "data.split=train",
+    "data.validation_split=null",
+    "data.text_column=text",
+    "data.size=32",
+    "data.workers=0",
+    "training.steps=2",
+    "training.minutes=null",
+    "training.batch_size=2",
+    "training.micro_batch_size=1",
+    "training.validation_batches=1",
+    "training.validate_every=1",
+    "training.sample_every=2",
+    "training.trackers=[]",
+]
+SMALL_TOKENIZER = [
+    "model.base_channels=8",
+    "model.latent_channels=8",
+    "model.codebook_size=32",
+    "discriminator.base_channels=8",
+    "discriminator.layers=2",
+    "objective.adversarial_start_step=1",
+    "perceptual.backbone=squeeze",
+    "perceptual.backbone_weights=random",
+]
+SMALL_TRANSFORMER = [
+    "model.hidden_size=32",
+    "model.num_hidden_layers=3",
+    "model.num_attention_heads=2",
+    "model.layer_patterns=null",
+    "model.text_positions=32",
+    "text_tokenizer.path=null",
+    "text_tokenizer.vocabulary_size=100",
+]
+
+
+def files(folder):
+    found = sorted((REPOSITORY / "configs" / folder).glob("*.yaml"))
+    return [pytest.param(file, id=file.stem) for file in found]
+
+
+@pytest.mark.parametrize("file", files("tokenizer"))
+def test_tokenizer_configurations(file, tmp_path):
+    load_configuration(file, [], TokenizerRun)
+    overrides = [*SMALL, *SMALL_TOKENIZER, f"output={tmp_path / 'run'}"]
+    train_tokenizer.main(["--config", str(file), *overrides])
+    checkpoint = open_checkpoint(tmp_path / "run", "tokenizer")
+    tokenizer = VQGAN.from_pretrained(checkpoint.tokenizer)
+    assert tokenizer.encode_to_ids(torch.zeros(1, 3, 32, 32)).max() < 32
+    assert list((tmp_path / "run" / "samples").glob("*.png"))
+
+
+@pytest.mark.parametrize("file", files("bidirectional"))
+def test_bidirectional_configurations(file, tmp_path, tokenizer_checkpoint):
+    load_configuration(file, ["tokenizer=somewhere"], BidirectionalRun)
+    overrides = [*SMALL, *SMALL_TRANSFORMER, f"output={tmp_path / 'run'}"]
+    overrides.append(f"tokenizer={tokenizer_checkpoint}")
+    train_bidirectional.main(["--config", str(file), *overrides])
+    checkpoint = open_checkpoint(tmp_path / "run", "bidirectional")
+    assert checkpoint.tasks == ("text_to_image", "image_to_text")
+    transformer = UnifiedTransformer.from_pretrained(checkpoint.transformer)
+    assert transformer.config.grid == (4, 4) and transformer.config.image_vocab_size == 32
+    assert VQGAN.from_pretrained(checkpoint.tokenizer).config.codebook_size == 32
+    assert list((tmp_path / "run" / "samples").glob("*.png"))
+
+
+def test_decay_and_muon_are_for_hidden_matrices(checkpoint):
+    transformer = UnifiedTransformer.from_pretrained(checkpoint / "transformer")
+    chosen = {n for n, p in transformer.named_parameters() if is_transformer_matrix(n, p)}
+    linear = {
+        f"{name}.weight"
+        for name, module in transformer.blocks.named_modules(prefix="blocks")
+        if isinstance(module, torch.nn.Linear)
+    }
+    assert chosen == linear and linear
+    tokenizer = VQGAN(VQGANConfig(base_channels=8, codebook_size=8, codebook_update="gradient"))
+    for name, parameter in tokenizer.named_parameters():
+        is_layer = parameter.ndim >= 2 and not name.startswith("quantizer")
+        assert is_tokenizer_matrix(name, parameter) == is_layer, name
+
+
+def test_the_text_tokenizer_of_a_run_is_trained_once(tmp_path):
+    overrides = ["tokenizer=none", "text_tokenizer.vocabulary_size=80", f"output={tmp_path}"]
+    config = load_configuration("bidirectional/tiny.yaml", overrides, BidirectionalRun)
+    processes = Processes(torch.device("cpu"))
+    trained = run_text_tokenizer(config, processes, tmp_path / "text_tokenizer")
+    assert 20 < len(trained) <= 80
+    file = tmp_path / "text_tokenizer" / "tokenizer.json"
+    before = file.stat().st_mtime_ns
+    again = run_text_tokenizer(config, processes, tmp_path / "text_tokenizer")
+    assert again.get_vocab() == trained.get_vocab() and file.stat().st_mtime_ns == before
+
+
+def test_a_damaged_tokenizer_checkpoint_is_refused(tmp_path, tokenizer_checkpoint):
+    shutil.copytree(tokenizer_checkpoint, tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "tokenizer" / "model.safetensors").unlink()
+    config = load_configuration(
+        "bidirectional/tiny.yaml",
+        [*SMALL, *SMALL_TRANSFORMER, f"tokenizer={tmp_path / 'checkpoint'}", "output=unused"],
+        BidirectionalRun,
+    )
+    processes = Processes(torch.device("cpu"))
+    text_tokenizer = run_text_tokenizer(config, processes, tmp_path / "text_tokenizer")
+    with pytest.raises(UserError, match="model.safetensors"):
+        paths = open_checkpoint(tmp_path / "checkpoint", "tokenizer")
+        bidirectional_task(config, processes, paths, text_tokenizer)

@@ -1,0 +1,191 @@
+"""Real launches of the training commands, on a CPU: each launcher, one process and two, kills."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipelines.training import storage
+from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.metrics import read_metrics
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+BIN = Path(sys.executable).parent
+TOKENIZER = REPOSITORY / "pipelines" / "train_tokenizer.py"
+BIDIRECTIONAL = REPOSITORY / "pipelines" / "train_bidirectional.py"
+SHORT = [
+    "training.steps=12",
+    "training.log_every=1",
+    "training.validate_every=0",
+    "training.sample_every=0",
+]
+
+
+def launcher(name: str, processes: int) -> list[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    if name == "python":
+        return [sys.executable]
+    if name == "deepspeed":
+        return [str(BIN / "deepspeed"), "--num_gpus", str(processes), "--master_port", port]
+    if processes == 1:
+        return [str(BIN / "accelerate"), "launch"]
+    several = ["--multi_gpu", "--num_processes", str(processes), "--main_process_port", port]
+    return [str(BIN / "accelerate"), "launch", *several]
+
+
+def start(name: str, processes: int, script: Path, *arguments: str, cwd: Path) -> subprocess.Popen:
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.Popen(
+        [*launcher(name, processes), str(script), *arguments],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(name: str, processes: int, script: Path, *arguments: str, cwd: Path) -> str:
+    """Runs to the end; what it wrote to stderr."""
+    process = start(name, processes, script, *arguments, cwd=cwd)
+    _, error = process.communicate()
+    assert process.returncode == 0, error
+    return error
+
+
+def losses(folder: Path) -> list[float]:
+    return [row["loss"] for row in read_metrics(folder / "metrics.jsonl") if "loss" in row]
+
+
+def wait_for_state(folder: Path, step: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 300
+    while not any(saved >= step for saved in storage.saved_steps(folder / "state")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def assert_same_weights(ours: Path, theirs: Path) -> None:
+    files = sorted((ours / "checkpoint").rglob("model.safetensors"))
+    assert files
+    for file in files:
+        other = load_file(theirs / file.relative_to(ours))
+        for name, value in load_file(file).items():
+            assert torch.equal(value, other[name]), name
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """Trained by plain python, from a folder that is not the repository."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    arguments = ["--config", "configs/tokenizer/tiny.yaml", "output=run", *SHORT]
+    run("python", 1, TOKENIZER, *arguments, cwd=folder)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def bidirectional(tokenizer, tmp_path_factory):
+    """The same by plain python, to compare other launches with."""
+    folder = tmp_path_factory.mktemp("bidirectional")
+    error = run("python", 1, BIDIRECTIONAL, *bidirectional_arguments(tokenizer), cwd=folder)
+    assert "Training without DeepSpeed" in error
+    return folder / "run"
+
+
+def bidirectional_arguments(tokenizer: Path) -> list[str]:
+    config = ["--config", "configs/bidirectional/tiny.yaml", "output=run"]
+    return [*config, f"tokenizer={tokenizer}", "training.micro_batch_size=4", *SHORT]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_accelerate_launch(tokenizer, tmp_path, processes):
+    arguments = ["--config", "configs/tokenizer/tiny.yaml", "output=run", *SHORT]
+    run("accelerate", processes, TOKENIZER, *arguments, cwd=tmp_path)
+    assert open_checkpoint(tmp_path / "run", "tokenizer").step == 12
+    # Ids may flip by rounding, so only the first steps are comparable here; see test_real_runs.
+    assert losses(tmp_path / "run")[:2] == pytest.approx(losses(tokenizer)[:2], abs=1e-4)
+
+
+@pytest.mark.parametrize(("zero", "processes"), [("zero_1", 1), ("zero_1", 2), ("zero_2", 2)])
+def test_deepspeed(tokenizer, bidirectional, tmp_path, processes, zero):
+    arguments = bidirectional_arguments(tokenizer)
+    arguments += [f"deepspeed=configs/deepspeed/{zero}.json", "training.save_every=5"]
+    run("deepspeed", processes, BIDIRECTIONAL, *arguments, cwd=tmp_path)
+    folder = tmp_path / "run"
+    assert open_checkpoint(folder, "bidirectional").step == 12
+    straight = losses(folder)
+    assert straight == pytest.approx(losses(bidirectional), abs=1e-4)
+    assert (folder / "state" / "step_12" / "deepspeed").is_dir()
+    assert not list((folder / "checkpoint").rglob("*.pt"))
+    if processes == 1 or zero == "zero_2":
+        return
+    storage.shutil.rmtree(folder / "state" / "step_12")
+    run("deepspeed", processes, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
+    assert losses(folder) == pytest.approx(straight, abs=1e-6)
+    other = start("python", 1, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
+    _, error = other.communicate()
+    assert other.returncode == 2 and "saved under DeepSpeed" in error.splitlines()[-1]
+
+
+def test_deepspeed_is_refused_for_a_tokenizer(tmp_path):
+    arguments = ["--config", "configs/tokenizer/tiny.yaml", "output=run"]
+    process = start("deepspeed", 1, TOKENIZER, *arguments, cwd=tmp_path)
+    _, error = process.communicate()
+    assert process.returncode == 2 and "trains without DeepSpeed, because" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_killed_and_resumed_equals_never_killed(tmp_path):
+    arguments = ["--config", "configs/tokenizer/tiny.yaml", "training.steps=40"]
+    arguments += ["training.save_every=5", "training.validate_every=8"]
+    run("python", 1, TOKENIZER, *arguments, "output=straight", cwd=tmp_path)
+    process = start("python", 1, TOKENIZER, *arguments, "output=killed", cwd=tmp_path)
+    wait_for_state(tmp_path / "killed", 10, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert "Resumed at step" in run(
+        "python", 1, TOKENIZER, *arguments, "output=killed", "--resume", cwd=tmp_path
+    )
+    assert_same_weights(tmp_path / "straight", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_sigterm_saves_and_ends_well(tmp_path, processes):
+    arguments = ["--config", "configs/tokenizer/tiny.yaml", "output=run"]
+    arguments += ["training.steps=100000", "training.save_every=5"]
+    process = start(
+        "python" if processes == 1 else "accelerate",
+        processes,
+        TOKENIZER,
+        *arguments,
+        cwd=tmp_path,
+    )
+    wait_for_state(tmp_path / "run", 5, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, error = process.communicate()
+    assert "all saved. Continue with:" in error
+    if processes == 1:  # torchrun, under accelerate, reports the signal that it got
+        assert process.returncode == 0
+    last = storage.saved_steps(tmp_path / "run" / "state")[-1]
+    assert f"Stopped at step {last}" in error
+
+
+def test_tiny_trains_its_own_tokenizer_first(tmp_path):
+    arguments = ["--config", "configs/bidirectional/tiny.yaml", "output=run"]
+    run("python", 1, BIDIRECTIONAL, *arguments, cwd=tmp_path)
+    assert open_checkpoint(tmp_path / "run", "bidirectional").step is not None
+    assert open_checkpoint(tmp_path / "run" / "tokenizer", "tokenizer").step is not None
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"config.yaml", "loss_curve.png", "logs", "metrics.jsonl", "samples"} <= names
+    assert list((tmp_path / "run" / "samples").glob("*.png"))
