@@ -9,12 +9,12 @@ from pipelines.data.scenes.components import smoothed
 from pipelines.data.scenes.scene import COLOURS, SIZES, SceneObject
 from pipelines.data.scenes.shapes import AREAS, PERIMETERS, SHAPES, signed_distance
 
-# Sigmas in pixels at reading resolution. Little smoothing, so that edges too soft or too wavy
-# count; more for colour, which JPEG itself keeps at half the resolution.
+# Sigmas in pixels at reading resolution, chosen so that damaged scenes stay apart from blends of
+# two shapes. Little smoothing, so that a washed-out outline counts; more for colour, which JPEG
+# keeps at half the resolution. What a blob is compared with is as soft as damage makes it.
 COVERAGE_SMOOTHING = 0.5
-COLOUR_SMOOTHING = 1.0
-# Softness of the drawing that a blob is compared with: between a sharp and a damaged one.
-DRAWING_SOFTNESS = 0.5
+COLOUR_SMOOTHING = 2.0
+DRAWING_SOFTNESS = 0.8
 BORDER = 4  # pixels around a blob that are compared too
 
 
@@ -23,10 +23,10 @@ class ObjectReading:
     """One blob, read as the shape that fits best.
 
     Attributes:
-        item: the object; its coordinates are in pixels.
+        item: the object, in the scene's coordinates.
         misfit: squared differences between blob and drawing (1 is a pixel fully covered or of
             quite another colour), summed, per pixel of the outline.
-        rivalry: the sum, relative to that of the next best shape.
+        rivalry: the same sum without colours, relative to that of the next best shape.
         size_error: how far the radius lies out of the range of its size, in units of the gap
             between the two ranges; at most 0.5 between them.
     """
@@ -47,7 +47,9 @@ class Fit:
     drawing: np.ndarray
 
 
-def fit_object(contrast: np.ndarray, mask: np.ndarray, background: np.ndarray, unit: float) -> Fit:
+def fit_object(
+    contrast: np.ndarray, mask: np.ndarray, background: np.ndarray, units: tuple[float, float]
+) -> Fit:
     """Fits all shapes to one blob.
 
     Area and centre of gravity, which blur leaves alone, give radius and position under each shape;
@@ -57,9 +59,9 @@ def fit_object(contrast: np.ndarray, mask: np.ndarray, background: np.ndarray, u
         contrast: [3, h, w] RGB difference to the background, zero where other blobs are.
         mask: [h, w] bool, where the blob is.
         background: [3] RGB.
-        unit: pixels per unit of the scene.
+        units: pixels per unit of the scene, vertically and horizontally (resizing may round one).
     """
-    rows, columns = (_reach(mask.any(axis=axis)) for axis in (1, 0))
+    rows, columns = _reach(mask), _reach(mask.T)
     contrast, mask = contrast[:, rows, columns], mask[rows, columns]
     name, direction = _colour(contrast[:, mask], background)
     strength = float(direction @ direction)
@@ -76,22 +78,23 @@ def fit_object(contrast: np.ndarray, mask: np.ndarray, background: np.ndarray, u
         [signed_distance(s, across, down, r) for s, r in zip(SHAPES, radii, strict=True)]
     )
     drawings = np.clip(0.5 - distances, 0, 1)
-    errors = _squared_errors(contrast, coverage, drawings, direction)
-    best, second = np.argsort(errors)[:2].tolist()
-    size, size_error = _size(radii[best] / unit)
+    misses, impurity = _squared_errors(contrast, coverage, drawings, direction)
+    best, second = np.argsort(misses)[:2].tolist()
     shape, radius = SHAPES[best], radii[best]
+    scene_radius = radius / math.sqrt(units[0] * units[1])
+    size, size_error = _size(scene_radius)
     reading = ObjectReading(
-        item=SceneObject(shape, name, size, x / unit, y / unit, radius / unit),
-        misfit=float(errors[best]) / (PERIMETERS[shape] * radius),
-        rivalry=float(errors[best] / errors[second]),
+        item=SceneObject(shape, name, size, x / units[1], y / units[0], scene_radius),
+        misfit=float(misses[best] + impurity) / (PERIMETERS[shape] * radius),
+        rivalry=float(misses[best] / misses[second]),
         size_error=size_error,
     )
     return Fit(reading, (rows, columns), direction[:, None, None] * drawings[best])
 
 
-def _reach(occupied: np.ndarray) -> slice:
-    """From the first to the last occupied line, and the border."""
-    lines = np.flatnonzero(occupied)
+def _reach(mask: np.ndarray) -> slice:
+    """From the first to the last row that the mask [h, w] occupies, and the border."""
+    lines = np.flatnonzero(mask.any(axis=1))
     return slice(max(int(lines[0]) - BORDER, 0), int(lines[-1]) + 1 + BORDER)
 
 
@@ -107,13 +110,13 @@ def _colour(contrasts: np.ndarray, background: np.ndarray) -> tuple[str, np.ndar
 
 def _squared_errors(
     contrast: np.ndarray, coverage: np.ndarray, drawings: np.ndarray, direction: np.ndarray
-) -> np.ndarray:
-    """For each of the drawings [n, h, w] the sum of squared errors [n], in units of the colour's
-    contrast: those of coverage, and those of colour, which all drawings have in common."""
-    impurity = smoothed(contrast - direction[:, None, None] * coverage, COLOUR_SMOOTHING)
+) -> tuple[np.ndarray, float]:
+    """Sums of squared errors in units of the colour's contrast: of the coverage, for each of the
+    drawings [n, h, w] -> [n], and of the colour, which they have in common."""
     softness = math.hypot(COVERAGE_SMOOTHING, DRAWING_SOFTNESS)
     misses = smoothed(drawings, softness) - smoothed(coverage, COVERAGE_SMOOTHING)
-    return (misses**2).sum(axis=(1, 2)) + (impurity**2).sum() / (direction @ direction)
+    impurity = smoothed(contrast - direction[:, None, None] * coverage, COLOUR_SMOOTHING)
+    return (misses**2).sum(axis=(1, 2)), float((impurity**2).sum() / (direction @ direction))
 
 
 def _size(radius: float) -> tuple[str, float]:

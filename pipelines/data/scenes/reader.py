@@ -20,15 +20,15 @@ RESOLUTION = 64
 
 # The strictest values that read all of 10,000 damaged scenes right, at 64 and at 128 pixels:
 # measured by `python -m pipelines.data.scenes.calibration`, rounded up in the third digit.
-MAX_MISFIT = 0.03
-MAX_RIVALRY = 0.4
-MAX_LEFTOVER = 35.0
+MAX_MISFIT = 0.0707
+MAX_RIVALRY = 0.397
+MAX_LEFTOVER = 28.7
 # Damage hardly moves a radius; what is neither small nor large is the middle half between the two.
 MAX_SIZE_ERROR = 0.25
 
 _FOREGROUND_CONTRAST = 90.0  # RGB distance to the background; a third of the faintest colour's
 _BACKGROUND_DISTANCE = 30.0  # from the nearest of the tints, which are about as far apart
-_LEFTOVER_SMOOTHING = 1.0  # sigma in pixels: a speck of one pixel is noise
+_LEFTOVER_SMOOTHING = 1.5  # sigma in pixels
 _OUTLINE = 2  # pixels around a blob that its fit answers for
 
 
@@ -81,11 +81,13 @@ def measure(pixels: np.ndarray) -> Reading | None:
     if not masks:
         return None
     occupied = grown(foreground, _OUTLINE)
+    shorter = min(pixels.shape[:2])
+    units = (len(picture) * shorter / pixels.shape[0], picture.shape[1] * shorter / pixels.shape[1])
     leftover = contrast.copy()
     readings = []
     for mask in masks:
         others = occupied & ~grown(mask, _OUTLINE)
-        fit = fit_object(np.where(others, 0, contrast), mask, background, unit=RESOLUTION)
+        fit = fit_object(np.where(others, 0, contrast), mask, background, units)
         readings.append(fit.reading)
         leftover[:, *fit.box] -= fit.drawing
     distances = np.sqrt((smoothed(leftover, _LEFTOVER_SMOOTHING) ** 2).sum(axis=0))
