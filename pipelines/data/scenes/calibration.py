@@ -3,8 +3,8 @@
     python -m pipelines.data.scenes.calibration [--scenes 10000]
 
 Draws that many fixed scenes (one to four objects, every fourth scene with a held-out pair) at 64
-and at 128 pixels, damages them and reads them. The worst figures are the strictest thresholds that
-still pass all of them: `reader.py` holds these. About three minutes on one core.
+and at 128 pixels, and reads each as drawn and damaged. The worst figures are the strictest
+thresholds that still pass all of them: `reader.py` holds these. About three minutes on one core.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.data.scenes.counterexamples import COUNTEREXAMPLES
 from pipelines.data.scenes.damage import damage
 from pipelines.data.scenes.drawing import draw_scene
-from pipelines.data.scenes.reader import measure, read_scene
+from pipelines.data.scenes.reader import Reading, measure, read_scene
 from pipelines.data.scenes.scene import MAX_OBJECTS, Scene, SceneObject, scene_at
 
 SEED = 0
@@ -24,7 +24,7 @@ PICTURE_SIZES = (64, 128)
 
 @dataclass
 class Worst:
-    """The largest figures of all scenes' readings, and the scenes not read as what they are."""
+    """The largest figures of all scenes' readings, and how many were not read as what they are."""
 
     misfit: float = 0.0
     rivalry: float = 0.0
@@ -33,12 +33,13 @@ class Worst:
     misread: int = 0
 
 
-def damaged_scene(index: int, size: int) -> tuple[Scene, np.ndarray]:
-    """Fixed scene number `index` and its damaged picture, uint8 [size, size, 3]."""
+def pictures(index: int, size: int) -> tuple[Scene, np.ndarray, np.ndarray]:
+    """Fixed scene number `index`, its picture and its damaged one, uint8 [size, size, 3]."""
     split = "held_out" if index % 4 == 0 else "test"
     scene = scene_at(SEED, split, index, 1, MAX_OBJECTS)
     rng = np.random.default_rng((SEED, index, size))
-    return scene, damage(draw_scene(scene, size, size), rng)
+    drawn = draw_scene(scene, size, size)
+    return scene, drawn, damage(drawn, rng)
 
 
 def attributes(objects: tuple[SceneObject, ...]) -> list[tuple[str, str, str]]:
@@ -47,33 +48,37 @@ def attributes(objects: tuple[SceneObject, ...]) -> list[tuple[str, str, str]]:
 
 
 def worst_readings(scenes: int, size: int) -> Worst:
-    """Reads the first `scenes` damaged scenes at one picture size."""
+    """Reads the first `scenes` scenes at one picture size, as drawn and damaged."""
     worst = Worst()
     for index in range(scenes):
-        scene, pixels = damaged_scene(index, size)
-        reading = measure(pixels)
-        items = tuple(blob.item for blob in reading.objects) if reading else ()
-        if reading is None or attributes(items) != attributes(scene.objects):
-            worst.misread += 1
-            continue
-        worst.leftover = max(worst.leftover, reading.leftover)
-        for blob in reading.objects:
-            worst.misfit = max(worst.misfit, blob.misfit)
-            worst.rivalry = max(worst.rivalry, blob.rivalry)
-            worst.size_error = max(worst.size_error, blob.size_error)
+        scene, *both = pictures(index, size)
+        for pixels in both:
+            _take_in(worst, measure(pixels), scene)
     return worst
 
 
-def refusal_rates(pictures: int, size: int) -> dict[str, float]:
-    """Which share of each kind of wrong picture the reader refuses, from scenes of one or two."""
+def _take_in(worst: Worst, reading: Reading | None, scene: Scene) -> None:
+    items = tuple(blob.item for blob in reading.objects) if reading else ()
+    if reading is None or attributes(items) != attributes(scene.objects):
+        worst.misread += 1
+        return
+    worst.leftover = max(worst.leftover, reading.leftover)
+    for blob in reading.objects:
+        worst.misfit = max(worst.misfit, blob.misfit)
+        worst.rivalry = max(worst.rivalry, blob.rivalry)
+        worst.size_error = max(worst.size_error, blob.size_error)
+
+
+def refusal_rates(scenes: int, size: int) -> dict[str, float]:
+    """Share of each kind of wrong picture, from scenes of one or two objects, that is refused."""
     rates = {}
     for counterexample in COUNTEREXAMPLES:
         refused = 0
-        for index in range(pictures):
+        for index in range(scenes):
             scene = scene_at(SEED, "test", index, 1, 2)
             rng = np.random.default_rng((SEED, index))
             refused += read_scene(counterexample(scene, rng, size, size)) is None
-        rates[counterexample.__name__] = refused / pictures
+        rates[counterexample.__name__] = refused / scenes
     return rates
 
 
@@ -82,7 +87,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=10_000)
     scenes = parser.parse_args().scenes
     for size in PICTURE_SIZES:
-        print(f"{scenes} damaged scenes at {size} pixels: {worst_readings(scenes, size)}")
+        print(f"{scenes} scenes at {size} pixels: {worst_readings(scenes, size)}")
     for name, rate in refusal_rates(max(scenes // 10, 1), PICTURE_SIZES[0]).items():
         print(f"refuses {rate:.4f} of {name}")
 

@@ -44,7 +44,7 @@ class Language:
 LANGUAGES = {
     "en": Language(
         sizes={"small": "small", "large": "large"},
-        colours={name: name for name in ("red", "green", "blue", "yellow", "purple", "black")},
+        colours={name: name for name in ("red", "green", "blue", "orange", "purple", "black")},
         shapes={
             name: name for name in ("circle", "square", "triangle", "diamond", "cross", "star")
         },
@@ -71,7 +71,7 @@ LANGUAGES = {
             "red": "红色",
             "green": "绿色",
             "blue": "蓝色",
-            "yellow": "黄色",
+            "orange": "橙色",
             "purple": "紫色",
             "black": "黑色",
         },

@@ -20,7 +20,7 @@ COLOURS = {
     "red": (215, 25, 40),
     "green": (25, 150, 60),
     "blue": (30, 70, 225),
-    "yellow": (245, 195, 0),
+    "orange": (245, 125, 0),
     "purple": (165, 40, 175),
     "black": (20, 20, 25),
 }
@@ -39,7 +39,7 @@ OPPOSITE_RELATION = {
 HELD_OUT_PAIRS = (
     ("red", "star"),
     ("blue", "triangle"),
-    ("yellow", "circle"),
+    ("orange", "circle"),
     ("purple", "square"),
 )
 PAIRS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
