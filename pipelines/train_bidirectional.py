@@ -9,7 +9,7 @@ the same run does without DeepSpeed.
 from dataclasses import replace
 from typing import Any
 
-from pipelines.command_line import command, device_and_dtype
+from pipelines.command_line import UserError, command, device_and_dtype
 from pipelines.configuration.assembly import bidirectional_task, run_text_tokenizer
 from pipelines.configuration.loading import (
     dump_configuration,
@@ -24,6 +24,7 @@ from pipelines.training.distributed import Processes, started_by_deepspeed
 from pipelines.training.metrics import check_trackers
 from pipelines.training.run_folder import RunFolder, open_run_folder
 from pipelines.training.trainer import Trainer
+from vq import VQGAN
 
 
 def train_bidirectional(
@@ -40,6 +41,8 @@ def train_bidirectional(
     tokenizer = _tokenizer(config, folder, processes)
     if tokenizer is None:
         return False
+    if resume:
+        processes.on_main(lambda: _refuse_another_tokenizer(folder, tokenizer))
     text_tokenizer = run_text_tokenizer(config, processes, folder.path / "text_tokenizer")
     task = bidirectional_task(config, processes, tokenizer, text_tokenizer)
     trainer = Trainer(task, config.training, folder, processes, config.seed, deepspeed)
@@ -63,6 +66,20 @@ def _tokenizer(
     if not train_tokenizer(run, processes, resume=processes.on_main(output.exists)):
         return None
     return open_checkpoint(output, "tokenizer")
+
+
+def _refuse_another_tokenizer(folder: RunFolder, tokenizer: CheckpointPaths) -> None:
+    """The ids that a transformer learned mean nothing to another tokenizer."""
+    kept = folder.checkpoint / "tokenizer"
+    if not kept.is_dir():
+        return
+    before = VQGAN.from_pretrained(kept).state_dict()
+    now = VQGAN.from_pretrained(tokenizer.tokenizer).state_dict()
+    if before.keys() != now.keys() or any(not now[n].equal(before[n]) for n in before):
+        raise UserError(
+            f"{folder.path} was trained with another tokenizer than {tokenizer.root}; resume with "
+            "that one, or train anew into another folder."
+        )
 
 
 def _deepspeed(config: BidirectionalRun, processes: Processes) -> dict[str, Any] | None:

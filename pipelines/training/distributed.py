@@ -26,11 +26,19 @@ class Processes:
     Any launcher that sets the usual variables of torch.distributed will do; without one there is
     one process. On a CPU they talk through gloo.
 
+    Raises:
+        UserError: accelerate brings a DeepSpeed set-up of its own.
+
     Gradients are averaged here and not by `DistributedDataParallel`, which synchronises only in
     its own `forward`: an objective's turns call players in other ways.
     """
 
     def __init__(self, device: torch.device) -> None:
+        if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
+            raise UserError(
+                "accelerate was told to use DeepSpeed, which our scripts set up themselves: run "
+                "`accelerate launch` without it, or use the deepspeed launcher."
+            )
         if device.type == "cpu":
             _share_cores()
             # transformers imports DeepSpeed, where there is one, to save a model: it then need not

@@ -15,6 +15,7 @@ from pipelines.training.distributed import Processes
 from pipelines.training.state import RunParts
 
 METRICS = "metrics.jsonl"
+LOSS_CURVE = "loss_curve.png"
 
 
 def check_trackers(names: tuple[str, ...]) -> None:
@@ -40,7 +41,8 @@ class Report:
     """The rows of one run: to `metrics.jsonl`, to accelerate's trackers and to the progress bar.
 
     Only the first process writes; in the others nothing happens. Trackers that write files use
-    `logs/` in the run's folder. Rows that a killed run wrote beyond its last state are dropped.
+    `logs/` in the run's folder; `loss_curve.png` follows every validation and the end. Rows that a
+    killed run wrote beyond its last state are dropped.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class Report:
         step = parts.position.step
         if self.path.exists():
             kept = [row for row in read_metrics(self.path) if row["step"] <= step]
-            self.path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            unfinished = self.path.with_name(METRICS + ".unfinished")
+            unfinished.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            unfinished.replace(self.path)
         self._accelerator = Accelerator(
             cpu=processes.device.type == "cpu",
             log_with=list(trackers) or None,
@@ -78,6 +82,8 @@ class Report:
         self._accelerator.log(values, step=row["step"])
         if "progress" in row:
             self._bar.show(row)
+        if "validation_loss" in row:
+            draw_loss_curve(self.path, self.path.with_name(LOSS_CURVE))
 
     def __enter__(self) -> Self:
         return self
@@ -85,15 +91,16 @@ class Report:
     def __exit__(self, *exception: object) -> None:
         if self._active:
             self._bar.close()
+            draw_loss_curve(self.path, self.path.with_name(LOSS_CURVE))
             # Not `end_training`, which would end the other processes' group as well.
             for tracker in self._accelerator.trackers:
                 tracker.finish()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole rows; the last one may have been cut off by a kill."""
+    """All whole rows (none where there is no file); a kill may have cut the last one off."""
     rows = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text().splitlines() if path.exists() else ():
         try:
             rows.append(json.loads(line))
         except ValueError:
@@ -128,7 +135,6 @@ class ProgressBar:
         self._bar.update(min(self.THOUSAND, round(progress * self.THOUSAND)) - self._bar.n)
 
     def close(self) -> None:
-        self._bar.refresh()
         self._bar.close()
 
 

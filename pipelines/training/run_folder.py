@@ -34,14 +34,6 @@ class RunFolder:
         return self.path / "samples"
 
     @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def loss_curve(self) -> Path:
-        return self.path / "loss_curve.png"
-
-    @property
     def configuration(self) -> Path:
         return self.path / "config.yaml"
 

@@ -66,13 +66,7 @@ def read_tree(path: Path) -> Any:
 def reach_disk(folder: Path) -> None:
     """Returns once everything under `folder` is on the disk and not in some cache."""
     for path in [*folder.rglob("*"), folder]:
-        if os.name == "nt" and path.is_dir():
-            continue
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _reach_disk(path)
 
 
 def saved_steps(states: Path) -> list[int]:
@@ -97,9 +91,15 @@ def commit(writing: Path) -> None:
 
 
 def reach_disk_of_parent(path: Path) -> None:
-    if os.name == "nt":
-        return
-    descriptor = os.open(path.parent, os.O_RDONLY)
+    """Returns once the name of `path` is on the disk."""
+    _reach_disk(path.parent)
+
+
+def _reach_disk(path: Path) -> None:
+    windows = os.name == "nt"
+    if windows and path.is_dir():
+        return  # cannot be opened there
+    descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

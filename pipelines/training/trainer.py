@@ -13,7 +13,7 @@ from pipelines.training.checkpoint import write_checkpoint
 from pipelines.training.distributed import Processes, precision_context
 from pipelines.training.ema import WeightAverage
 from pipelines.training.loop import Loop, Position
-from pipelines.training.metrics import Report, draw_loss_curve
+from pipelines.training.metrics import Report
 from pipelines.training.optimizer import build_optimizer
 from pipelines.training.players import NotFinite, PlainPlayer, Player
 from pipelines.training.run_folder import RunFolder
@@ -92,8 +92,6 @@ class Trainer:
                 complete = self._loop(report, signals).run()
             except NotFinite:
                 self._stop_diverged()
-        if self.processes.is_main:
-            draw_loss_curve(self.folder.metrics, self.folder.loss_curve)
         if not complete:
             self.processes.log(
                 f"Stopped at step {self.position.step}, all saved. Continue with:\n"
@@ -165,7 +163,6 @@ class Trainer:
             batch = next(iter(self.task.validation_batches()))
             with self._averaged_weights(), self.autocast():
                 self.task.draw_samples(path, batch)
-            draw_loss_curve(self.folder.metrics, self.folder.loss_curve)
 
     def export(self) -> None:
         """Replaces `checkpoint/` by the averaged weights."""

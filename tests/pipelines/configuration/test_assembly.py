@@ -127,3 +127,19 @@ def test_a_damaged_tokenizer_checkpoint_is_refused(tmp_path, tokenizer_checkpoin
     with pytest.raises(UserError, match="model.safetensors"):
         paths = open_checkpoint(tmp_path / "checkpoint", "tokenizer")
         bidirectional_task(config, processes, paths, text_tokenizer)
+
+
+def test_resuming_with_another_tokenizer_is_refused(tmp_path, tokenizer_checkpoint, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(tokenizer_checkpoint, other)
+    tokenizer = VQGAN.from_pretrained(other / "tokenizer")
+    tokenizer.quantizer.codebook.data.mul_(-1)
+    tokenizer.save_pretrained(other / "tokenizer")
+    arguments = ["--config", "bidirectional/tiny.yaml", *SMALL, *SMALL_TRANSFORMER]
+    arguments.append(f"output={tmp_path / 'run'}")
+    train_bidirectional.main([*arguments, f"tokenizer={tokenizer_checkpoint}"])
+    train_bidirectional.main([*arguments, f"tokenizer={tokenizer_checkpoint}", "--resume"])
+    with pytest.raises(SystemExit) as stop:
+        train_bidirectional.main([*arguments, f"tokenizer={other}", "--resume"])
+    assert stop.value.code == 2
+    assert "was trained with another tokenizer" in capsys.readouterr().err
