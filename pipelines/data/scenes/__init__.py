@@ -8,9 +8,12 @@ from pipelines.data.scenes.captions import (
     describe,
     parse_caption,
 )
+from pipelines.data.scenes.damage import damage
 from pipelines.data.scenes.drawing import draw_scene
 from pipelines.data.scenes.languages import LANGUAGES
 from pipelines.data.scenes.matching import Match, compare
+from pipelines.data.scenes.questions import Question, questions
+from pipelines.data.scenes.reader import read_scene
 from pipelines.data.scenes.scene import (
     BACKGROUNDS,
     COLOURS,
@@ -39,6 +42,7 @@ __all__ = [
     "SIZES",
     "Attributes",
     "Match",
+    "Question",
     "Scene",
     "SceneObject",
     "Statement",
@@ -46,11 +50,14 @@ __all__ = [
     "caption",
     "clear_relation",
     "compare",
+    "damage",
     "describe",
     "dominant_relation",
     "draw_scene",
     "is_held_out",
     "parse_caption",
+    "questions",
+    "read_scene",
     "sample_scene",
     "scene_at",
 ]

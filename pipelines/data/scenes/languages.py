@@ -28,6 +28,7 @@ class Language:
     the share of captions that use the first wording.
     """
 
+    name: str
     sizes: Mapping[str, str]
     colours: Mapping[str, str]
     shapes: Mapping[str, str]
@@ -43,6 +44,7 @@ class Language:
 
 LANGUAGES = {
     "en": Language(
+        name="en",
         sizes={"small": "small", "large": "large"},
         colours={name: name for name in ("red", "green", "blue", "orange", "purple", "black")},
         shapes={
@@ -66,6 +68,7 @@ LANGUAGES = {
         more=(Template("{list}", 0.8), Template("there is {list}", 0.2)),
     ),
     "zh": Language(
+        name="zh",
         sizes={"small": "小", "large": "大"},
         colours={
             "red": "红色",
