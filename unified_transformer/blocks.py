@@ -17,7 +17,7 @@ class ResidualLinear(nn.Linear):
 
 
 class SelfAttention(nn.Module):
-    """Projections around attention; which positions meet is decided by the `attention` passed in."""
+    """Projections around attention; which positions meet, the `attention` passed in decides."""
 
     def __init__(self, config: UnifiedTransformerConfig) -> None:
         super().__init__()

@@ -1,13 +1,12 @@
 """Image ids -> text: greedy, sampled, by beam search; and the likelihood of a given caption."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from unified_transformer.beam_search import Continuation, beam_search
-from unified_transformer.generation import prefill_image, run_step
+from unified_transformer.generation import prefill_image, text_step
 from unified_transformer.kv_cache import KeyValueCache
 from unified_transformer.model import UnifiedTransformer
 from unified_transformer.objective import caption_nll
@@ -61,9 +60,8 @@ def next_text_scores(
 
     Padding, [CLS] and [BOS] are never generated: theirs is -inf.
     """
-    x = model.embeddings.text(last[:, None], first_position=position)
-    hidden = run_step(model, x, partial(cache.text_step, position))
-    scores = model.text_head(hidden[:, -1]).float().log_softmax(dim=-1)
+    hidden = text_step(model, cache, last, position)
+    scores = model.text_head(hidden).float().log_softmax(dim=-1)
     config = model.config
     scores[:, [config.pad_token_id, config.cls_token_id, config.bos_token_id]] = -torch.inf
     return scores

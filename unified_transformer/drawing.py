@@ -1,13 +1,12 @@
 """Text -> image ids."""
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from unified_transformer.generation import prefill_prompt, run_step
+from unified_transformer.generation import image_step, prefill_prompt
 from unified_transformer.model import UnifiedTransformer
 from unified_transformer.sampling import SamplingSettings, guide, noise_for, sample
 
@@ -40,10 +39,8 @@ def generate_image_ids(
     for index in range(config.image_positions):
         if index:
             previous = index - 1
-            new = repeat(ids[:, previous], "b -> (branch b) 1", branch=2 if guided else 1)
-            x = model.embeddings.image(new, first_position=previous)
-            hidden = run_step(model, x, partial(cache.image_step, previous))
-            logits = model.image_head(hidden[:, -1])
+            new = repeat(ids[:, previous], "b -> (branch b)", branch=2 if guided else 1)
+            logits = model.image_head(image_step(model, cache, new, previous))
         scores = guide(logits, settings.guidance_scale) if guided else logits
         ids[:, index] = sample(scores, settings, noise[:, index])
         progress(index)

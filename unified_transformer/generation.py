@@ -1,6 +1,7 @@
 """Passes of the model over a key/value cache: the prefix once, then one position at a time."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from einops import rearrange
@@ -34,9 +35,25 @@ def run_prefix(
 
 
 def run_step(model: UnifiedTransformer, x: Tensor, step: Callable[[int, str], Attention]) -> Tensor:
-    """One new position, `x` [batch, 1, dim]; `step(layer, pattern)` is how it attends."""
+    """The hidden state [batch, dim] of one new position, `x` [batch, 1, dim]; `step(layer,
+    pattern)` is how it attends."""
     layers = {id(block): layer for layer, block in enumerate(model.blocks)}
-    return model.run_blocks(x, lambda block: step(layers[id(block)], block.pattern))
+    return model.run_blocks(x, lambda block: step(layers[id(block)], block.pattern))[:, 0]
+
+
+def image_step(model: UnifiedTransformer, cache: KeyValueCache, ids: Tensor, index: int) -> Tensor:
+    """The hidden state [batch, dim] of the image position at raster `index` that holds `ids`
+    [batch]; the image head makes of it the logits of the next id."""
+    x = model.embeddings.image(ids[:, None], first_position=index)
+    return run_step(model, x, partial(cache.image_step, index))
+
+
+def text_step(
+    model: UnifiedTransformer, cache: KeyValueCache, ids: Tensor, position: int
+) -> Tensor:
+    """The hidden state [batch, dim] of the target text position that holds `ids` [batch]."""
+    x = model.embeddings.text(ids[:, None], first_position=position)
+    return run_step(model, x, partial(cache.text_step, position))
 
 
 def prefill_prompt(

@@ -15,7 +15,7 @@ from unified_transformer import (
 )
 from unified_transformer.beam_search import beam_search
 from unified_transformer.drawing import with_empty_prompts
-from unified_transformer.generation import prefill_image, prefill_prompt, run_step
+from unified_transformer.generation import image_step, prefill_image, prefill_prompt, text_step
 from unified_transformer.kv_cache import visible_image_indices
 
 PATTERNS = [None, ["row"], ["column"], ["conv"], ["dense"]]
@@ -31,13 +31,8 @@ def test_cached_drawing_equals_the_full_forward(make_model, make_batch, patterns
     logits, cache = prefill_prompt(model, text, length)
     torch.testing.assert_close(logits, full.image_logits[:, 0], rtol=1e-4, atol=1e-5)
     for index in range(35):
-        x = model.embeddings.image(image.flatten(1)[:, index : index + 1], index)
-        hidden = run_step(
-            model, x, lambda layer, pattern, i=index: cache.image_step(i, layer, pattern)
-        )
-        torch.testing.assert_close(
-            hidden[:, 0], full.hidden[:, 8 + 1 + index], rtol=1e-4, atol=1e-5
-        )
+        hidden = image_step(model, cache, image.flatten(1)[:, index], index)
+        torch.testing.assert_close(hidden, full.hidden[:, 8 + 1 + index], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("patterns", PATTERNS)
@@ -48,11 +43,8 @@ def test_cached_captioning_equals_the_full_forward(make_model, make_batch, patte
     full = model(text, batch["text_length"], batch["image_ids"], "image_to_text")
     cache = prefill_image(model, batch["image_ids"])
     for position in range(8):
-        x = model.embeddings.text(text[:, position : position + 1], position)
-        hidden = run_step(
-            model, x, lambda layer, pattern, p=position: cache.text_step(p, layer, pattern)
-        )
-        torch.testing.assert_close(hidden[:, 0], full.hidden[:, position], rtol=1e-4, atol=1e-5)
+        hidden = text_step(model, cache, text[:, position], position)
+        torch.testing.assert_close(hidden, full.hidden[:, position], rtol=1e-4, atol=1e-5)
 
 
 def test_a_step_reads_only_what_its_pattern_sees():
