@@ -50,6 +50,16 @@ def smoothed(maps: np.ndarray, sigma: float) -> np.ndarray:
     return _gaussian(height, sigma) @ maps @ _gaussian(width, sigma)
 
 
+@cache
+def area_averaging(length: int, shorter_length: int) -> np.ndarray:
+    """Matrix [shorter_length, length] that shrinks a line of pixels; each new pixel is the mean of
+    what it covers, pixels in part counting in part."""
+    edges = np.arange(shorter_length + 1) * (length / shorter_length)
+    starts = np.arange(length)
+    covered = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
+    return (np.maximum(covered, 0) * (shorter_length / length)).astype(np.float32)
+
+
 # Filters as matrices: at 64 pixels, two products are faster than any convolution.
 @cache
 def _window(length: int, reach: int) -> np.ndarray:

@@ -40,5 +40,5 @@ def draw_coverage(item: SceneObject, height: int, width: int) -> tuple[slice, sl
 
 
 def _pixels_between(low: float, high: float, length: int) -> slice:
-    """The pixels that an interval, widened by the half pixel of anti-aliasing, touches."""
-    return slice(max(math.floor(low - 1), 0), min(math.ceil(high + 1), length))
+    """The pixels that an interval touches, widened by anti-aliasing: over a pixel at sharp tips."""
+    return slice(max(math.floor(low - 2), 0), min(math.ceil(high + 2), length))

@@ -9,9 +9,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from pipelines.data.scenes.components import connected_components, grown, smoothed
+from pipelines.data.scenes.components import area_averaging, connected_components, grown, smoothed
 from pipelines.data.scenes.fitting import ObjectReading, fit_object
 from pipelines.data.scenes.scene import BACKGROUNDS, MAX_OBJECTS, Scene
 
@@ -107,7 +106,9 @@ def _at_reading_resolution(pixels: np.ndarray) -> np.ndarray:
             f"a picture of {height} x {width} is too small to read; "
             f"its shorter side must be at least {RESOLUTION} pixels"
         )
-    if shorter > RESOLUTION:
-        target = (round(width * RESOLUTION / shorter), round(height * RESOLUTION / shorter))
-        pixels = np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.BOX))
-    return pixels.astype(np.float32)
+    if shorter == RESOLUTION:
+        return pixels.astype(np.float32)
+    rows = area_averaging(height, round(height * RESOLUTION / shorter))
+    columns = area_averaging(width, round(width * RESOLUTION / shorter))
+    planes = np.moveaxis(pixels, -1, 0).astype(np.float32)
+    return np.moveaxis(rows @ planes @ columns.T, 0, -1)
