@@ -37,9 +37,9 @@ from unified_transformer import SamplingSettings
 CONFIG = Path(__file__).resolve().parent.parent / "configs/bidirectional/quickstart.yaml"
 SCENES = 500
 """Scenes per figure: the standard error of a share is at most 2.2 points."""
-VALIDATION_SCENES = 100
-TEMPERATURES = (0.4, 0.6, 0.8)
-GUIDANCE_SCALES = (1.0, 1.5)
+VALIDATION_SCENES = 64
+TEMPERATURES = (0.6, 0.8, 1.0)
+GUIDANCE_SCALES = (1.0, 1.5, 2.0)
 
 
 @dataclass(frozen=True)

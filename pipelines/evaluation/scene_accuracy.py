@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.bidirectional_pipeline import PICTURES_AT_ONCE, BidirectionalPipeline
 from pipelines.data.scenes import (
     Match,
     Scene,
@@ -19,7 +19,7 @@ from pipelines.data.scenes import (
     read_scene,
     scene_at,
 )
-from pipelines.data.transforms import to_image, to_pixels
+from pipelines.data.transforms import arrays_to_pixels, to_image
 from vq import VQGAN
 
 
@@ -85,12 +85,13 @@ def accuracy(matches: Sequence[Match]) -> Accuracy:
 @torch.no_grad()
 def reconstruction_accuracy(tokenizer: VQGAN, scenes: SceneSet) -> float:
     """The share of pictures that read as the same scene after `encode_to_ids` and `decode_ids`."""
-    size = scenes.pictures[0].shape[:2]
+    device = next(tokenizer.parameters()).device
     right = 0
-    for scene, picture in zip(scenes.scenes, scenes.pictures, strict=True):
-        pixels = to_pixels(picture, size).to(next(tokenizer.parameters()).device)
-        again = tokenizer.decode_ids(tokenizer.encode_to_ids(pixels[None]))[0]
-        right += shows(scene, to_image(again))
+    for first in range(0, len(scenes.pictures), PICTURES_AT_ONCE):
+        chosen = slice(first, first + PICTURES_AT_ONCE)
+        pixels = arrays_to_pixels(np.stack(scenes.pictures[chosen])).to(device)
+        again = tokenizer.decode_ids(tokenizer.encode_to_ids(pixels))
+        right += sum(map(shows, scenes.scenes[chosen], map(to_image, again)))
     return right / len(scenes.scenes)
 
 

@@ -71,27 +71,58 @@ def build_optimizer(
     """The optimizer of one player's trainable parameters.
 
     Matrices by `is_matrix` decay; everything else (gains, biases, embeddings, heads) does not.
-    Under `muon` the matrices with exactly two axes go to `torch.optim.Muon`, with the update
-    scaled to AdamW's usual size (0.2 · sqrt of the longer side; Liu et al. 2025, "Muon is
-    Scalable for LLM Training", section 2.2), so that one learning rate serves both.
+    Under `muon` the matrices go to Muon, a convolution's kernel as the matrix [out, rest], and
+    everything else to AdamW. Muon's update is scaled to AdamW's usual size (0.2 · sqrt of the
+    longer side; Liu et al. 2025, "Muon is Scalable for LLM Training", section 2.2), so that one
+    learning rate serves both.
     """
     named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
     matrices = [p for n, p in named if is_matrix(n, p)]
     others = [p for n, p in named if not is_matrix(n, p)]
-    if settings.name == "adamw":
+    if settings.name == "adamw" or not matrices:
         return _adamw(matrices, others, settings)
-    flat = [p for p in matrices if p.ndim == 2]
-    if not flat:
-        return _adamw(matrices, others, settings)
-    muon = torch.optim.Muon(
-        flat,
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        momentum=settings.muon_momentum,
-        adjust_lr_fn="match_rms_adamw",
-    )
-    rest = _adamw([p for p in matrices if p.ndim != 2], others, settings)
-    return Optimizers([muon, rest])
+    parts: list[torch.optim.Optimizer] = [MatrixMuon(matrices, settings)]
+    return Optimizers([*parts, _adamw([], others, settings)] if others else parts)
+
+
+def as_matrix(tensor: Tensor) -> Tensor:
+    """[out, ...] -> [out, rest], sharing memory where the layout is plain or channels-last."""
+    if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        tensor = tensor.movedim(1, -1)
+    return tensor.flatten(1)
+
+
+class MatrixMuon(torch.optim.Muon):
+    """`torch.optim.Muon`, which takes two axes only, over kernels of any number of them.
+
+    It holds a flat view of every weight, and is given a flat view of its gradient at every step.
+    """
+
+    def __init__(self, weights: list[nn.Parameter], settings: OptimizerSettings) -> None:
+        self.weights = weights
+        self.matrices = [nn.Parameter(as_matrix(weight.detach())) for weight in weights]
+        for weight, matrix in zip(weights, self.matrices, strict=True):
+            assert matrix.data_ptr() == weight.data_ptr(), "a copy would be stepped in its place"
+        super().__init__(
+            self.matrices,
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            momentum=settings.muon_momentum,
+            adjust_lr_fn="match_rms_adamw",
+        )
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for weight, matrix in zip(self.weights, self.matrices, strict=True):
+            if weight.grad is not None:
+                # In the order of the weight, whatever order the backward pass has chosen.
+                gradient = torch.empty_like(weight).copy_(weight.grad)
+                matrix.grad = as_matrix(gradient)
+        super().step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        super().zero_grad(set_to_none)
+        for weight in self.weights:
+            weight.grad = None
 
 
 def _adamw(

@@ -62,9 +62,10 @@ def loss(module):
 
 
 def groups(optimizer, module):
-    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    # By the memory they live in: Muon holds flat views of kernels.
+    names = {parameter.data_ptr(): name for name, parameter in module.named_parameters()}
     return [
-        (sorted(names[id(p)] for p in group["params"]), group["weight_decay"])
+        (sorted(names[p.data_ptr()] for p in group["params"]), group["weight_decay"])
         for group in optimizer.param_groups
     ]
 
@@ -80,17 +81,39 @@ def test_only_matrices_decay(module):
     ]
 
 
-def test_muon_takes_the_hidden_matrices_alone(module):
+def test_muon_takes_matrices_and_kernels_and_adamw_the_rest(module):
     settings = OptimizerSettings(name="muon", weight_decay=0.3)
     optimizer = build_optimizer(module, settings, is_matrix)
     assert groups(optimizer, module) == [
-        (["hidden.weight"], 0.3),
-        (["convolution.weight"], 0.3),
+        (["convolution.weight", "hidden.weight"], 0.3),
         (OTHERS, 0.0),
     ]
     module["embedding"].requires_grad_(False)
     frozen = build_optimizer(module, settings, is_matrix)
-    assert "embedding.weight" not in groups(frozen, module)[2][0]
+    assert "embedding.weight" not in groups(frozen, module)[1][0]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(6, 4, 3, 3), (4, 6, 1, 1), (6, 4)])
+def test_muon_steps_a_kernel_as_the_matrix_it_is(shape, layout):
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.randn(shape))
+    if len(shape) == 4:
+        weight.data = weight.data.to(memory_format=layout)
+    module = nn.Module()
+    module.weight = weight
+    flat = nn.Parameter(weight.detach().clone().contiguous().flatten(1))
+    gradient = torch.randn(shape)
+    weight.grad, flat.grad = gradient, gradient.flatten(1)
+    settings = OptimizerSettings(name="muon", learning_rate=0.1)
+    build_optimizer(module, settings).step()
+    reference = torch.optim.Muon(
+        [flat], lr=0.1, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    reference.step()
+    # Columns in another order are the same matrix; bf16 iterations sum them in another order.
+    torch.testing.assert_close(weight.flatten(1), flat, atol=2e-2, rtol=0)
+    assert (weight.detach().flatten(1) - flat.detach()).norm() < 0.02 * flat.detach().norm()
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
