@@ -1,7 +1,17 @@
-"""Shared by all tests: GPU tests skip cleanly where there is no GPU."""
+"""Shared by all tests: GPU tests skip cleanly where there is no GPU, and a small checkpoint with
+random weights, as training writes it."""
 
 import pytest
 import torch
+from transformers.utils import logging as transformers_logging
+
+from pipelines.data.scenes import LANGUAGES
+from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
+from pipelines.training.checkpoint import write_checkpoint
+from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
+from vq import VQGAN, VQGANConfig
+
+transformers_logging.disable_progress_bar()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -10,3 +20,74 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+
+
+CAPTIONS = [
+    f"a {size} {colour} {shape} above a {size} {colour} {shape} below left right of it"
+    for size in LANGUAGES["en"].sizes.values()
+    for colour in LANGUAGES["en"].colours.values()
+    for shape in LANGUAGES["en"].shapes.values()
+] + ["大红色圆形在小蓝色正方形上方"]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """32 pixels, 4 x 4 ids, 16 text positions: `checkpoint/` inside a run folder."""
+    torch.manual_seed(0)
+    tokenizer = VQGAN(
+        VQGANConfig(
+            base_channels=8,
+            channel_multipliers=(1, 1),
+            residual_blocks=1,
+            attention_levels=0,
+            middle_attention=False,
+            patch_size=4,
+            latent_channels=16,
+            codebook_size=32,
+            code_dim=4,
+            codebook_start="random",
+        )
+    )
+    text_tokenizer = train_text_tokenizer(CAPTIONS, TextTokenizerSettings())
+    codec = TextCodec(text_tokenizer)
+    transformer = UnifiedTransformer(
+        UnifiedTransformerConfig(
+            text_vocab_size=codec.vocabulary_size,
+            image_vocab_size=32,
+            grid_height=4,
+            grid_width=4,
+            pad_token_id=codec.pad_id,
+            cls_token_id=codec.cls_id,
+            sep_token_id=codec.sep_id,
+            bos_token_id=codec.bos_id,
+            initializer_range=0.3,
+            hidden_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            text_positions=16,
+        )
+    )
+
+    def write_parts(folder):
+        tokenizer.save_pretrained(folder / "tokenizer")
+        text_tokenizer.save_pretrained(folder / "text_tokenizer")
+        transformer.save_pretrained(folder / "transformer")
+
+    target = tmp_path_factory.mktemp("run") / "checkpoint"
+    write_checkpoint(target, "bidirectional", ("text_to_image", "image_to_text"), 0, write_parts)
+    return target
+
+
+@pytest.fixture(scope="session")
+def tokenizer_checkpoint(checkpoint, tmp_path_factory):
+    """A tokenizer run's checkpoint."""
+    target = tmp_path_factory.mktemp("tokenizer_run") / "checkpoint"
+    tokenizer = VQGAN.from_pretrained(checkpoint / "tokenizer")
+    write_checkpoint(
+        target,
+        "tokenizer",
+        ("reconstruction",),
+        0,
+        lambda folder: tokenizer.save_pretrained(folder / "tokenizer"),
+    )
+    return target

@@ -1,0 +1,45 @@
+"""The quickstart, shrunk to a minute: everything it promises to leave behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = {
+    "minutes",
+    "reconstruction_accuracy",
+    "one_object_accuracy",
+    "two_object_accuracy",
+    "two_object_accuracy_best_of_8",
+    "one_object_caption_accuracy",
+    "two_object_caption_accuracy",
+    "held_out_pair_accuracy",
+    "held_out_pair_caption_accuracy",
+}
+
+
+@pytest.mark.slow
+def test_quickstart(tmp_path):
+    output = tmp_path / "run"
+    shrunk = ["tokenizer_config=configs/tokenizer/tiny.yaml", "training.minutes=0.05"]
+    command = [sys.executable, str(ROOT / "pipelines/quickstart.py"), "--output", str(output)]
+    done = subprocess.run(
+        [*command, "--scenes", "8", *shrunk], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = json.loads((output / "report.json").read_text())
+    assert report.keys() >= FIGURES
+    assert all(0 <= report[name] <= 1 for name in FIGURES - {"minutes"}) and report["minutes"] > 0
+    for picture in ("samples.png", "loss_curve.png", "tokenizer/loss_curve.png"):
+        assert min(Image.open(output / picture).size) > 300
+    assert "two objects with their relation drawn" in (output / "report.md").read_text()
+    index = json.loads((output / "checkpoint/model_index.json").read_text())
+    assert index["kind"] == "bidirectional" and index["sampling"] == report["sampling"]
+    last = done.stdout.strip().splitlines()[-3:]
+    assert "generate_images.py" in last[0] and "caption_images.py" in last[2]
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 2 and "not empty" in again.stderr
