@@ -2,7 +2,7 @@
 
     python benchmarks/attention_kernel.py
 
-Prints a row per number of keys: milliseconds of both, and their ratio (medians of alternating runs).
+Prints a row per number of keys: milliseconds of both and their ratio (medians, runs alternating).
 """
 
 import time
