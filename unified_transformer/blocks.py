@@ -49,11 +49,13 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm block; `pattern` is what its attention lets image positions see of each other."""
+    """Pre-norm block number `layer`, from 0; `pattern` is what its attention lets image positions
+    see of each other."""
 
-    def __init__(self, config: UnifiedTransformerConfig, pattern: str) -> None:
+    def __init__(self, config: UnifiedTransformerConfig, layer: int) -> None:
         super().__init__()
-        self.pattern = pattern
+        self.layer = layer
+        self.pattern = config.layer_patterns[layer]
         self.attention_norm = nn.LayerNorm(config.hidden_size, bias=False)
         self.attention = SelfAttention(config)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, bias=False)

@@ -20,13 +20,12 @@ def run_prefix(
 
     The roles in `sequence` are those of the positions of `x`. Returns the hidden states.
     """
-    layers = {id(block): layer for layer, block in enumerate(model.blocks)}
 
     def attention_of(block: Block) -> Attention:
-        attend_all, layer = model.attention(sequence, block.pattern), layers[id(block)]
+        attend_all = model.attention(sequence, block.pattern)
 
         def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            cache.write(layer, first, key, value)
+            cache.write(block.layer, first, key, value)
             return attend_all(query, key, value)
 
         return attention
@@ -37,8 +36,7 @@ def run_prefix(
 def run_step(model: UnifiedTransformer, x: Tensor, step: Callable[[int, str], Attention]) -> Tensor:
     """The hidden state [batch, dim] of one new position, `x` [batch, 1, dim]; `step(layer,
     pattern)` is how it attends."""
-    layers = {id(block): layer for layer, block in enumerate(model.blocks)}
-    return model.run_blocks(x, lambda block: step(layers[id(block)], block.pattern))[:, 0]
+    return model.run_blocks(x, lambda block: step(block.layer, block.pattern))[:, 0]
 
 
 def image_step(model: UnifiedTransformer, cache: KeyValueCache, ids: Tensor, index: int) -> Tensor:

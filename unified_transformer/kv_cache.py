@@ -70,13 +70,7 @@ class KeyValueCache:
         always = self.real_text.new_ones(len(self.real_text), 1 + len(seen))
         mask = torch.cat([self.real_text, always], dim=1)[:, None, None]
 
-        def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            self.write(layer, first + index, key, value)
-            keys = self.keys[layer].index_select(2, positions)
-            values = self.values[layer].index_select(2, positions)
-            return attend(query, keys, values, mask)
-
-        return attention
+        return self._step(layer, first + index, positions, mask)
 
     def text_step(self, position: int, layer: int, pattern: str) -> Attention:
         """Attention of the new text position as target: the image, and the text up to itself,
@@ -86,8 +80,13 @@ class KeyValueCache:
         positions = torch.cat([text, image]).to(self.real_text.device)
         mask = torch.ones(1, 1, 1, len(positions), dtype=torch.bool, device=positions.device)
 
+        return self._step(layer, position, positions, mask)
+
+    def _step(self, layer: int, new: int, positions: Tensor, mask: Tensor) -> Attention:
+        """Attention that stores the position `new` and reads `positions` [key] under `mask`."""
+
         def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            self.write(layer, position, key, value)
+            self.write(layer, new, key, value)
             keys = self.keys[layer].index_select(2, positions)
             values = self.values[layer].index_select(2, positions)
             return attend(query, keys, values, mask)

@@ -45,7 +45,7 @@ class UnifiedTransformer(PreTrainedModel):
     def __init__(self, config: UnifiedTransformerConfig) -> None:
         super().__init__(config)
         self.embeddings = SequenceEmbeddings(config)
-        self.blocks = nn.ModuleList(Block(config, pattern) for pattern in config.layer_patterns)
+        self.blocks = nn.ModuleList(Block(config, i) for i in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, bias=False)
         self.image_head = nn.Linear(config.hidden_size, config.image_vocab_size, bias=False)
         self.text_head = nn.Linear(config.hidden_size, config.text_vocab_size, bias=False)

@@ -1,6 +1,7 @@
 """Drawing and describing from one checkpoint folder."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -69,8 +70,6 @@ def test_reranking_keeps_the_candidate_whose_caption_is_likeliest(pipe):
 
 
 def test_settings_not_given_are_those_the_checkpoint_recommends(checkpoint, tmp_path):
-    import shutil
-
     copy = tmp_path / "checkpoint"
     shutil.copytree(checkpoint, copy)
     assert BidirectionalPipeline.from_pretrained(copy).sampling == SamplingSettings()
@@ -88,16 +87,8 @@ def test_unknown_words_are_counted_and_warned_of(pipe, caplog):
     assert "2 of 5 tokens" in caplog.text and "[UNK]" in caplog.text
 
 
-def damage(checkpoint, change):
-    """Changes a copy of the transformer's weights file."""
-    path = checkpoint / "transformer" / "model.safetensors"
-    path.write_bytes(change(path.read_bytes()))
-
-
 @pytest.mark.parametrize("part", ["transformer/model.safetensors", "tokenizer/model.safetensors"])
 def test_truncated_weights_are_refused(checkpoint, tmp_path, part):
-    import shutil
-
     copy = tmp_path / "checkpoint"
     shutil.copytree(checkpoint, copy)
     data = (copy / part).read_bytes()
@@ -107,8 +98,6 @@ def test_truncated_weights_are_refused(checkpoint, tmp_path, part):
 
 
 def test_weights_that_do_not_fit_their_config_are_refused(checkpoint, tmp_path):
-    import shutil
-
     copy = tmp_path / "checkpoint"
     shutil.copytree(checkpoint, copy)
     path = copy / "transformer" / "config.json"

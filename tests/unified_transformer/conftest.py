@@ -58,3 +58,14 @@ def make_model():
 @pytest.fixture
 def make_batch():
     return ragged_batch
+
+
+@pytest.fixture
+def drawn():
+    """Reads a boolean matrix drawn with # (True) and . (False); spaces are for the eye."""
+
+    def read(picture):
+        lines = [line.replace(" ", "") for line in picture.split("\n") if line.strip()]
+        return torch.tensor([[sign == "#" for sign in line] for line in lines])
+
+    return read

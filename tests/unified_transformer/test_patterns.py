@@ -103,11 +103,6 @@ EARLIER = """
 ALL = "#### #### #### ####\n" * 16
 
 
-def drawn(picture: str) -> torch.Tensor:
-    lines = [line.replace(" ", "") for line in picture.split("\n") if line.strip()]
-    return torch.tensor([[sign == "#" for sign in line] for line in lines])
-
-
 # A 4 x 4 grid lies inside one 11 x 11 window: there `conv` is `dense`. Its window is drawn below.
 @pytest.mark.parametrize(
     ("pattern", "two_sided", "picture"),
@@ -122,7 +117,7 @@ def drawn(picture: str) -> torch.Tensor:
         ("dense", True, ALL),
     ],
 )
-def test_pattern_is_the_drawn_matrix(pattern, two_sided, picture):
+def test_pattern_is_the_drawn_matrix(drawn, pattern, two_sided, picture):
     assert torch.equal(image_mask(pattern, 4, 4, two_sided), drawn(picture))
 
 
@@ -166,7 +161,7 @@ CONV_FROM_6_7_TWO_SIDED = """
         (6, 7, True, CONV_FROM_6_7_TWO_SIDED),
     ],
 )
-def test_conv_sees_the_drawn_window(row, column, two_sided, picture):
+def test_conv_sees_the_drawn_window(drawn, row, column, two_sided, picture):
     seen = image_mask("conv", 8, 16, two_sided)[row * 16 + column]
     assert torch.equal(seen.reshape(8, 16), drawn(picture))
 

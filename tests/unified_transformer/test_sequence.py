@@ -67,30 +67,25 @@ COLUMN_IMAGE_TO_TEXT = """
 """
 
 
-def drawn(picture: str) -> torch.Tensor:
-    lines = [line.replace(" ", "") for line in picture.split("\n") if line.strip()]
-    return torch.tensor([[sign == "#" for sign in line] for line in lines])
-
-
 def three_tokens(direction):
     return build_sequence(torch.tensor([3]), 4, (2, 2), direction)
 
 
-def test_text_to_image():
+def test_text_to_image(drawn):
     assert torch.equal(three_tokens("text_to_image").visible()[0], drawn(TEXT_TO_IMAGE))
 
 
-def test_image_to_text():
+def test_image_to_text(drawn):
     assert torch.equal(three_tokens("image_to_text").visible()[0], drawn(IMAGE_TO_TEXT))
 
 
-def test_a_question_and_an_answer_follow_from_the_same_rule():
+def test_a_question_and_an_answer_follow_from_the_same_rule(drawn):
     real = torch.ones(1, 9, dtype=torch.bool)
     source = torch.tensor([[1, 1, 0, 0, 1, 1, 1, 1, 1]]).bool()
     assert torch.equal(visible(real, source)[0], drawn(QUESTION))
 
 
-def test_patterns_apply_inside_the_image_only():
+def test_patterns_apply_inside_the_image_only(drawn):
     for direction, picture in (
         ("text_to_image", COLUMN_TEXT_TO_IMAGE),
         ("image_to_text", COLUMN_IMAGE_TO_TEXT),
