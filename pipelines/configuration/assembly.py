@@ -76,7 +76,7 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
         ),
         write_parts=lambda folder: tokenizer.save_pretrained(folder / "tokenizer"),
         draw_samples=lambda path, batch: draw_reconstructions(path, tokenizer, batch),
-        is_matrix=is_tokenizer_matrix,
+        matrices_in=tokenizer_matrices,
     )
 
 
@@ -146,7 +146,7 @@ def bidirectional_task(
         draw_samples=lambda path, batch: draw_both_directions(
             path, transformer, tokenizer, codec, batch
         ),
-        is_matrix=is_transformer_matrix,
+        matrices_in=transformer_matrices,
     )
 
 
@@ -222,12 +222,18 @@ def _or_user_error(build: Callable[[], Result]) -> Result:
         raise UserError(str(error)) from error
 
 
-def is_tokenizer_matrix(name: str, parameter: Tensor) -> bool:
-    """Whether weight decay is for a parameter of the first stage: not for codes."""
-    return parameter.ndim >= 2 and "codebook" not in name
+def tokenizer_matrices(name: str, parameter: Tensor) -> int:
+    """How many matrices that decay a parameter of the first stage holds: codes are none."""
+    return 1 if parameter.ndim >= 2 and "codebook" not in name else 0
 
 
-def is_transformer_matrix(name: str, parameter: Tensor) -> bool:
-    """Whether weight decay, and Muon, are for a parameter of the second stage: not for embeddings
-    and heads, whose rows each stand for one token."""
-    return parameter.ndim >= 2 and not name.startswith(("embeddings.", "image_head.", "text_head."))
+def transformer_matrices(name: str, parameter: Tensor) -> int:
+    """How many matrices, for weight decay and Muon, a parameter of the second stage holds.
+
+    None in embeddings and heads, whose rows each stand for one token; three in the projection to
+    queries, keys and values, which are unlike each other: made orthogonal together, they learn
+    much more slowly (docs/results.md).
+    """
+    if parameter.ndim < 2 or name.startswith(("embeddings.", "image_head.", "text_head.")):
+        return 0
+    return 3 if name.endswith("query_key_value.weight") else 1

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pipelines.command_line import UserError
 from pipelines.training.distributed import Processes
 from pipelines.training.optimizer import (
-    IsMatrix,
+    MatricesIn,
     build_optimizer,
     schedule_factor,
     set_learning_rate,
@@ -35,7 +35,7 @@ class DeepSpeedPlayer:
     def __init__(
         self,
         module: nn.Module,
-        is_matrix: IsMatrix,
+        matrices_in: MatricesIn,
         settings: OptimizerSettings,
         processes: Processes,
         config: dict[str, Any],
@@ -48,7 +48,7 @@ class DeepSpeedPlayer:
         self.learning_rate = 0.0
         self.engine, *_ = deepspeed.initialize(
             model=module,
-            optimizer=build_optimizer(module, settings, is_matrix),
+            optimizer=build_optimizer(module, settings, matrices_in),
             config=config,
             dist_init_required=False,
         )

@@ -7,15 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipelines.training.muon import Muon
 from pipelines.training.settings import OptimizerSettings
 
-# Whether a parameter, by name and value, is a hidden matrix: weight decay and Muon are for those.
-IsMatrix = Callable[[str, Tensor], bool]
+# How many hidden matrices a parameter holds, by name and value: weight decay and Muon are for
+# those, and Muon steps each of them by itself.
+MatricesIn = Callable[[str, Tensor], int]
 
 
-def has_two_axes(name: str, parameter: Tensor) -> bool:
-    """The plain rule: everything with two axes or more is a matrix (convolutions too)."""
-    return parameter.ndim >= 2
+def one_per_weight(name: str, parameter: Tensor) -> int:
+    """The plain rule: everything with two axes or more is one matrix (convolutions too)."""
+    return 1 if parameter.ndim >= 2 else 0
 
 
 def schedule_factor(settings: OptimizerSettings, step: int, progress: float) -> float:
@@ -66,63 +68,23 @@ Optimizer = torch.optim.Optimizer | Optimizers
 
 
 def build_optimizer(
-    module: nn.Module, settings: OptimizerSettings, is_matrix: IsMatrix = has_two_axes
+    module: nn.Module, settings: OptimizerSettings, matrices_in: MatricesIn = one_per_weight
 ) -> Optimizer:
     """The optimizer of one player's trainable parameters.
 
-    Matrices by `is_matrix` decay; everything else (gains, biases, embeddings, heads) does not.
-    Under `muon` the matrices go to Muon, a convolution's kernel as the matrix [out, rest], and
-    everything else to AdamW. Muon's update is scaled to AdamW's usual size (0.2 · sqrt of the
-    longer side; Liu et al. 2025, "Muon is Scalable for LLM Training", section 2.2), so that one
-    learning rate serves both.
+    Matrices by `matrices_in` decay; everything else (gains, biases, embeddings, heads) does not.
+    Under `muon` the matrices go to Muon and everything else to AdamW; one learning rate serves
+    both, since Muon's updates have AdamW's usual size.
     """
     named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
-    matrices = [p for n, p in named if is_matrix(n, p)]
-    others = [p for n, p in named if not is_matrix(n, p)]
+    matrices = [(p, matrices_in(n, p)) for n, p in named if matrices_in(n, p)]
+    others = [p for n, p in named if not matrices_in(n, p)]
     if settings.name == "adamw" or not matrices:
-        return _adamw(matrices, others, settings)
-    parts: list[torch.optim.Optimizer] = [MatrixMuon(matrices, settings)]
-    return Optimizers([*parts, _adamw([], others, settings)] if others else parts)
-
-
-def as_matrix(tensor: Tensor) -> Tensor:
-    """[out, ...] -> [out, rest], sharing memory where the layout is plain or channels-last."""
-    if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-        tensor = tensor.movedim(1, -1)
-    return tensor.flatten(1)
-
-
-class MatrixMuon(torch.optim.Muon):
-    """`torch.optim.Muon`, which takes two axes only, over kernels of any number of them.
-
-    It holds a flat view of every weight, and is given a flat view of its gradient at every step.
-    """
-
-    def __init__(self, weights: list[nn.Parameter], settings: OptimizerSettings) -> None:
-        self.weights = weights
-        self.matrices = [nn.Parameter(as_matrix(weight.detach())) for weight in weights]
-        for weight, matrix in zip(weights, self.matrices, strict=True):
-            assert matrix.data_ptr() == weight.data_ptr(), "a copy would be stepped in its place"
-        super().__init__(
-            self.matrices,
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            momentum=settings.muon_momentum,
-            adjust_lr_fn="match_rms_adamw",
-        )
-
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for weight, matrix in zip(self.weights, self.matrices, strict=True):
-            if weight.grad is not None:
-                # In the order of the weight, whatever order the backward pass has chosen.
-                gradient = torch.empty_like(weight).copy_(weight.grad)
-                matrix.grad = as_matrix(gradient)
-        super().step()
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        super().zero_grad(set_to_none)
-        for weight in self.weights:
-            weight.grad = None
+        return _adamw([weight for weight, _ in matrices], others, settings)
+    muon = Muon(
+        matrices, settings.learning_rate, settings.weight_decay, momentum=settings.muon_momentum
+    )
+    return Optimizers([muon, _adamw([], others, settings)] if others else [muon])
 
 
 def _adamw(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.training.loop import Batch, Objective
-from pipelines.training.optimizer import IsMatrix
+from pipelines.training.optimizer import MatricesIn
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Task:
         write_parts: writes the checkpoint's folders; called with the averaged weights in place.
         draw_samples: writes files whose path begins like the one given, about pictures of a
             validation batch; likewise.
-        is_matrix: which parameters decay, and are Muon's where it is chosen.
+        matrices_in: how many matrices that decay a parameter holds; they are Muon's where it is
+            chosen.
     """
 
     kind: str
@@ -33,4 +34,4 @@ class Task:
     validation_batches: Callable[[], Iterator[Batch]]
     write_parts: Callable[[Path], None]
     draw_samples: Callable[[Path, Batch], None]
-    is_matrix: IsMatrix
+    matrices_in: MatricesIn

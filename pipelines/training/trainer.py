@@ -68,11 +68,11 @@ class Trainer:
             from pipelines.training.deepspeed_engine import DeepSpeedPlayer
 
             player = DeepSpeedPlayer(
-                module, self.task.is_matrix, settings, self.processes, deepspeed
+                module, self.task.matrices_in, settings, self.processes, deepspeed
             )
             self.task.objective.players[name] = player.engine
             return player
-        optimizer = build_optimizer(module, settings, self.task.is_matrix)
+        optimizer = build_optimizer(module, settings, self.task.matrices_in)
         return PlainPlayer(module, optimizer, settings, self.processes)
 
     def train(self, resume: bool) -> bool:

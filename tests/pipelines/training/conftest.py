@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.training.distributed import Processes
-from pipelines.training.optimizer import has_two_axes
+from pipelines.training.optimizer import one_per_weight
 from pipelines.training.run_folder import RunFolder, open_run_folder
 from pipelines.training.settings import OptimizerSettings, TrainingSettings
 from pipelines.training.task import Task
@@ -106,7 +106,7 @@ def toy_trainer(
         validation_batches=lambda: iter(toy_batches(1_000_000)),
         write_parts=lambda path: _write_part(path / "tokenizer", generator),
         draw_samples=lambda path, batch: path.with_suffix(".txt").write_text(str(len(batch["x"]))),
-        is_matrix=has_two_axes,
+        matrices_in=one_per_weight,
     )
     opened: RunFolder = open_run_folder(str(folder), resume, lambda path: path.write_text("a: 1"))
     return Trainer(task, settings, opened, Processes(torch.device("cpu")), seed=0)

@@ -51,8 +51,8 @@ def module():
     )
 
 
-def is_matrix(name, parameter):
-    return parameter.ndim >= 2 and not name.startswith("embedding")
+def matrices_in(name, parameter):
+    return int(parameter.ndim >= 2 and not name.startswith("embedding"))
 
 
 def loss(module):
@@ -62,10 +62,9 @@ def loss(module):
 
 
 def groups(optimizer, module):
-    # By the memory they live in: Muon holds flat views of kernels.
-    names = {parameter.data_ptr(): name for name, parameter in module.named_parameters()}
+    names = {parameter: name for name, parameter in module.named_parameters()}
     return [
-        (sorted(names[p.data_ptr()] for p in group["params"]), group["weight_decay"])
+        (sorted(names[p] for p in group["params"]), group["weight_decay"])
         for group in optimizer.param_groups
     ]
 
@@ -74,7 +73,7 @@ OTHERS = ["convolution.bias", "embedding.weight", "hidden.bias", "norm.bias", "n
 
 
 def test_only_matrices_decay(module):
-    optimizer = build_optimizer(module, OptimizerSettings(weight_decay=0.3), is_matrix)
+    optimizer = build_optimizer(module, OptimizerSettings(weight_decay=0.3), matrices_in)
     assert groups(optimizer, module) == [
         (["convolution.weight", "hidden.weight"], 0.3),
         (OTHERS, 0.0),
@@ -83,37 +82,14 @@ def test_only_matrices_decay(module):
 
 def test_muon_takes_matrices_and_kernels_and_adamw_the_rest(module):
     settings = OptimizerSettings(name="muon", weight_decay=0.3)
-    optimizer = build_optimizer(module, settings, is_matrix)
+    optimizer = build_optimizer(module, settings, matrices_in)
     assert groups(optimizer, module) == [
         (["convolution.weight", "hidden.weight"], 0.3),
         (OTHERS, 0.0),
     ]
     module["embedding"].requires_grad_(False)
-    frozen = build_optimizer(module, settings, is_matrix)
+    frozen = build_optimizer(module, settings, matrices_in)
     assert "embedding.weight" not in groups(frozen, module)[1][0]
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("shape", [(6, 4, 3, 3), (4, 6, 1, 1), (6, 4)])
-def test_muon_steps_a_kernel_as_the_matrix_it_is(shape, layout):
-    torch.manual_seed(0)
-    weight = nn.Parameter(torch.randn(shape))
-    if len(shape) == 4:
-        weight.data = weight.data.to(memory_format=layout)
-    module = nn.Module()
-    module.weight = weight
-    flat = nn.Parameter(weight.detach().clone().contiguous().flatten(1))
-    gradient = torch.randn(shape)
-    weight.grad, flat.grad = gradient, gradient.flatten(1)
-    settings = OptimizerSettings(name="muon", learning_rate=0.1)
-    build_optimizer(module, settings).step()
-    reference = torch.optim.Muon(
-        [flat], lr=0.1, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
-    reference.step()
-    # Columns in another order are the same matrix; bf16 iterations sum them in another order.
-    torch.testing.assert_close(weight.flatten(1), flat, atol=2e-2, rtol=0)
-    assert (weight.detach().flatten(1) - flat.detach()).norm() < 0.02 * flat.detach().norm()
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
@@ -125,11 +101,11 @@ def test_a_reloaded_optimizer_steps_the_same(module, name, tmp_path):
         loss(module).backward()
         optimizer.step()
 
-    optimizer = build_optimizer(module, settings, is_matrix)
+    optimizer = build_optimizer(module, settings, matrices_in)
     step(module, optimizer)
     storage.write_tree(tmp_path / "optimizer", optimizer.state_dict())
     twin = copy.deepcopy(module)
-    twin_optimizer = build_optimizer(twin, settings, is_matrix)
+    twin_optimizer = build_optimizer(twin, settings, matrices_in)
     load_optimizer_state(twin_optimizer, storage.read_tree(tmp_path / "optimizer"))
     step(module, optimizer)
     step(twin, twin_optimizer)
