@@ -7,6 +7,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from unified_transformer.config import UnifiedTransformerConfig
+from unified_transformer.rotary import rotate
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 """query, key, value [batch, heads, position, dim] -> [batch, heads, query, dim]."""
@@ -26,11 +27,13 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
         self.output = ResidualLinear(width, width, bias=False)
 
-    def forward(self, x: Tensor, attention: Attention) -> Tensor:
-        """[batch, position, dim] -> the same."""
-        query, key, value = rearrange(
+    def forward(self, x: Tensor, angles: Tensor, attention: Attention) -> Tensor:
+        """[batch, position, dim], places that turn by `angles` [position, pairs] -> the same."""
+        projected = rearrange(
             self.query_key_value(x), "b s (three h d) -> three b h s d", three=3, h=self.heads
         )
+        query, key = rotate(projected[:2], angles)
+        value = projected[2]
         return self.output(rearrange(attention(query, key, value), "b h s d -> b s (h d)"))
 
 
@@ -62,7 +65,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, attention: Attention) -> Tensor:
-        """[batch, position, dim] -> the same."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), attention))
+    def forward(self, x: Tensor, angles: Tensor, attention: Attention) -> Tensor:
+        """[batch, position, dim], places that turn by `angles` [position, pairs] -> the same."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), angles, attention))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

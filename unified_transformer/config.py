@@ -34,6 +34,11 @@ class TransformerShape:
                 f"hidden_size {self.hidden_size} does not divide by num_attention_heads "
                 f"{self.num_attention_heads}; choose one that does"
             )
+        if self.hidden_size // self.num_attention_heads % 8:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} over num_attention_heads "
+                f"{self.num_attention_heads} must divide by 8, for rotary rows and columns"
+            )
         if self.text_positions < 4:
             raise ValueError(f"text_positions is {self.text_positions}; it must be at least 4")
         if self.mlp_ratio <= 0:

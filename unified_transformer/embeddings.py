@@ -1,10 +1,22 @@
 """From ids to vectors: tokens, positions and modalities."""
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from unified_transformer.config import UnifiedTransformerConfig
+from unified_transformer.rotary import image_angles, text_angles, turned_pairs
+
+
+@dataclass(frozen=True)
+class Placed:
+    """`vectors` [batch, length, dim] and the `angles` [length, pairs] their places turn by."""
+
+    vectors: Tensor
+    angles: Tensor
 
 
 class SequenceEmbeddings(nn.Module):
@@ -12,11 +24,15 @@ class SequenceEmbeddings(nn.Module):
 
     Text positions have their own embeddings, image positions row + column embeddings (DALL-E,
     appendix B.1), [BOI] a vector and a position of its own; each modality adds a learned vector.
+    The sum is normalised (BERT, 1810.04805, which UniLM starts from): otherwise what the first
+    block adds drowns it, and positions most of all.
     """
 
     def __init__(self, config: UnifiedTransformerConfig) -> None:
         super().__init__()
         width = config.hidden_size
+        self.grid = config.grid
+        self.pairs = turned_pairs(width // config.num_attention_heads)
         self.text_tokens = nn.Embedding(config.text_vocab_size, width)
         self.text_positions = nn.Embedding(config.text_positions, width)
         self.image_tokens = nn.Embedding(config.image_vocab_size, width)
@@ -25,27 +41,50 @@ class SequenceEmbeddings(nn.Module):
         self.begin_of_image = nn.Parameter(torch.empty(width))
         self.begin_of_image_position = nn.Parameter(torch.empty(width))
         self.modalities = nn.Embedding(2, width)
+        self.norm = nn.LayerNorm(width, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
-    def text(self, ids: Tensor, first_position: int = 0) -> Tensor:
-        """Text ids [batch, length], the first at `first_position` -> [batch, length, dim]."""
-        last = first_position + ids.shape[1]
-        positions = self.text_positions.weight[first_position:last]
-        return self.text_tokens(ids) + positions + self.modalities.weight[0]
+    def text(self, ids: Tensor, first_position: int = 0) -> Placed:
+        """Text ids [batch, length], the first at `first_position`."""
+        places = slice(first_position, first_position + ids.shape[1])
+        positions = self.text_positions.weight[places]
+        vectors = self.text_tokens(ids) + positions + self.modalities.weight[0]
+        return Placed(vectors, self._angles(ids.device)[places])
 
-    def image(self, ids: Tensor, first_position: int = 0) -> Tensor:
-        """Image ids [batch, length], the first at raster index `first_position`, likewise."""
+    def image(self, ids: Tensor, first_position: int = 0) -> Placed:
+        """Image ids [batch, length], the first at raster index `first_position`."""
+        places = slice(first_position, first_position + ids.shape[1])
         grid = rearrange(self.image_rows.weight, "h d -> h 1 d") + self.image_columns.weight
-        positions = rearrange(grid, "h w d -> (h w) d")
-        last = first_position + ids.shape[1]
-        return self.image_tokens(ids) + positions[first_position:last] + self.modalities.weight[1]
+        positions = rearrange(grid, "h w d -> (h w) d")[places]
+        vectors = self.image_tokens(ids) + positions + self.modalities.weight[1]
+        return Placed(vectors, self._angles(ids.device)[self._text_positions + 1 :][places])
 
-    def begin(self, batch: int) -> Tensor:
-        """[BOI], [batch, 1, dim]."""
+    def begin(self, batch: int) -> Placed:
+        """[BOI], `batch` times."""
         vector = self.begin_of_image + self.begin_of_image_position + self.modalities.weight[1]
-        return repeat(vector, "d -> b 1 d", b=batch)
+        places = slice(self._text_positions, self._text_positions + 1)
+        angles = self._angles(vector.device)[places]
+        return Placed(repeat(vector, "d -> b 1 d", b=batch), angles)
 
-    def forward(self, text_ids: Tensor, image_ids: Tensor) -> Tensor:
-        """Text ids [batch, T] and image ids [batch, n] -> [batch, T + 1 + n, dim]."""
-        parts = [self.text(text_ids), self.begin(text_ids.shape[0]), self.image(image_ids)]
-        return self.dropout(torch.cat(parts, dim=1))
+    def forward(self, *parts: Placed) -> Placed:
+        """The parts one after the other, normalised."""
+        vectors = torch.cat([part.vectors for part in parts], dim=1)
+        angles = torch.cat([part.angles for part in parts])
+        return Placed(self.dropout(self.norm(vectors)), angles)
+
+    @property
+    def _text_positions(self) -> int:
+        return self.text_positions.num_embeddings
+
+    def _angles(self, device: torch.device) -> Tensor:
+        return sequence_angles(self._text_positions, *self.grid, self.pairs, device)
+
+
+@lru_cache(maxsize=16)
+def sequence_angles(
+    text_positions: int, height: int, width: int, pairs: int, device: torch.device
+) -> Tensor:
+    """Radians [T + 1 + n, pairs] in the physical order; [BOI] does not turn."""
+    text = text_angles(text_positions, pairs)
+    image = image_angles(height, width, pairs)
+    return torch.cat([text, torch.zeros_like(text[:1]), image]).to(device)

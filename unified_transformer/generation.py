@@ -8,17 +8,22 @@ from einops import rearrange
 from torch import Tensor
 
 from unified_transformer.blocks import Attention, Block
+from unified_transformer.embeddings import Placed
 from unified_transformer.kv_cache import KeyValueCache
 from unified_transformer.model import UnifiedTransformer
 from unified_transformer.sequence import Sequence, build_sequence
 
 
 def run_prefix(
-    model: UnifiedTransformer, x: Tensor, sequence: Sequence, cache: KeyValueCache, first: int
+    model: UnifiedTransformer,
+    embedded: Placed,
+    sequence: Sequence,
+    cache: KeyValueCache,
+    first: int,
 ) -> Tensor:
-    """A teacher-forced pass over `x` [batch, length, dim] that fills the cache from `first` on.
+    """A teacher-forced pass over some positions that fills the cache from `first` on.
 
-    The roles in `sequence` are those of the positions of `x`. Returns the hidden states.
+    The roles in `sequence` are theirs. Returns their hidden states [batch, length, dim].
     """
 
     def attention_of(block: Block) -> Attention:
@@ -30,28 +35,32 @@ def run_prefix(
 
         return attention
 
-    return model.run_blocks(x, attention_of)
+    return model.run_blocks(embedded, attention_of)
 
 
-def run_step(model: UnifiedTransformer, x: Tensor, step: Callable[[int, str], Attention]) -> Tensor:
-    """The hidden state [batch, dim] of one new position, `x` [batch, 1, dim]; `step(layer,
-    pattern)` is how it attends."""
-    return model.run_blocks(x, lambda block: step(block.layer, block.pattern))[:, 0]
+def run_step(
+    model: UnifiedTransformer, new: Placed, step: Callable[[int, str], Attention]
+) -> Tensor:
+    """The hidden state [batch, dim] of one new position; `step(layer, pattern)` is how it
+    attends."""
+    return model.run_blocks(model.embeddings(new), lambda block: step(block.layer, block.pattern))[
+        :, 0
+    ]
 
 
 def image_step(model: UnifiedTransformer, cache: KeyValueCache, ids: Tensor, index: int) -> Tensor:
     """The hidden state [batch, dim] of the image position at raster `index` that holds `ids`
     [batch]; the image head makes of it the logits of the next id."""
-    x = model.embeddings.image(ids[:, None], first_position=index)
-    return run_step(model, x, partial(cache.image_step, index))
+    new = model.embeddings.image(ids[:, None], first_position=index)
+    return run_step(model, new, partial(cache.image_step, index))
 
 
 def text_step(
     model: UnifiedTransformer, cache: KeyValueCache, ids: Tensor, position: int
 ) -> Tensor:
     """The hidden state [batch, dim] of the target text position that holds `ids` [batch]."""
-    x = model.embeddings.text(ids[:, None], first_position=position)
-    return run_step(model, x, partial(cache.text_step, position))
+    new = model.embeddings.text(ids[:, None], first_position=position)
+    return run_step(model, new, partial(cache.text_step, position))
 
 
 def prefill_prompt(
@@ -61,8 +70,9 @@ def prefill_prompt(
     text_positions = text_ids.shape[1]
     sequence = build_sequence(text_length, text_positions, (0, 0), "text_to_image")
     cache = KeyValueCache(model.config, sequence.real[:, :text_positions], model.dtype)
-    parts = [model.embeddings.text(text_ids), model.embeddings.begin(len(text_ids))]
-    hidden = run_prefix(model, torch.cat(parts, dim=1), sequence, cache, first=0)
+    embeddings = model.embeddings
+    embedded = embeddings(embeddings.text(text_ids), embeddings.begin(len(text_ids)))
+    hidden = run_prefix(model, embedded, sequence, cache, first=0)
     return model.image_head(hidden[:, -1]), cache
 
 
@@ -74,6 +84,6 @@ def prefill_image(model: UnifiedTransformer, image_ids: Tensor) -> KeyValueCache
     slots = torch.zeros(len(image_ids), config.text_positions, dtype=torch.bool)
     cache = KeyValueCache(config, slots.to(image_ids.device), model.dtype)
     ids = rearrange(image_ids, "b h w -> b (h w)")
-    x = torch.cat([model.embeddings.begin(len(ids)), model.embeddings.image(ids)], dim=1)
-    run_prefix(model, x, sequence, cache, first=config.text_positions)
+    embedded = model.embeddings(model.embeddings.begin(len(ids)), model.embeddings.image(ids))
+    run_prefix(model, embedded, sequence, cache, first=config.text_positions)
     return cache

@@ -13,7 +13,8 @@ from transformers.utils import ModelOutput
 from unified_transformer.attention import IMPLEMENTATIONS
 from unified_transformer.blocks import Attention, Block, ResidualLinear
 from unified_transformer.config import UnifiedTransformerConfig
-from unified_transformer.embeddings import SequenceEmbeddings
+from unified_transformer.embeddings import Placed, SequenceEmbeddings
+from unified_transformer.rotary import sinusoids
 from unified_transformer.sequence import DIRECTIONS, Direction, Sequence, build_sequence
 
 
@@ -54,7 +55,8 @@ class UnifiedTransformer(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Normal weights; the layers that write to the residual stream start smaller by
-        1 / sqrt(2 L), so that its variance does not grow with the depth (GPT-2, section 2.3)."""
+        1 / sqrt(2 L), so that its variance does not grow with the depth (GPT-2, section 2.3).
+        Position embeddings start as sinusoids of the same variance."""
         std = self.config.initializer_range
         if isinstance(module, ResidualLinear):
             nn.init.normal_(module.weight, std=std * (2 * self.config.num_hidden_layers) ** -0.5)
@@ -65,6 +67,8 @@ class UnifiedTransformer(PreTrainedModel):
         elif isinstance(module, SequenceEmbeddings):
             nn.init.normal_(module.begin_of_image, std=std)
             nn.init.normal_(module.begin_of_image_position, std=std)
+            for places in (module.text_positions, module.image_rows, module.image_columns):
+                places.weight.copy_(std * sinusoids(*places.weight.shape))
 
     def forward(
         self,
@@ -81,8 +85,12 @@ class UnifiedTransformer(PreTrainedModel):
         """
         self._check(text_ids, image_ids, direction)
         sequence = build_sequence(text_length, text_ids.shape[1], self.config.grid, direction)
-        x = self.embeddings(text_ids, rearrange(image_ids, "b h w -> b (h w)"))
-        hidden = self.run_blocks(x, lambda block: self.attention(sequence, block.pattern))
+        embedded = self.embeddings(
+            self.embeddings.text(text_ids),
+            self.embeddings.begin(len(text_ids)),
+            self.embeddings.image(rearrange(image_ids, "b h w -> b (h w)")),
+        )
+        hidden = self.run_blocks(embedded, lambda block: self.attention(sequence, block.pattern))
         image = sequence.image_slice
         if direction == "text_to_image":
             predicting = hidden[:, image.start - 1 : image.stop - 1]
@@ -90,11 +98,12 @@ class UnifiedTransformer(PreTrainedModel):
         predicting = hidden[:, : text_ids.shape[1] - 1]
         return UnifiedTransformerOutput(text_logits=self.text_head(predicting), hidden=hidden)
 
-    def run_blocks(self, x: Tensor, attention_of: Callable[[Block], Attention]) -> Tensor:
+    def run_blocks(self, embedded: Placed, attention_of: Callable[[Block], Attention]) -> Tensor:
         """All blocks and the final norm; `attention_of` gives each block's way to attend."""
+        x = embedded.vectors
         for block in self.blocks:
             assert isinstance(block, Block)
-            x = block(x, attention_of(block))
+            x = block(x, embedded.angles, attention_of(block))
         return self.final_norm(x)
 
     def attention(self, sequence: Sequence, pattern: str) -> Attention:
