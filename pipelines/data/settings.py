@@ -13,6 +13,8 @@ class DataSettings:
         or a list. `scenes` has `text` (English) and `text_zh` (Chinese).
     size: height and width of the pictures, or one number for both.
     min_objects, max_objects: of `scenes`.
+    object_weights: of `scenes`, how often they have `min_objects`, …, `max_objects` objects, in
+        proportion; equally often by default.
     validation_split: the split to validate on. Without one, `validation_rows` rows of `split` (at
         most a tenth of it) are kept from training; `scenes` has a validation split of its own.
     workers: processes that prepare batches ahead; 0 prepares them in the training process.
@@ -25,6 +27,7 @@ class DataSettings:
     size: int | tuple[int, int] = 64
     min_objects: int = 1
     max_objects: int = 2
+    object_weights: list[float] | None = None
     validation_split: str | None = None
     validation_rows: int = 256
     workers: int = 0
@@ -41,6 +44,13 @@ class DataSettings:
                 f"min_objects is {self.min_objects} and max_objects {self.max_objects}; "
                 "they must satisfy 1 <= min_objects <= max_objects <= 4."
             )
+        if self.object_weights is not None:
+            numbers = 1 + self.max_objects - self.min_objects
+            if len(self.object_weights) != numbers or min(self.object_weights) <= 0:
+                raise ValueError(
+                    f"object_weights is {self.object_weights}; give {numbers} numbers above 0, one "
+                    f"for each from {self.min_objects} to {self.max_objects} objects."
+                )
         if self.validation_rows < 1:
             raise ValueError(f"validation_rows is {self.validation_rows}; it must be at least 1.")
         if self.workers < 0:

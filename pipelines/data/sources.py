@@ -66,8 +66,16 @@ class ScenesSource:
 
     def _scene(self, row: int) -> Scene:
         height, width = self.settings.height_width
-        least, most = self.settings.min_objects, self.settings.max_objects
-        return scene_at(self.seed, self.split, row, least, most, height=height, width=width)
+        return scene_at(
+            self.seed,
+            self.split,
+            row,
+            self.settings.min_objects,
+            self.settings.max_objects,
+            height=height,
+            width=width,
+            object_weights=self.settings.object_weights,
+        )
 
     def _captions(self, scene: Scene, row: int) -> list[str]:
         split = zlib.crc32(self.split.encode())

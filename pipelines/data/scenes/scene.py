@@ -1,5 +1,6 @@
 """What a scene is, and how scenes are drawn by lot: any number, seeded, no files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,8 +133,11 @@ def scene_at(
     held_out: bool = False,
     height: int = 64,
     width: int = 64,
+    object_weights: Sequence[float] | None = None,
 ) -> Scene:
     """Scene number `index` of a split: a pure function of its arguments.
+
+    `object_weights` say how often it has `min_objects`, …, `max_objects`; None is equally often.
 
     Splits ("train", "validation", "test", "held_out") have random streams of their own. Scenes of
     "held_out" each have a held-out pair, as those of other splits have where `held_out` asks.
@@ -149,6 +153,9 @@ def scene_at(
         )
     rng = np.random.default_rng((seed, _SPLITS[split], index))
     number_of_objects = int(rng.integers(min_objects, max_objects + 1))
+    if object_weights is not None:
+        share = np.array(object_weights) / sum(object_weights)
+        number_of_objects = int(rng.choice(np.arange(min_objects, max_objects + 1), p=share))
     return sample_scene(rng, number_of_objects, held_out or split == "held_out", height, width)
 
 

@@ -20,6 +20,8 @@ def test_one_size_or_two_and_one_column_or_several():
         ("size", (64, -1)),
         ("min_objects", 3),
         ("max_objects", 5),
+        ("object_weights", [1.0]),
+        ("object_weights", [1.0, 0.0]),
         ("validation_rows", 0),
         ("workers", -1),
     ],

@@ -114,6 +114,13 @@ def test_every_size_combination_is_drawn_equally_often():
     assert min(sizes.values()) > 110  # 150 expected; this is 3.5 standard deviations off
 
 
+def test_objects_come_as_often_as_weighed():
+    scenes = [scene_at(0, "train", i, 1, 3, object_weights=[1, 2, 5]) for i in range(800)]
+    numbers = Counter(len(scene.objects) for scene in scenes)
+    for number, weight in ((1, 1), (2, 2), (3, 5)):
+        assert abs(numbers[number] - 100 * weight) < 50  # 3.5 standard deviations
+
+
 def test_the_hardest_combinations_of_large_shapes_are_placed():
     rng = np.random.default_rng(0)
     for shapes in product(SHAPES, repeat=2):
