@@ -102,7 +102,7 @@ class BidirectionalPipeline:
         self,
         prompts: Sequence[str],
         num_images: int = 1,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         rerank: int = 1,
         progress: Callable[[int], None] = lambda done: None,
         **sampling: Any,
@@ -111,8 +111,8 @@ class BidirectionalPipeline:
 
         Args:
             prompts: texts in the words that the checkpoint was trained on.
-            seed: picture k of a prompt has seed + k. The same prompt, seed and settings give the
-                same picture, whatever else is drawn beside it.
+            seed: picture k of a prompt has seed + k; one for all prompts or one for each. The same
+                prompt, seed and settings give the same picture, whatever else is drawn beside it.
             rerank: each picture is the best of so many candidates by the likelihood of the prompt
                 given the picture (the other direction of the same weights); picture k has the
                 candidates with seeds seed + k * rerank and on.
@@ -135,12 +135,13 @@ class BidirectionalPipeline:
                     len(text.ids) - 2,
                     prompt,
                 )
+        seeds = [seed] * len(encoded) if isinstance(seed, int) else seed
         branches = 1 if settings.guidance_scale == 1 else 2
         prompts_at_once = max(1, PICTURES_AT_ONCE // (num_images * rerank * branches))
         images = []
         for first in range(0, len(encoded), prompts_at_once):
-            chosen = encoded[first : first + prompts_at_once]
-            ids = self._draw(chosen, num_images, rerank, seed, settings)
+            chosen = slice(first, first + prompts_at_once)
+            ids = self._draw(encoded[chosen], num_images, rerank, seeds[chosen], settings)
             images += [to_image(pixels) for pixels in self.tokenizer.decode_ids(ids)]
             progress(len(ids))
         return images
@@ -206,7 +207,7 @@ class BidirectionalPipeline:
         prompts: list[EncodedText],
         num_images: int,
         rerank: int,
-        seed: int,
+        seeds: Sequence[int],
         settings: SamplingSettings,
     ) -> Tensor:
         """Ids [prompts * num_images, h, w]."""
@@ -219,7 +220,7 @@ class BidirectionalPipeline:
             self.transformer,
             text_ids,
             text_length,
-            [list(range(seed, seed + candidates)) for _ in prompts],
+            [list(range(seed, seed + candidates)) for seed in seeds],
             settings,
         )
         if rerank == 1:

@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec
 
 import torch
@@ -40,6 +41,23 @@ def command(main: Callable[P, None]) -> Callable[P, None]:
             raise SystemExit(141) from None
 
     return run
+
+
+def open_output(path: str) -> Path:
+    """A new or empty folder for what a command writes.
+
+    Raises:
+        UserError: it has files already, or cannot be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"the output folder {path} cannot be made ({error}).") from error
+    if not empty:
+        raise UserError(f"the output folder {path} is not empty; name a new one.")
+    return folder
 
 
 DTYPES = {

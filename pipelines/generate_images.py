@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.command_line import UserError, add_device_arguments, command
+from pipelines.command_line import UserError, add_device_arguments, command, open_output
 
 PROMPTS_AT_ONCE = 64
 """Pictures are written after so many prompts: stopping a long list loses little."""
@@ -35,23 +35,6 @@ def read_prompts(path: str) -> list[str]:
     if not prompts:
         raise UserError(f"the prompts file {path} has no prompt; write one on each line.")
     return prompts
-
-
-def open_output(path: str) -> Path:
-    """A new or empty folder for the pictures.
-
-    Raises:
-        UserError: it has files already, or cannot be made.
-    """
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        empty = not any(folder.iterdir())
-    except OSError as error:
-        raise UserError(f"the output folder {path} cannot be made ({error}).") from error
-    if not empty:
-        raise UserError(f"the output folder {path} is not empty; name a new one.")
-    return folder
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

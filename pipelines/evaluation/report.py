@@ -1,15 +1,21 @@
 """What a person looks at after a run: pictures, their prompts and captions, and a short page."""
 
+import json
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")  # no screen is needed to write files
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from PIL import Image
+
+from unified_transformer import SamplingSettings
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,21 @@ class Drawn:
     caption: str
 
 
+# Whichever of them is installed writes Chinese, which the default font lacks.
+CHINESE_FONTS = ("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Micro Hei")
+
+
 def draw_grid(path: Path, drawn: Sequence[Drawn], columns: int = 6) -> None:
     """Writes a PNG: each picture with its prompt above and its caption below."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = ["DejaVu Sans", *(font for font in CHINESE_FONTS if font in installed)]
+    with plt.rc_context({"font.family": fonts}), warnings.catch_warnings():
+        # Without such a font boxes stand for the characters; the page has the texts.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        _draw_grid(path, drawn, columns)
+
+
+def _draw_grid(path: Path, drawn: Sequence[Drawn], columns: int) -> None:
     rows = -(-len(drawn) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(2.3 * columns, 3.1 * rows), squeeze=False, layout="constrained"
@@ -44,6 +63,25 @@ def draw_grid(path: Path, drawn: Sequence[Drawn], columns: int = 6) -> None:
         )
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def write_report(folder: Path, page: str, figures: dict[str, Any]) -> None:
+    """Writes `report.json` and `report.md`, each whole or not at all."""
+    texts = {"report.json": json.dumps(figures, indent=2) + "\n", "report.md": page}
+    for name, text in texts.items():
+        writing = folder / (name + ".writing")
+        writing.write_text(text, encoding="utf-8")
+        writing.replace(folder / name)
+
+
+def sampling_in_words(sampling: SamplingSettings) -> str:
+    """The settings pictures were drawn with, for a page."""
+    return ", ".join(f"{name} {value}" for name, value in asdict(sampling).items())
+
+
+def texts_of(drawn: Sequence[Drawn]) -> str:
+    """What stands above and below the pictures of a grid, as a table."""
+    return table([("picture", "read back"), *((item.prompt, item.caption) for item in drawn)])
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -35,6 +35,7 @@ def test_same_seed_same_picture_whatever_the_batch(pipe, monkeypatch):
     together = pipe.generate_images(PROMPTS, num_images=2, seed=3)
     alone = pipe.generate_images([PROMPTS[1]], seed=4)
     assert same(together[3], alone[0]) and not same(together[2], together[3])
+    assert same(pipe.generate_images(PROMPTS, seed=[7, 4, 9])[1], alone[0])
     monkeypatch.setattr("pipelines.bidirectional_pipeline.PICTURES_AT_ONCE", 2)
     for one, other in zip(together, pipe.generate_images(PROMPTS, 2, seed=3), strict=True):
         assert same(one, other)
