@@ -121,7 +121,8 @@ class BidirectionalPipeline:
                 the checkpoint recommends.
 
         Raises:
-            UserError: a prompt is empty or too long, or a value is out of range.
+            UserError: a prompt is empty or too long, a value is out of range, or there are not as
+                many seeds as prompts.
         """
         if num_images < 1 or rerank < 1:
             raise UserError("num_images and rerank must be at least 1.")
@@ -136,6 +137,8 @@ class BidirectionalPipeline:
                     prompt,
                 )
         seeds = [seed] * len(encoded) if isinstance(seed, int) else seed
+        if len(seeds) != len(encoded):
+            raise UserError(f"{len(seeds)} seeds for {len(encoded)} prompts; give one for each.")
         branches = 1 if settings.guidance_scale == 1 else 2
         prompts_at_once = max(1, PICTURES_AT_ONCE // (num_images * rerank * branches))
         images = []

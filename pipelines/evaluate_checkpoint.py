@@ -12,7 +12,6 @@ caption among a hundred, and the tokenizer's reconstructions. Leaves `report.md`
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline, recommend_sampling
 from pipelines.command_line import (
@@ -21,23 +20,29 @@ from pipelines.command_line import (
     command,
     open_output,
 )
-from pipelines.data.scenes.reader import RESOLUTION
 from pipelines.data.settings import DataSettings, parse_data
 from pipelines.data.sources import SCENE_LANGUAGES, open_source
-from pipelines.evaluation.pair_report import PairReport, measure_pairs, read_pairs, show_pairs
+from pipelines.evaluation.pair_report import PairReport, measure_pairs
+from pipelines.evaluation.pairs import read_pairs, show_pairs
 from pipelines.evaluation.report import draw_grid, sampling_in_words, table, texts_of, write_report
 from pipelines.evaluation.scene_report import (
     SceneReport,
+    check_readable,
     choose_sampling,
     measure_scenes,
     show_scenes,
 )
+from pipelines.training.checkpoint import open_checkpoint
+
+SAMPLING = ("temperature", "top_k", "top_p", "guidance_scale")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure a checkpoint on a data set.")
     parser.add_argument("--checkpoint", required=True, metavar="DIR")
-    parser.add_argument("--data", required=True, help="scenes, a hub name or a path; [:split]")
+    parser.add_argument(
+        "--data", required=True, help="scenes, a hub name or a path; [:split], else its test split"
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
     parser.add_argument("--rows", type=int, default=500, help="test scenes per figure, or pairs")
     parser.add_argument("--image-column", default="image", help="not for scenes")
@@ -71,22 +76,20 @@ def main(argv: list[str] | None = None) -> None:
     source, split = parse_data(arguments.data)
     if arguments.choose_sampling and source != "scenes":
         raise UserError("--choose-sampling needs --data scenes, whose pictures can be judged.")
+    sampling = {name: getattr(arguments, name) for name in SAMPLING}
+    if arguments.choose_sampling and any(value is not None for value in sampling.values()):
+        raise UserError("--choose-sampling chooses the sampling settings; give it none of them.")
     pipe = BidirectionalPipeline.from_pretrained(
         arguments.checkpoint, arguments.device, arguments.dtype
     )
-    names = ("temperature", "top_k", "top_p", "guidance_scale")
-    pipe.sampling = pipe.sampling_settings(**{name: getattr(arguments, name) for name in names})
+    pipe.sampling = pipe.sampling_settings(**sampling)
     if source == "scenes":
         language = scene_language(arguments.text_column, split)
-        if min(pipe.picture_size) < RESOLUTION:
-            raise UserError(
-                f"the checkpoint draws {pipe.picture_size[0]} x {pipe.picture_size[1]} pixels; "
-                f"scenes can be read from {RESOLUTION} on."
-            )
+        check_readable(pipe.picture_size)
         folder = open_output(arguments.output)
         if arguments.choose_sampling:
             pipe.sampling = choose_sampling(pipe, arguments.rows, language)
-            recommend_sampling(Path(arguments.checkpoint), pipe.sampling)
+            recommend_sampling(open_checkpoint(arguments.checkpoint).root, pipe.sampling)
         report: SceneReport | PairReport = measure_scenes(pipe, arguments.rows, language)
         drawn = show_scenes(pipe, language)
     else:
@@ -101,13 +104,13 @@ def main(argv: list[str] | None = None) -> None:
         folder = open_output(arguments.output)
         report = measure_pairs(pipe, pairs)
         drawn = show_pairs(pipe, pairs)
-    draw_grid(folder / "samples.png", drawn)
     figures = table([("what", "measured"), *report.rows()])
     write_report(
         folder,
         page(arguments, figures, sampling_in_words(pipe.sampling), texts_of(drawn)),
         {**asdict(report), "sampling": asdict(pipe.sampling)},
     )
+    draw_grid(folder / "samples.png", drawn)
     print(figures)
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import torch
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline, recommend_sampling
-from pipelines.command_line import command, device_and_dtype
+from pipelines.command_line import UserError, command, device_and_dtype
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import BidirectionalRun
 from pipelines.evaluation.report import draw_grid, sampling_in_words, table, write_report
 from pipelines.evaluation.scene_report import (
     SceneReport,
+    check_readable,
     choose_sampling,
     measure_scenes,
     show_scenes,
@@ -83,8 +84,11 @@ def main(argv: list[str] | None = None) -> None:
     start = time.monotonic()
     arguments = parse_arguments(argv)
     output = Path(arguments.output)
+    if arguments.scenes < 1:
+        raise UserError(f"--scenes is {arguments.scenes}; it must be at least 1.")
     overrides = [f"output={output}", *arguments.overrides]
     config = load_configuration(CONFIG, overrides, BidirectionalRun)
+    check_readable(config.data.height_width)
     device, _ = device_and_dtype(arguments.device)
     processes = Processes(device)
     if not train_bidirectional(config, processes):

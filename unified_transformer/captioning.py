@@ -84,7 +84,7 @@ def generate_captions(
         totals = torch.tensor([found.log_likelihood for found in best], device=image_ids.device)
         return Captions([found.ids for found in best], totals)
     sampling, end = settings.sampling(), model.config.sep_token_id
-    noise = noise_for(seeds or [0] * len(image_ids), length).to(image_ids.device)
+    noise = noise_for(seeds or [0] * len(image_ids), length)
     last = torch.full_like(image_ids[:, 0, 0], model.config.bos_token_id)
     total = torch.zeros(len(last), device=last.device)
     ended = torch.zeros_like(last, dtype=torch.bool)

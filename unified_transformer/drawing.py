@@ -29,13 +29,12 @@ def generate_image_ids(
     settings = settings or SamplingSettings()
     config, pictures = model.config, len(seeds[0])
     noise = noise_for([seed for row in seeds for seed in row], config.image_positions)
-    noise = noise.to(text_ids.device)
     guided = settings.guidance_scale != 1
     if guided:
         text_ids, text_length = with_empty_prompts(model, text_ids, text_length)
     logits, cache = prefill_prompt(model, text_ids, text_length)
     logits, cache = logits.repeat_interleave(pictures, 0), cache.repeat(pictures)
-    ids = torch.empty(len(noise), config.image_positions, dtype=torch.long, device=noise.device)
+    ids = torch.empty(len(noise), config.image_positions, dtype=torch.long, device=text_ids.device)
     for index in range(config.image_positions):
         if index:
             previous = index - 1

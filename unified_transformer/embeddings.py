@@ -24,7 +24,7 @@ class SequenceEmbeddings(nn.Module):
 
     Text positions have their own embeddings, image positions row + column embeddings (DALL-E,
     appendix B.1), [BOI] a vector and a position of its own; each modality adds a learned vector.
-    The sum is normalised (BERT, 1810.04805, which UniLM starts from): otherwise what the first
+    The sum is normalised, as in BERT's code, which UniLM starts from: otherwise what the first
     block adds drowns it, and positions most of all.
     """
 

@@ -8,6 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers import initialization as init  # leaves alone what was loaded
 from transformers.utils import ModelOutput
 
 from unified_transformer.attention import IMPLEMENTATIONS
@@ -59,16 +60,16 @@ class UnifiedTransformer(PreTrainedModel):
         Position embeddings start as sinusoids of the same variance."""
         std = self.config.initializer_range
         if isinstance(module, ResidualLinear):
-            nn.init.normal_(module.weight, std=std * (2 * self.config.num_hidden_layers) ** -0.5)
+            init.normal_(module.weight, std=std * (2 * self.config.num_hidden_layers) ** -0.5)
         elif isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=std)
+            init.normal_(module.weight, std=std)
         elif isinstance(module, nn.LayerNorm):
-            nn.init.ones_(module.weight)
+            init.ones_(module.weight)
         elif isinstance(module, SequenceEmbeddings):
-            nn.init.normal_(module.begin_of_image, std=std)
-            nn.init.normal_(module.begin_of_image_position, std=std)
+            init.normal_(module.begin_of_image, std=std)
+            init.normal_(module.begin_of_image_position, std=std)
             for places in (module.text_positions, module.image_rows, module.image_columns):
-                places.weight.copy_(std * sinusoids(*places.weight.shape))
+                init.copy_(places.weight, std * sinusoids(*places.weight.shape))
 
     def forward(
         self,

@@ -115,9 +115,9 @@ class BidirectionalObjective:
         yield "transformer", (self._losses(batch, scale) for batch in micro_batches)
 
     def _target_tokens(self, batch: Batch) -> Tensor:
-        """How many image ids and caption tokens a micro-batch has as targets, float64 [2]."""
+        """How many image ids and caption tokens a micro-batch has as targets, int64 [2]."""
         image = torch.tensor(batch["image_ids"].numel(), device=batch["text_length"].device)
-        return torch.stack([image, (batch["text_length"] - 1).sum()]).double()
+        return torch.stack([image, (batch["text_length"] - 1).sum()])
 
     def _losses(self, batch: Batch, scale: dict[str, Tensor]) -> dict[str, Tensor]:
         model, settings = self.players["transformer"], self.settings

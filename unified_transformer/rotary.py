@@ -45,7 +45,7 @@ def image_angles(height: int, width: int, pairs: int) -> Tensor:
 
 def rotate(tensor: Tensor, angles: Tensor) -> Tensor:
     """Turns queries or keys [..., position, dim] by `angles` [position, pairs]: dimension i and
-    i + pairs together (2104.09864, section 3.4.2); those from 2 * pairs on stay."""
+    i + pairs together (2104.09864, section 3.2.2, where neighbours are); the others stay."""
     pairs = angles.shape[-1]
     cos, sin = angles.cos().to(tensor.dtype), angles.sin().to(tensor.dtype)
     first, second, rest = tensor.split([pairs, pairs, tensor.shape[-1] - 2 * pairs], dim=-1)

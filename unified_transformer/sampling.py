@@ -33,7 +33,8 @@ class SamplingSettings:
 def noise_for(seeds: list[int], length: int) -> Tensor:
     """Uniform noise in [0, 1), float64 [len(seeds), length]; each row depends on its seed alone.
 
-    Drawn on the CPU, so that a seed means the same picture on every device and in every batch.
+    Drawn and kept on the CPU, so that a seed means the same picture on every device and in every
+    batch; `sample` takes it to the device.
     """
     rows = [
         torch.rand(length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -69,12 +70,13 @@ def filter_logits(logits: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
 def sample(logits: Tensor, settings: SamplingSettings, noise: Tensor) -> Tensor:
     """Ids [batch] drawn from logits [batch, vocabulary] by the inverse distribution function.
 
-    `noise` [batch] is uniform in [0, 1); one number decides one id, so the draw of a row does not
-    depend on its batch.
+    `noise` [batch], on any device, is uniform in [0, 1); one number decides one id, so that a row's
+    draw does not depend on its batch.
     """
     if settings.temperature == 0:
         return logits.argmax(dim=-1)
     logits = filter_logits(logits.float() / settings.temperature, settings.top_k, settings.top_p)
-    cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
+    precise = torch.float32 if logits.device.type == "mps" else torch.float64  # MPS has no more
+    cumulative = logits.to(precise).softmax(dim=-1).cumsum(dim=-1)
     threshold = noise.to(cumulative)[:, None] * cumulative[:, -1:]
     return (cumulative <= threshold).sum(dim=-1)

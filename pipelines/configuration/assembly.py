@@ -232,7 +232,7 @@ def transformer_matrices(name: str, parameter: Tensor) -> int:
 
     None in embeddings and heads, whose rows each stand for one token; three in the projection to
     queries, keys and values, which are unlike each other: made orthogonal together, they learn
-    much more slowly (docs/results.md).
+    far more slowly (docs/results.md).
     """
     if parameter.ndim < 2 or name.startswith(("embeddings.", "image_head.", "text_head.")):
         return 0

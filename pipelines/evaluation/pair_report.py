@@ -4,34 +4,21 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from pipelines.bidirectional_pipeline import PICTURES_AT_ONCE, BidirectionalPipeline
 from pipelines.command_line import UserError
-from pipelines.data.sources import Source, UnreadableRow
-from pipelines.data.transforms import to_array, to_pixels
-from pipelines.evaluation.report import Drawn
+from pipelines.data.transforms import to_pixels
+from pipelines.evaluation.pairs import Pairs
+from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
 from unified_transformer.objective import caption_nll, image_nll
 
 CANDIDATES = 100
-SHOWN = 24
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pictures (uint8 [height, width, 3]) with one caption each, and all captions that would be
-    right; `unreadable` rows left out."""
-
-    pictures: list[np.ndarray]
-    captions: list[str]
-    references: list[list[str]]
-    unreadable: int
 
 
 @dataclass(frozen=True)
@@ -59,91 +46,80 @@ class PairReport:
 
     def rows(self) -> list[tuple[str, str]]:
         """What a person reads: a description and the figure."""
-        values = [getattr(self, field.name) for field in fields(self)]
-        written = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in values]
-        return list(zip(DESCRIPTIONS, written, strict=True))
+        values = [(text, getattr(self, name)) for text, name in DESCRIPTIONS]
+        return [(text, f"{v:.3f}" if isinstance(v, float) else str(v)) for text, v in values]
 
 
 DESCRIPTIONS = (
-    "PSNR of the tokenizer's reconstructions, dB",
-    "codes in use",
-    "nats per image id, given the caption",
-    "nats per caption token, given the picture",
-    "caption found among the candidates, text to image",
-    "picture found among the candidates, image to text",
-    "captions that equal a given one",
-    "candidates",
-    "pairs",
-    "unreadable rows",
+    ("PSNR of the tokenizer's reconstructions, dB", "reconstruction_psnr"),
+    ("codes in use", "codes_used"),
+    ("nats per image id, given the caption", "image_nats"),
+    ("nats per caption token, given the picture", "caption_nats"),
+    ("caption found among the candidates, text to image", "caption_found"),
+    ("picture found among the candidates, image to text", "picture_found"),
+    ("captions that equal a given one", "captions_exact"),
+    ("candidates", "candidates"),
+    ("pairs", "pairs"),
+    ("unreadable rows", "unreadable"),
 )
-
-
-def read_pairs(source: Source, size: tuple[int, int], most: int) -> Pairs:
-    """The first `most` rows that can be read, with the first caption of each.
-
-    Raises:
-        UserError: there are fewer than two.
-    """
-    pictures: list[np.ndarray] = []
-    references: list[list[str]] = []
-    row = unreadable = 0
-    while len(pictures) < most and (source.length is None or row < source.length):
-        try:
-            found = source[row]
-            pictures.append(to_array(found.image, size))
-            references.append(found.texts)
-        except UnreadableRow:
-            unreadable += 1
-        row += 1
-    if len(pictures) < 2:
-        raise UserError(
-            f"{len(pictures)} of {row} rows can be read, and measuring takes two at least; check "
-            "the data."
-        )
-    return Pairs(pictures, [texts[0] for texts in references], references, unreadable)
 
 
 @torch.no_grad()
 def measure_pairs(pipe: BidirectionalPipeline, pairs: Pairs) -> PairReport:
     """All figures; the other candidates of a row are chosen by lot, the same every time."""
-    pixels = torch.stack([to_pixels(picture, pipe.picture_size) for picture in pairs.pictures])
-    batches = pixels.to(pipe.transformer.device).split(PICTURES_AT_ONCE)
-    ids = torch.cat([pipe.tokenizer.encode_to_ids(batch) for batch in batches])
-    again = torch.cat([pipe.tokenizer.decode_ids(part) for part in ids.split(PICTURES_AT_ONCE)])
-    error = (again.float().cpu() - pixels).square().mean(dim=(1, 2, 3)).clamp(min=1e-12)
+    ids, psnr = reconstruct(pipe, pairs.pictures)
     texts = encode_captions(pipe, pairs.captions)
     candidates = draw_candidates(pairs.captions)
     own = torch.arange(len(ids))[:, None].expand_as(candidates)
-    with tqdm(total=2 * own.numel(), desc="measuring", unit="pair", file=sys.stderr) as progress:
-
-        def score(nll: Callable, pictures: Tensor, captions: Tensor) -> Tensor:
-            """Summed nats of pairs of numbers, both [batch, candidates]."""
-            parts = []
-            for rows in torch.stack([pictures.flatten(), captions.flatten()], 1).split(
-                PICTURES_AT_ONCE
-            ):
-                batch = {name: tensor[rows[:, 1]] for name, tensor in texts.items()}
-                batch["image_ids"] = ids[rows[:, 0]]
-                parts.append(nll(pipe.transformer, batch, pipe.transformer.config).sum(1).cpu())
-                progress.update(len(rows))
-            return torch.cat(parts).view(pictures.shape)
-
-        image_nll_of_captions = score(image_nll, own, candidates)
-        caption_nll_of_pictures = score(caption_nll, candidates, own)
+    image_nats = nats(pipe, image_nll, ids, texts, own, candidates)
+    caption_nats = nats(pipe, caption_nll, ids, texts, candidates, own)
     said = pipe.caption_images(pairs.pictures)
+    right = [{as_generated(pipe, text) for text in texts} for texts in pairs.references]
     tokens = (texts["text_length"] - 1).sum().item()
     return PairReport(
-        reconstruction_psnr=(10 * (4 / error).log10()).mean().item(),
+        reconstruction_psnr=psnr,
         codes_used=ids.unique().numel(),
-        image_nats=image_nll_of_captions[:, 0].mean().item() / math.prod(ids.shape[1:]),
-        caption_nats=caption_nll_of_pictures[:, 0].sum().item() / tokens,
-        caption_found=(image_nll_of_captions.argmin(1) == 0).float().mean().item(),
-        picture_found=(caption_nll_of_pictures.argmin(1) == 0).float().mean().item(),
-        captions_exact=sum(map(list.__contains__, pairs.references, said)) / len(said),
+        image_nats=image_nats[:, 0].mean().item() / math.prod(ids.shape[1:]),
+        caption_nats=caption_nats[:, 0].sum().item() / tokens,
+        caption_found=first_is_least(image_nats),
+        picture_found=first_is_least(caption_nats),
+        captions_exact=sum(map(set.__contains__, right, said)) / len(said),
         candidates=candidates.shape[1],
         pairs=len(said),
         unreadable=pairs.unreadable,
     )
+
+
+def nats(
+    pipe: BidirectionalPipeline,
+    nll: Callable[[UnifiedTransformer, dict[str, Tensor], UnifiedTransformerConfig], Tensor],
+    ids: Tensor,
+    texts: dict[str, Tensor],
+    pictures: Tensor,
+    captions: Tensor,
+) -> Tensor:
+    """The loss `nll`, summed over a pair's targets, of pairs of row numbers: each [row, candidate],
+    pictures into `ids` and captions into `texts`; the same shape."""
+    parts = []
+    pairs = torch.stack([pictures.flatten(), captions.flatten()], dim=1)
+    for some in tqdm(pairs.split(PICTURES_AT_ONCE), desc=nll.__name__, file=sys.stderr):
+        batch = {name: tensor[some[:, 1]] for name, tensor in texts.items()}
+        batch["image_ids"] = ids[some[:, 0]]
+        parts.append(nll(pipe.transformer, batch, pipe.transformer.config).sum(dim=1).cpu())
+    return torch.cat(parts).view(pictures.shape)
+
+
+def reconstruct(pipe: BidirectionalPipeline, pictures: list[np.ndarray]) -> tuple[Tensor, float]:
+    """Ids [row, h, w], and the mean PSNR in dB of what the tokenizer makes of them."""
+    ids, psnr = [], []
+    for first in range(0, len(pictures), PICTURES_AT_ONCE):
+        some = pictures[first : first + PICTURES_AT_ONCE]
+        pixels = torch.stack([to_pixels(picture, pipe.picture_size) for picture in some])
+        pixels = pixels.to(pipe.transformer.device)
+        ids.append(pipe.tokenizer.encode_to_ids(pixels))
+        error = (pipe.tokenizer.decode_ids(ids[-1]) - pixels).float().square().mean(dim=(1, 2, 3))
+        psnr.append(10 * (4 / error.clamp(min=1e-12)).log10())  # pixels span 2
+    return torch.cat(ids), torch.cat(psnr).mean().item()
 
 
 def encode_captions(pipe: BidirectionalPipeline, captions: list[str]) -> dict[str, Tensor]:
@@ -161,31 +137,31 @@ def encode_captions(pipe: BidirectionalPipeline, captions: list[str]) -> dict[st
     return {name: tensor.to(pipe.transformer.device) for name, tensor in batch.items()}
 
 
+def as_generated(pipe: BidirectionalPipeline, caption: str) -> str:
+    """The caption as the model would write it: its text tokenizer knows no other spelling."""
+    positions = pipe.transformer.config.text_positions
+    return pipe.codec.decode_caption(pipe.codec.encode_caption(caption, positions).ids)
+
+
+def first_is_least(nll: Tensor) -> float:
+    """The share of rows [row, candidate] whose first entry is below all others."""
+    return (nll[:, 0] < nll[:, 1:].amin(dim=1)).float().mean().item()
+
+
 def draw_candidates(captions: list[str]) -> Tensor:
     """Row numbers [row, candidates]: each row's own first, then rows with other captions by lot;
-    as many as every row can have, at most `CANDIDATES`."""
+    as many as every row can have, at most `CANDIDATES`.
+
+    Raises:
+        UserError: all captions are the same.
+    """
     commonest = Counter(captions).most_common(1)[0][1]
     others = min(CANDIDATES - 1, len(captions) - commonest)
+    if others == 0:
+        raise UserError(f"all {len(captions)} captions are {captions[0]!r}; check the text column.")
     rng = np.random.default_rng(0)
     chosen = []
     for row, caption in enumerate(captions):
         order = rng.permutation(len(captions)).tolist()
         chosen.append([row, *[other for other in order if captions[other] != caption][:others]])
     return torch.tensor(chosen)
-
-
-def show_pairs(pipe: BidirectionalPipeline, pairs: Pairs) -> list[Drawn]:
-    """Every n-th pair: its picture with what is said of it, then one drawn from its caption."""
-    chosen = range(0, len(pairs.captions), max(1, 2 * len(pairs.captions) // SHOWN))[: SHOWN // 2]
-    prompts = [pairs.captions[index] for index in chosen]
-    given = [Image.fromarray(pairs.pictures[index]) for index in chosen]
-    made = pipe.generate_images(prompts, seed=range(len(prompts)))
-    said = iter(pipe.caption_images([*given, *made]))
-    shown = [
-        Drawn(f"given: {prompt}", image, next(said))
-        for prompt, image in zip(prompts, given, strict=True)
-    ]
-    made_of = [
-        Drawn(prompt, image, next(said)) for prompt, image in zip(prompts, made, strict=True)
-    ]
-    return [drawn for pair in zip(shown, made_of, strict=True) for drawn in pair]

@@ -50,7 +50,7 @@ def _draw_grid(path: Path, drawn: Sequence[Drawn], columns: int) -> None:
         place.set_axis_off()
     for place, item in zip(axes.flat, drawn, strict=False):
         place.imshow(item.image, interpolation="nearest")
-        place.set_title(fill(item.prompt, 28), fontsize=8)
+        place.set_title(fill(item.prompt, 28), fontsize=8, parse_math=False)
         place.text(
             0.5,
             -0.04,
@@ -60,6 +60,7 @@ def _draw_grid(path: Path, drawn: Sequence[Drawn], columns: int) -> None:
             va="top",
             fontsize=8,
             color="tab:green" if item.caption == item.prompt else "tab:gray",
+            parse_math=False,
         )
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -86,6 +87,7 @@ def texts_of(drawn: Sequence[Drawn]) -> str:
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
     """A Markdown table; the first row is its head."""
-    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
+    head, *body = [f"| {' | '.join(row)} |" for row in cells]
     rule = f"|{' --- |' * len(rows[0])}"
     return "\n".join([head, rule, *body])

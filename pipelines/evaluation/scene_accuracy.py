@@ -51,16 +51,15 @@ def scene_set(
     size: tuple[int, int],
     seed: int = 0,
     language: str = "en",
-    held_out: bool = False,
 ) -> SceneSet:
     """`count` scenes of a split with `objects` objects each; the same every time.
 
-    `seed` is that of the training data, whose other splits these are; `held_out` takes scenes with
-    a colour-shape pair that no training scene has.
+    `seed` is that of the training data, whose other splits these are; "held_out" has scenes with a
+    colour-shape pair that no training scene has.
     """
     height, width = size
     scenes = [
-        scene_at(seed, split, index, objects, objects, held_out, height, width)
+        scene_at(seed, split, index, objects, objects, height=height, width=width)
         for index in range(count)
     ]
     return SceneSet(
@@ -113,7 +112,10 @@ def drawing_accuracy(
     **sampling: Any,
 ) -> Accuracy:
     """Pictures drawn from the captions, read, and compared with what the captions state."""
-    images = pipe.generate_images(scenes.captions, rerank=rerank, progress=progress, **sampling)
+    seeds = range(0, rerank * len(scenes.captions), rerank)  # every candidate has its own
+    images = pipe.generate_images(
+        scenes.captions, seed=seeds, rerank=rerank, progress=progress, **sampling
+    )
     return accuracy(
         [
             compare(parse_caption(text), read_scene(np.asarray(image)))

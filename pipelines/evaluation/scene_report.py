@@ -1,12 +1,14 @@
 """All that is measured of a checkpoint on `scenes`, by the exact reader."""
 
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import product
 
 from tqdm import tqdm
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.command_line import UserError
+from pipelines.data.scenes.reader import RESOLUTION
 from pipelines.evaluation.report import Drawn
 from pipelines.evaluation.scene_accuracy import (
     SceneSet,
@@ -55,6 +57,19 @@ DESCRIPTIONS = (
 )
 
 
+def check_readable(size: tuple[int, int]) -> None:
+    """Refuses pictures of (height, width) that the exact reader cannot read.
+
+    Raises:
+        UserError: they are too small.
+    """
+    if min(size) < RESOLUTION:
+        raise UserError(
+            f"pictures of {size[0]} x {size[1]} are too small to be measured on scenes; the reader "
+            f"needs {RESOLUTION} pixels at least."
+        )
+
+
 def choose_sampling(
     pipe: BidirectionalPipeline, scenes: int, language: str = "en"
 ) -> SamplingSettings:
@@ -87,8 +102,9 @@ def measure_scenes(pipe: BidirectionalPipeline, scenes: int, language: str = "en
         return scene_set(split, scenes, objects, pipe.picture_size, 0, language)
 
     one, two, held_out = some("test", 1), some("test", 2), some("held_out", 1)
-    both = replace(one, scenes=one.scenes[::2] + two.scenes[::2])
-    both = replace(both, pictures=one.pictures[::2] + two.pictures[::2])
+    both = SceneSet(
+        *(getattr(one, name)[::2] + getattr(two, name)[::2] for name in SceneSet.__annotations__)
+    )
     with tqdm(total=scenes * 11, desc="measuring", unit="picture", file=sys.stderr) as progress:
         return SceneReport(
             reconstruction_accuracy=reconstruction_accuracy(pipe.tokenizer, both),

@@ -54,7 +54,7 @@ def test_scenes(own, tmp_path, capsys, monkeypatch):
     config.text_positions = 40
     UnifiedTransformer(config).save_pretrained(f"{own}/transformer")
     output = tmp_path / "report"
-    run("--checkpoint", own, "--data", "scenes", "--output", output, "--rows", 2,
+    run("--checkpoint", own, "--data", "scenes:test", "--output", output, "--rows", 2,
         "--choose-sampling", "--text-column", "text_zh")  # fmt: skip
     report = json.loads((output / "report.json").read_text())
     assert report["scenes"] == 2 and report["language"] == "zh"
@@ -86,6 +86,7 @@ def test_captioned_pictures(own, pictures, tmp_path, capsys):
         (["--data", "scenes", "--temperature", "-1"], "temperature"),
         (["--data", "nowhere.parquet"], "nowhere.parquet"),
         (["--data", "owner/name", "--choose-sampling"], "needs --data scenes"),
+        (["--data", "scenes", "--choose-sampling", "--top-k", "5"], "give it none of them"),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_written(

@@ -98,6 +98,9 @@ def test_only_the_targets_logits_are_computed(model, batch):
 
 
 def test_a_checkpoint_round_trips_bit_for_bit(model, batch, tmp_path):
+    with torch.no_grad():
+        for weight in model.parameters():  # away from what every new model starts with
+            weight.add_(0.1 * torch.randn_like(weight))
     model.save_pretrained(tmp_path)
     again = UnifiedTransformer.from_pretrained(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
@@ -108,6 +111,17 @@ def test_a_checkpoint_round_trips_bit_for_bit(model, batch, tmp_path):
     assert changed <= {"architectures", "dtype", "_name_or_path"}
     for direction in ("text_to_image", "image_to_text"):
         assert torch.equal(logits(again, batch, direction), logits(model, batch, direction))
+
+
+def test_loaded_weights_are_never_started_anew(model):
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    for weight in model.parameters():
+        weight._is_hf_initialized = True  # as the loader marks them
+    model.initialize_weights()
+    for module in model.modules():
+        model._init_weights(module)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, before[name]), name
 
 
 def test_layers_that_write_to_the_residual_stream_start_smaller(make_model):

@@ -69,3 +69,32 @@ def test_position_embeddings_start_as_sinusoids_of_the_others_variance(make_mode
         torch.testing.assert_close(
             places.weight.square().mean().sqrt().item(), 0.02, rtol=1e-3, atol=0
         )
+
+
+@torch.no_grad()
+def test_words_are_told_apart_by_their_place_without_position_embeddings(make_model, make_batch):
+    model = make_model()
+    batch = make_batch(model.config)
+    model.embeddings.text_positions.weight.zero_()
+    swapped = batch["text_ids"].clone()
+    swapped[0, [2, 4]] = swapped[0, [4, 2]]
+    assert swapped[0, 2] != swapped[0, 4]
+    before, after = (
+        model(ids, batch["text_length"], batch["image_ids"], "text_to_image").image_logits[0]
+        for ids in (batch["text_ids"], swapped)
+    )
+    assert (before - after).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@torch.no_grad()
+def test_squares_are_told_apart_by_row_and_column(make_model, make_batch, axis):
+    model = make_model(layer_patterns=("dense",))
+    batch = make_batch(model.config)
+    model.embeddings.image_rows.weight.zero_()
+    model.embeddings.image_columns.weight.zero_()
+    before, after = (
+        model(batch["text_ids"], batch["text_length"], ids, "image_to_text").text_logits[0]
+        for ids in (batch["image_ids"], batch["image_ids"].roll(1, dims=axis))
+    )
+    assert (before - after).abs().max() > 1e-3

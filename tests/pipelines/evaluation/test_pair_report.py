@@ -6,13 +6,8 @@ from pipelines import BidirectionalPipeline
 from pipelines.command_line import UserError
 from pipelines.data.sources import Row, UnreadableRow
 from pipelines.data.transforms import to_pixels
-from pipelines.evaluation.pair_report import (
-    Pairs,
-    draw_candidates,
-    encode_captions,
-    measure_pairs,
-    read_pairs,
-)
+from pipelines.evaluation.pair_report import draw_candidates, encode_captions, measure_pairs
+from pipelines.evaluation.pairs import Pairs, read_pairs
 from unified_transformer import BidirectionalObjective, BidirectionalObjectiveSettings
 
 CAPTIONS = ["a small red circle", "a large blue star", "a large red star", "a small red circle"]
@@ -79,27 +74,37 @@ def test_likelihoods_are_those_of_training(pipe, pairs):
 
 
 def test_a_pair_is_found_where_it_is_the_likeliest(pipe, pairs, monkeypatch):
-    def nll(model, batch, config):
-        """Likely are pictures with captions of one length."""
-        return batch["wanted"][:, None].float()
+    wanted = torch.tensor([0.0, -1.0, 1.0, 0.0])
 
     def encode(pipe, captions):
-        # Row 1 is found in both directions, row 2 in none, whoever the candidates are.
-        wanted = torch.tensor([0.0, -1.0, 1.0, 0.0])
         return {**encode_captions(pipe, captions), "wanted": wanted}
 
-    monkeypatch.setattr("pipelines.evaluation.pair_report.encode_captions", encode)
-    monkeypatch.setattr("pipelines.evaluation.pair_report.image_nll", nll)
-    monkeypatch.setattr("pipelines.evaluation.pair_report.caption_nll", nll)
+    where = "pipelines.evaluation.pair_report."
+    monkeypatch.setattr(where + "encode_captions", encode)
+    monkeypatch.setattr(where + "image_nll", lambda model, batch, config: batch["wanted"][:, None])
+    monkeypatch.setattr(
+        where + "caption_nll",
+        lambda model, batch, config: batch["image_ids"].flatten(1).float().mean(1, keepdim=True),
+    )
     report = measure_pairs(pipe, pairs)
-    # Captions differ, so that row 1's is the likeliest of all, also for the others' pictures.
+    # Whatever the picture, row 1's caption is the likeliest: only row 1 finds its own.
     assert report.caption_found == 0.25
-    # The caption stays the same whatever the picture: the first of equals is the own one.
-    assert report.picture_found == 1.0
+    # Whatever the caption, the picture with the lowest ids is the likeliest, and one row's own.
+    assert report.picture_found == 0.25
+    monkeypatch.setattr(where + "caption_nll", lambda *given: torch.zeros(12, 1))
+    assert measure_pairs(pipe, pairs).picture_found == 0  # equally likely is not found
 
 
-def test_captions_count_as_exact_in_any_column(pipe, pairs):
-    said = pipe.caption_images(pairs.pictures)
-    references = [["something else", said[0]], [said[1]], ["no"], ["neither"]]
+def test_captions_that_are_all_the_same_are_refused(pipe, pairs):
+    same = Pairs(pairs.pictures, ["a red star"] * 4, [["a red star"]] * 4, 0)
+    with pytest.raises(UserError, match="all 4 captions are 'a red star'"):
+        measure_pairs(pipe, same)
+
+
+def test_captions_count_as_exact_in_any_column(pipe, pairs, monkeypatch):
+    said = ["a small red circle", "a large blue star", "a large star", "a red circle"]
+    monkeypatch.setattr(pipe, "caption_images", lambda pictures: said)
+    # The text tokenizer writes small letters and single spaces.
+    references = [["a star", "A small RED circle"], ["a large  blue star "], ["a"], ["a star"]]
     report = measure_pairs(pipe, Pairs(pairs.pictures, CAPTIONS, references, 3))
     assert report.captions_exact == 0.5 and report.unreadable == 3

@@ -52,7 +52,9 @@ def module():
 
 
 def matrices_in(name, parameter):
-    return int(parameter.ndim >= 2 and not name.startswith("embedding"))
+    if parameter.ndim < 2 or name.startswith("embedding"):
+        return 0
+    return 2 if name == "hidden.weight" else 1
 
 
 def loss(module):
@@ -84,12 +86,14 @@ def test_muon_takes_matrices_and_kernels_and_adamw_the_rest(module):
     settings = OptimizerSettings(name="muon", weight_decay=0.3)
     optimizer = build_optimizer(module, settings, matrices_in)
     assert groups(optimizer, module) == [
-        (["convolution.weight", "hidden.weight"], 0.3),
+        (["hidden.weight"], 0.3),
+        (["convolution.weight"], 0.3),
         (OTHERS, 0.0),
     ]
+    assert [group.get("matrices") for group in optimizer.param_groups] == [2, 1, None]
     module["embedding"].requires_grad_(False)
     frozen = build_optimizer(module, settings, matrices_in)
-    assert "embedding.weight" not in groups(frozen, module)[1][0]
+    assert "embedding.weight" not in groups(frozen, module)[2][0]
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])

@@ -1,0 +1,75 @@
+"""Captioned pictures to measure a checkpoint on, and to show."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.command_line import UserError
+from pipelines.data.sources import Source, UnreadableRow
+from pipelines.data.transforms import to_array
+from pipelines.evaluation.report import Drawn
+
+SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pictures (uint8 [height, width, 3]) with one caption each, and all captions that would be
+    right; `unreadable` rows left out."""
+
+    pictures: list[np.ndarray]
+    captions: list[str]
+    references: list[list[str]]
+    unreadable: int
+
+
+def read_pairs(source: Source, size: tuple[int, int], most: int) -> Pairs:
+    """The first `most` rows that can be read, with the first caption of each.
+
+    Raises:
+        UserError: there are fewer than two.
+    """
+    pictures: list[np.ndarray] = []
+    references: list[list[str]] = []
+    row = unreadable = 0
+    while len(pictures) < most and (source.length is None or row < source.length):
+        try:
+            found = source[row]
+            pictures.append(to_array(found.image, size))
+            references.append(found.texts)
+        except UnreadableRow:
+            unreadable += 1
+        row += 1
+    if len(pictures) < 2:
+        raise UserError(
+            f"{len(pictures)} of {row} rows can be read, and measuring takes two at least; check "
+            "the data."
+        )
+    return Pairs(pictures, [texts[0] for texts in references], references, unreadable)
+
+
+def show_pairs(pipe: BidirectionalPipeline, pairs: Pairs) -> list[Drawn]:
+    """Every n-th pair: its picture with what is said of it, then one drawn from its caption.
+
+    Captions that are too long to be prompts are passed over.
+    """
+    positions = pipe.transformer.config.text_positions
+    fitting = [
+        index
+        for index, caption in enumerate(pairs.captions)
+        if not pipe.codec.encode_caption(caption, positions).truncated
+    ]
+    chosen = fitting[:: max(1, 2 * len(fitting) // SHOWN)][: SHOWN // 2]
+    prompts = [pairs.captions[index] for index in chosen]
+    given = [Image.fromarray(pairs.pictures[index]) for index in chosen]
+    made = pipe.generate_images(prompts, seed=range(len(prompts)))
+    said = pipe.caption_images([*given, *made])
+    shown = []
+    for prompt, *images, of_given, of_made in zip(
+        prompts, given, made, said[: len(given)], said[len(given) :], strict=True
+    ):
+        shown.append(Drawn(f"given: {prompt}", images[0], of_given))
+        shown.append(Drawn(prompt, images[1], of_made))
+    return shown
