@@ -102,3 +102,18 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """`--device` and `--dtype`, to be read by `device_and_dtype`."""
     parser.add_argument("--device", help="cuda, mps or cpu; the best present by default")
     parser.add_argument("--dtype", help="fp32, bf16 or fp16; bf16 on CUDA and fp32 elsewhere")
+
+
+def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+    """How pictures are drawn, to be read by `sampling_given`."""
+    settings = parser.add_argument_group("sampling (default: what the checkpoint recommends)")
+    settings.add_argument("--temperature", type=float, help="0 takes the likeliest ids")
+    settings.add_argument("--top-k", type=int, help="draw from the K likeliest ids; 0 from all")
+    settings.add_argument("--top-p", type=float, help="draw from the likeliest ids that make up P")
+    settings.add_argument("--guidance-scale", type=float, help="1 is none; more follows the prompt")
+
+
+def sampling_given(arguments: argparse.Namespace) -> dict[str, float | None]:
+    """The sampling settings of a command line by name, None where it is silent."""
+    names = ("temperature", "top_k", "top_p", "guidance_scale")
+    return {name: getattr(arguments, name) for name in names}

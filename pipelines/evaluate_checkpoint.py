@@ -17,8 +17,10 @@ from pipelines.bidirectional_pipeline import BidirectionalPipeline, recommend_sa
 from pipelines.command_line import (
     UserError,
     add_device_arguments,
+    add_sampling_arguments,
     command,
     open_output,
+    sampling_given,
 )
 from pipelines.data.settings import DataSettings, parse_data
 from pipelines.data.sources import SCENE_LANGUAGES, open_source
@@ -33,8 +35,6 @@ from pipelines.evaluation.scene_report import (
     show_scenes,
 )
 from pipelines.training.checkpoint import open_checkpoint
-
-SAMPLING = ("temperature", "top_k", "top_p", "guidance_scale")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -59,11 +59,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="first choose sampling settings on validation scenes, and keep them as those that the "
         "checkpoint recommends",
     )
-    settings = parser.add_argument_group("sampling (default: what the checkpoint recommends)")
-    settings.add_argument("--temperature", type=float)
-    settings.add_argument("--top-k", type=int)
-    settings.add_argument("--top-p", type=float)
-    settings.add_argument("--guidance-scale", type=float)
+    add_sampling_arguments(parser)
     add_device_arguments(parser)
     return parser.parse_args(argv)
 
@@ -76,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     source, split = parse_data(arguments.data)
     if arguments.choose_sampling and source != "scenes":
         raise UserError("--choose-sampling needs --data scenes, whose pictures can be judged.")
-    sampling = {name: getattr(arguments, name) for name in SAMPLING}
+    sampling = sampling_given(arguments)
     if arguments.choose_sampling and any(value is not None for value in sampling.values()):
         raise UserError("--choose-sampling chooses the sampling settings; give it none of them.")
     pipe = BidirectionalPipeline.from_pretrained(

@@ -15,7 +15,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.command_line import UserError, add_device_arguments, command, open_output
+from pipelines.command_line import (
+    UserError,
+    add_device_arguments,
+    add_sampling_arguments,
+    command,
+    open_output,
+    sampling_given,
+)
 
 PROMPTS_AT_ONCE = 64
 """Pictures are written after so many prompts: stopping a long list loses little."""
@@ -49,11 +56,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--rerank", type=int, default=1, metavar="N", help="keep the best of N by its own captions"
     )
-    settings = parser.add_argument_group("sampling (default: what the checkpoint recommends)")
-    settings.add_argument("--temperature", type=float, help="0 takes the likeliest ids")
-    settings.add_argument("--top-k", type=int, help="draw from the K likeliest ids; 0 from all")
-    settings.add_argument("--top-p", type=float, help="draw from the likeliest ids that make up P")
-    settings.add_argument("--guidance-scale", type=float, help="1 is none; more follows the prompt")
+    add_sampling_arguments(parser)
     add_device_arguments(parser)
     return parser.parse_args(argv)
 
@@ -65,12 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     pipe = BidirectionalPipeline.from_pretrained(
         arguments.checkpoint, arguments.device, arguments.dtype
     )
-    sampling = pipe.sampling_settings(
-        temperature=arguments.temperature,
-        top_k=arguments.top_k,
-        top_p=arguments.top_p,
-        guidance_scale=arguments.guidance_scale,
-    )
+    sampling = pipe.sampling_settings(**sampling_given(arguments))
     pipe.encode_prompts(prompts)  # refuses bad ones before anything is drawn
     folder = open_output(arguments.output)
     settings = {**asdict(sampling), "rerank": arguments.rerank}
