@@ -1,21 +1,20 @@
 """Text -> pictures and pictures -> text from one checkpoint folder."""
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from pipelines.command_line import UserError, device_and_dtype
 from pipelines.data.text_tokenizer import EncodedText, TextCodec, load_text_tokenizer
 from pipelines.data.transforms import Picture, to_image, to_pixels
-from pipelines.training.checkpoint import INDEX, open_checkpoint
+from pipelines.recommended_sampling import recommended_sampling
+from pipelines.training.checkpoint import open_checkpoint
 from unified_transformer import (
     CaptionSettings,
     SamplingSettings,
@@ -214,10 +213,8 @@ class BidirectionalPipeline:
         settings: SamplingSettings,
     ) -> Tensor:
         """Ids [prompts * num_images, h, w]."""
-        device = self.transformer.device
-        rows = [torch.tensor(prompt.ids) for prompt in prompts]
-        text_ids = pad_sequence(rows, batch_first=True, padding_value=self.codec.pad_id).to(device)
-        text_length = torch.tensor([len(prompt.ids) for prompt in prompts], device=device)
+        text_ids, text_length = self.codec.pad(prompts, self.transformer.config.text_positions)
+        text_ids, text_length = (t.to(self.transformer.device) for t in (text_ids, text_length))
         candidates = num_images * rerank
         ids = generate_image_ids(
             self.transformer,
@@ -259,24 +256,3 @@ def load_transformer(folder: Path) -> UnifiedTransformer:
             "copy the whole checkpoint again."
         )
     return transformer
-
-
-def recommended_sampling(checkpoint: Path) -> SamplingSettings:
-    """The sampling settings in a checkpoint's index, plain sampling where it has none.
-
-    Raises:
-        UserError: they are not settings that this version knows.
-    """
-    try:
-        return SamplingSettings(**json.loads((checkpoint / INDEX).read_text()).get("sampling", {}))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the sampling settings in {checkpoint / INDEX}: {error}.") from error
-
-
-def recommend_sampling(checkpoint: Path, settings: SamplingSettings) -> None:
-    """Writes sampling settings into a checkpoint's index, for all who draw from it."""
-    index = json.loads((checkpoint / INDEX).read_text())
-    index["sampling"] = asdict(settings)
-    writing = checkpoint / (INDEX + ".writing")
-    writing.write_text(json.dumps(index, indent=2) + "\n")
-    writing.replace(checkpoint / INDEX)

@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelines.bidirectional_pipeline import BidirectionalPipeline, recommend_sampling
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import (
     UserError,
     add_device_arguments,
@@ -34,6 +34,7 @@ from pipelines.evaluation.scene_report import (
     measure_scenes,
     show_scenes,
 )
+from pipelines.recommended_sampling import recommend_sampling
 from pipelines.training.checkpoint import open_checkpoint
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines.bidirectional_pipeline import BidirectionalPipeline, recommend_sampling
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import UserError, command, device_and_dtype
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import BidirectionalRun
@@ -27,6 +27,7 @@ from pipelines.evaluation.scene_report import (
     measure_scenes,
     show_scenes,
 )
+from pipelines.recommended_sampling import recommend_sampling
 from pipelines.train_bidirectional import train_bidirectional
 from pipelines.training.distributed import Processes
 

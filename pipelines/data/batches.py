@@ -9,14 +9,13 @@ from torch import Tensor
 
 from pipelines.command_line import UserError
 from pipelines.data.sources import Row, Source, UnreadableRow
-from pipelines.data.text_tokenizer import EncodedText, TextCodec
+from pipelines.data.text_tokenizer import TextCodec
 from pipelines.data.transforms import arrays_to_pixels, to_array
 
 Batch = dict[str, Tensor]
 
 # Pictures of a source that is small at its final size are decoded once and kept.
 PICTURE_MEMORY_BYTES = 256 * 2**20
-TEXT_LENGTH_MULTIPLE = 8
 NEIGHBOURS_TO_TRY = 100
 # Keeps the choice of a caption independent of what `scenes` draws from the same seed and row.
 CHOICE_STREAM = 0x7E47
@@ -98,18 +97,9 @@ class BatchReader:
         if self.codec is not None:
             counts.truncated_captions = sum(text.truncated for text in texts)
             counts.unknown_tokens = sum(text.unknown for text in texts)
-            batch |= self._pad(texts)
+            batch["text_ids"], batch["text_length"] = self.codec.pad(texts, self.text_positions)
             batch["caption_dropped"] = torch.tensor(dropped)
         return batch, counts
-
-    def _pad(self, texts: list[EncodedText]) -> Batch:
-        assert self.codec is not None
-        lengths = [len(text.ids) for text in texts]
-        longest = -(-max(lengths) // TEXT_LENGTH_MULTIPLE) * TEXT_LENGTH_MULTIPLE
-        ids = np.full((len(texts), min(longest, self.text_positions)), self.codec.pad_id, np.int64)
-        for row, text in zip(ids, texts, strict=True):
-            row[: len(text.ids)] = text.ids
-        return {"text_ids": torch.from_numpy(ids), "text_length": torch.tensor(lengths)}
 
     def _read_row(self, row: int, counts: ReadingCounts) -> tuple[np.ndarray, list[str], int]:
         """The row, or the next one that can be read."""

@@ -1,11 +1,13 @@
 """Captions <-> ids: WordPiece trained on the captions, or any Hugging Face tokenizer."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from pipelines.command_line import UserError
@@ -18,6 +20,10 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]",
     "bos_token": "[BOS]",
 }
+
+
+# Few lengths in place of many: kernels and compiled code are made once for each.
+LENGTH_MULTIPLE = 8
 
 
 @dataclass
@@ -155,6 +161,17 @@ class TextCodec:
         if len(encoded.ids) <= positions:
             return encoded
         return EncodedText([*encoded.ids[: positions - 1], self.sep_id], encoded.unknown, True)
+
+    def pad(self, texts: Sequence[EncodedText], positions: int) -> tuple[Tensor, Tensor]:
+        """Texts of any lengths -> ids int64 [batch, length], and lengths int64 [batch] without the
+        padding; `length` is the longest, rounded up to a multiple of 8 that is at most `positions`.
+        """
+        lengths = [len(text.ids) for text in texts]
+        longest = -(-max(lengths) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        ids = torch.full((len(texts), min(longest, positions)), self.pad_id)
+        for row, text in zip(ids, texts, strict=True):
+            row[: len(text.ids)] = torch.tensor(text.ids)
+        return ids, torch.tensor(lengths)
 
     def decode_caption(self, ids: Iterable[int]) -> str:
         """The text of ids up to the first [SEP], without special tokens."""

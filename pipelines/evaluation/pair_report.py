@@ -125,15 +125,10 @@ def reconstruct(pipe: BidirectionalPipeline, pictures: list[np.ndarray]) -> tupl
 def encode_captions(pipe: BidirectionalPipeline, captions: list[str]) -> dict[str, Tensor]:
     """Captions as a batch that the losses take; too long ones are cut, as in training."""
     positions = pipe.transformer.config.text_positions
-    encoded = [pipe.codec.encode_caption(caption, positions).ids for caption in captions]
-    ids = torch.full((len(encoded), max(map(len, encoded))), pipe.codec.pad_id)
-    for row, text in zip(ids, encoded, strict=True):
-        row[: len(text)] = torch.tensor(text)
-    batch = {
-        "text_ids": ids,
-        "text_length": torch.tensor([len(text) for text in encoded]),
-        "caption_dropped": torch.zeros(len(encoded), dtype=torch.bool),
-    }
+    encoded = [pipe.codec.encode_caption(caption, positions) for caption in captions]
+    text_ids, text_length = pipe.codec.pad(encoded, positions)
+    dropped = torch.zeros(len(encoded), dtype=torch.bool)
+    batch = {"text_ids": text_ids, "text_length": text_length, "caption_dropped": dropped}
     return {name: tensor.to(pipe.transformer.device) for name, tensor in batch.items()}
 
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from pipelines import BidirectionalPipeline
-from pipelines.bidirectional_pipeline import recommend_sampling
 from pipelines.command_line import UserError
+from pipelines.recommended_sampling import recommend_sampling
 from unified_transformer import SamplingSettings, score_captions
 
 PROMPTS = ["a small red circle", "a large blue star above a small red circle", "a large red star"]

@@ -51,6 +51,15 @@ def test_a_chinese_character_is_a_word_and_case_does_not_matter(codec):
     )
 
 
+def test_padding_rounds_the_longest_up_to_eight_within_the_positions(codec):
+    texts = [codec.encode_caption(words, 64) for words in ("a red circle", "a " * 10)]
+    ids, length = codec.pad(texts, 64)
+    assert ids.shape == (2, 16) and length.tolist() == [5, 12]
+    for row, text in zip(ids.tolist(), texts, strict=True):
+        assert row == text.ids + [codec.pad_id] * (16 - len(text.ids))
+    assert codec.pad(texts, 13)[0].shape == (2, 13)
+
+
 def test_unknown_characters_are_counted(codec):
     encoded = codec.encode_prompt("a red 龘 circle ☃", 64)
     assert encoded.unknown == 2
