@@ -57,8 +57,6 @@ def test_commands_run(workplace):
     for line in commands():
         script = next(name for name in line.split() if name.endswith(".py")).split("/")[-1]
         program, *arguments = shlex.split(line) + SHRUNK.get(script, "").split()
-        if script in SHRUNK:
-            arguments.append("data.text_column=text")
         done = subprocess.run(
             [str(scripts / program), *arguments], cwd=workplace, capture_output=True, text=True
         )

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from pipelines.bidirectional_pipeline import PICTURES_AT_ONCE, BidirectionalPipeline
 from pipelines.command_line import UserError
 from pipelines.data.transforms import to_pixels
-from pipelines.evaluation.pairs import Pairs
+from pipelines.evaluation.pairs import Pairs, as_generated
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
 from unified_transformer.objective import caption_nll, image_nll
 
@@ -130,12 +130,6 @@ def encode_captions(pipe: BidirectionalPipeline, captions: list[str]) -> dict[st
     dropped = torch.zeros(len(encoded), dtype=torch.bool)
     batch = {"text_ids": text_ids, "text_length": text_length, "caption_dropped": dropped}
     return {name: tensor.to(pipe.transformer.device) for name, tensor in batch.items()}
-
-
-def as_generated(pipe: BidirectionalPipeline, caption: str) -> str:
-    """The caption as the model would write it: its text tokenizer knows no other spelling."""
-    positions = pipe.transformer.config.text_positions
-    return pipe.codec.decode_caption(pipe.codec.encode_caption(caption, positions).ids)
 
 
 def first_is_least(nll: Tensor) -> float:

@@ -53,7 +53,8 @@ def read_pairs(source: Source, size: tuple[int, int], most: int) -> Pairs:
 def show_pairs(pipe: BidirectionalPipeline, pairs: Pairs) -> list[Drawn]:
     """Every n-th pair: its picture with what is said of it, then one drawn from its caption.
 
-    Captions that are too long to be prompts are passed over.
+    Captions that are too long to be prompts are passed over. A caption is right if it is one that
+    was given; others may be right too.
     """
     positions = pipe.transformer.config.text_positions
     fitting = [
@@ -67,9 +68,17 @@ def show_pairs(pipe: BidirectionalPipeline, pairs: Pairs) -> list[Drawn]:
     made = pipe.generate_images(prompts, seed=range(len(prompts)))
     said = pipe.caption_images([*given, *made])
     shown = []
-    for prompt, *images, of_given, of_made in zip(
-        prompts, given, made, said[: len(given)], said[len(given) :], strict=True
-    ):
-        shown.append(Drawn(f"given: {prompt}", images[0], of_given))
-        shown.append(Drawn(prompt, images[1], of_made))
+    for n, index in enumerate(chosen):
+        right = {as_generated(pipe, text) for text in pairs.references[index]}
+        for title, image, caption in (
+            (f"given: {prompts[n]}", given[n], said[n]),
+            (prompts[n], made[n], said[len(given) + n]),
+        ):
+            shown.append(Drawn(title, image, caption, caption_right=caption in right or None))
     return shown
+
+
+def as_generated(pipe: BidirectionalPipeline, caption: str) -> str:
+    """The caption as the model would write it: its text tokenizer knows no other spelling."""
+    positions = pipe.transformer.config.text_positions
+    return pipe.codec.decode_caption(pipe.codec.encode_caption(caption, positions).ids)

@@ -20,11 +20,20 @@ from unified_transformer import SamplingSettings
 
 @dataclass(frozen=True)
 class Drawn:
-    """A prompt, the picture drawn of it, and the caption read back from that picture."""
+    """A prompt, the picture drawn of it, and the caption read back from that picture.
+
+    `shows_prompt`: whether the picture shows what the prompt says; `caption_right`: whether the
+    caption says what the picture shows; None where nobody can tell.
+    """
 
     prompt: str
     image: Image.Image
     caption: str
+    shows_prompt: bool | None = None
+    caption_right: bool | None = None
+
+
+COLOURS = {True: "tab:green", False: "tab:red", None: "black"}
 
 
 # Whichever of them is installed writes Chinese, which the default font lacks.
@@ -32,7 +41,8 @@ CHINESE_FONTS = ("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "WenQuanY
 
 
 def draw_grid(path: Path, drawn: Sequence[Drawn], columns: int = 6) -> None:
-    """Writes a PNG: each picture with its prompt above and its caption below."""
+    """Writes a PNG: each picture with its prompt above and its caption below, green where they are
+    known to be right, red where they are known to be wrong."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = ["DejaVu Sans", *(font for font in CHINESE_FONTS if font in installed)]
     with plt.rc_context({"font.family": fonts}), warnings.catch_warnings():
@@ -50,7 +60,12 @@ def _draw_grid(path: Path, drawn: Sequence[Drawn], columns: int) -> None:
         place.set_axis_off()
     for place, item in zip(axes.flat, drawn, strict=False):
         place.imshow(item.image, interpolation="nearest")
-        place.set_title(fill(item.prompt, 28), fontsize=8, parse_math=False)
+        place.set_title(
+            fill(item.prompt, 28),
+            fontsize=8,
+            color=COLOURS[item.shows_prompt],
+            parse_math=False,
+        )
         place.text(
             0.5,
             -0.04,
@@ -59,7 +74,7 @@ def _draw_grid(path: Path, drawn: Sequence[Drawn], columns: int) -> None:
             ha="center",
             va="top",
             fontsize=8,
-            color="tab:green" if item.caption == item.prompt else "tab:gray",
+            color=COLOURS[item.caption_right],
             parse_math=False,
         )
     figure.savefig(path, dpi=110)

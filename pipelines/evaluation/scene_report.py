@@ -4,10 +4,12 @@ import sys
 from dataclasses import asdict, dataclass
 from itertools import product
 
+import numpy as np
 from tqdm import tqdm
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import UserError
+from pipelines.data.scenes import compare, parse_caption, read_scene
 from pipelines.data.scenes.reader import RESOLUTION
 from pipelines.evaluation.report import Drawn
 from pipelines.evaluation.scene_accuracy import (
@@ -123,7 +125,8 @@ def measure_scenes(pipe: BidirectionalPipeline, scenes: int, language: str = "en
 
 
 def show_scenes(pipe: BidirectionalPipeline, language: str = "en") -> list[Drawn]:
-    """The first prompts of both test sets, as they come, each drawn with a seed of its own."""
+    """The first prompts of both test sets, as they come, each drawn with a seed of its own; what is
+    right is told by the exact reader, to which a picture that it cannot read is a wrong one."""
     prompts = [
         prompt
         for objects in (1, 2)
@@ -131,4 +134,14 @@ def show_scenes(pipe: BidirectionalPipeline, language: str = "en") -> list[Drawn
     ]
     images = pipe.generate_images(prompts, seed=range(len(prompts)))
     captions = pipe.caption_images(images)
-    return [Drawn(*item) for item in zip(prompts, images, captions, strict=True)]
+    read = [read_scene(np.asarray(image)) for image in images]
+    return [
+        Drawn(
+            prompt,
+            image,
+            caption,
+            shows_prompt=compare(parse_caption(prompt), scene).exact,
+            caption_right=scene and compare(parse_caption(caption), scene).exact,
+        )
+        for prompt, image, caption, scene in zip(prompts, images, captions, read, strict=True)
+    ]

@@ -7,7 +7,7 @@ from pipelines.command_line import UserError
 from pipelines.data.sources import Row, UnreadableRow
 from pipelines.data.transforms import to_pixels
 from pipelines.evaluation.pair_report import draw_candidates, encode_captions, measure_pairs
-from pipelines.evaluation.pairs import Pairs, read_pairs
+from pipelines.evaluation.pairs import Pairs, read_pairs, show_pairs
 from unified_transformer import BidirectionalObjective, BidirectionalObjectiveSettings
 
 CAPTIONS = ["a small red circle", "a large blue star", "a large red star", "a small red circle"]
@@ -108,3 +108,14 @@ def test_captions_count_as_exact_in_any_column(pipe, pairs, monkeypatch):
     references = [["a star", "A small RED circle"], ["a large  blue star "], ["a"], ["a star"]]
     report = measure_pairs(pipe, Pairs(pairs.pictures, CAPTIONS, references, 3))
     assert report.captions_exact == 0.5 and report.unreadable == 3
+
+
+def test_a_shown_caption_is_right_where_it_is_one_of_those_given(pipe, pairs, monkeypatch):
+    every = Pairs(pairs.pictures, CAPTIONS, [[c, "a large red star"] for c in CAPTIONS], 0)
+    monkeypatch.setattr(pipe, "caption_images", lambda images: ["a large red star"] * len(images))
+    shown = show_pairs(pipe, every)
+    assert [item.prompt for item in shown[:2]] == ["given: a small red circle", CAPTIONS[0]]
+    assert {item.caption_right for item in shown} == {True}
+    assert {item.shows_prompt for item in shown} == {None}
+    monkeypatch.setattr(pipe, "caption_images", lambda images: ["a star"] * len(images))
+    assert {item.caption_right for item in show_pairs(pipe, every)} == {None}
