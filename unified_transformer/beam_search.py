@@ -16,6 +16,10 @@ class Continuation:
     log_likelihood: float
     beam: int = 0
 
+    def without_last(self) -> "Continuation":
+        """Ended: the end token is counted in the likelihood and in the length, and is no id."""
+        return Continuation(self.ids[:-1], self.log_likelihood, self.beam)
+
     def score(self, length_penalty: float) -> float:
         """Log-likelihood / length ** penalty; the length counts the end token."""
         return self.log_likelihood / (len(self.ids) + 1) ** length_penalty
@@ -34,7 +38,8 @@ def beam_search(
     `first` [batch, beams] holds the start token. `scores_after(last [batch * beams], position)`
     gives log-probabilities [batch * beams, vocabulary]; `select(rows [batch * beams], positions)`
     reorders its state. At most `length` tokens, the end token included; where none ended in time,
-    the best open continuation is returned. With beams >= vocabulary ** length it is exact.
+    the best open continuation is returned. The search ends when no open beam can win any more. With
+    beams >= vocabulary ** length it is exact.
     """
     batch, beams = first.shape
     open_beams = [[Continuation([], 0.0)] for _ in range(batch)]
@@ -44,10 +49,10 @@ def beam_search(
         scores = rearrange(scores_after(last, position), "(b beam) v -> b beam v", beam=beams)
         for b in range(batch):
             best = extend(open_beams[b], scores[b], 2 * beams)
-            ended[b] += [found for found in best if found.ids[-1] == end]
+            ended[b] += [found.without_last() for found in best if found.ids[-1] == end]
             open_beams[b] = [found for found in best if found.ids[-1] != end][:beams]
         if all(
-            finished(done, going, beams, length_penalty)
+            finished(done, going, beams, length, length_penalty)
             for done, going in zip(ended, open_beams, strict=True)
         ):
             break
@@ -55,9 +60,6 @@ def beam_search(
         rows = [b * beams + found.beam for b in range(batch) for found in chosen[b]]
         last = torch.tensor([found.ids[-1] for going in chosen for found in going]).to(first)
         select(torch.tensor(rows).to(first), position + 1)
-    for done in ended:
-        for found in done:
-            found.ids = found.ids[:-1]
     return [
         max(done or going, key=lambda found: found.score(length_penalty))
         for done, going in zip(ended, open_beams, strict=True)
@@ -78,15 +80,21 @@ def extend(going: list[Continuation], scores: Tensor, count: int) -> list[Contin
 
 
 def finished(
-    done: list[Continuation], going: list[Continuation], beams: int, length_penalty: float
+    done: list[Continuation],
+    going: list[Continuation],
+    beams: int,
+    length: int,
+    length_penalty: float,
 ) -> bool:
-    """Whether enough have ended and the best open one, ended now for free, would not beat them."""
+    """Whether enough have ended and no open one can come to beat the best of them: not even the
+    likeliest, going on for free to the length that flatters it most."""
     if not going:
         return True
     if len(done) < beams:
         return False
-    worst = sorted((found.score(length_penalty) for found in done), reverse=True)[beams - 1]
-    return going[0].score(length_penalty) <= worst
+    best = max(found.score(length_penalty) for found in done)
+    flattering = length if length_penalty > 0 else len(going[0].ids) + 1
+    return going[0].log_likelihood / flattering**length_penalty <= best
 
 
 def pad(going: list[Continuation], beams: int) -> list[Continuation]:

@@ -29,7 +29,7 @@ def generate_image_ids(
     settings = settings or SamplingSettings()
     config, pictures = model.config, len(seeds[0])
     noise = noise_for([seed for row in seeds for seed in row], config.image_positions)
-    guided = settings.guidance_scale != 1
+    guided = settings.branches == 2
     if guided:
         text_ids, text_length = with_empty_prompts(model, text_ids, text_length)
     logits, cache = prefill_prompt(model, text_ids, text_length)
@@ -38,7 +38,7 @@ def generate_image_ids(
     for index in range(config.image_positions):
         if index:
             previous = index - 1
-            new = repeat(ids[:, previous], "b -> (branch b)", branch=2 if guided else 1)
+            new = repeat(ids[:, previous], "b -> (branch b)", branch=settings.branches)
             logits = model.image_head(image_step(model, cache, new, previous))
         scores = guide(logits, settings.guidance_scale) if guided else logits
         ids[:, index] = sample(scores, settings, noise[:, index])

@@ -1,5 +1,6 @@
 """From logits to ids: temperature, top-k, top-p, guidance, and each picture's own noise."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,14 +21,19 @@ class SamplingSettings:
     guidance_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature is {self.temperature}; it must be 0 or above")
         if self.top_k < 0:
             raise ValueError(f"top_k is {self.top_k}; it must be 0 (no limit) or above")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
-        if self.guidance_scale < 0:
+        if not 0 <= self.guidance_scale < math.inf:
             raise ValueError(f"guidance_scale is {self.guidance_scale}; it must be 0 or above")
+
+    @property
+    def branches(self) -> int:
+        """Sequences that are decoded for one picture: with guidance the empty prompt's too."""
+        return 1 if self.guidance_scale == 1 else 2
 
 
 def noise_for(seeds: list[int], length: int) -> Tensor:
@@ -48,7 +54,7 @@ def guide(logits: Tensor, scale: float) -> Tensor:
 
     `logits` [2 * batch, vocabulary]: those of the prompts, then those of the empty prompts.
     """
-    prompt, empty = logits.chunk(2)
+    prompt, empty = logits.float().chunk(2)
     return empty + scale * (prompt - empty)
 
 
@@ -56,8 +62,8 @@ def filter_logits(logits: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     """Logits [batch, vocabulary] with -inf outside the `top_k` likeliest and outside the smallest
     set whose probability reaches `top_p` (nucleus, 1904.09751); the likeliest always stays."""
     if top_k and top_k < logits.shape[-1]:
-        smallest = logits.topk(top_k, dim=-1).values[:, -1:]
-        logits = logits.masked_fill(logits < smallest, -torch.inf)
+        kept = logits.topk(top_k, dim=-1)  # by place: of equal ones no more than `top_k` stay
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, kept.indices, kept.values)
     if top_p < 1:
         ordered, order = logits.sort(dim=-1, descending=True)
         probability = ordered.softmax(dim=-1)
@@ -79,4 +85,5 @@ def sample(logits: Tensor, settings: SamplingSettings, noise: Tensor) -> Tensor:
     precise = torch.float32 if logits.device.type == "mps" else torch.float64  # MPS has no more
     cumulative = logits.to(precise).softmax(dim=-1).cumsum(dim=-1)
     threshold = noise.to(cumulative)[:, None] * cumulative[:, -1:]
-    return (cumulative <= threshold).sum(dim=-1)
+    # In single precision noise just below 1 rounds to 1, which lies beyond the last id.
+    return (cumulative <= threshold).sum(dim=-1).clamp(max=logits.shape[-1] - 1)

@@ -116,6 +116,23 @@ def test_one_beam_and_greedy_agree_where_greedy_is_best(make_model, make_batch):
     assert (beams.log_likelihood >= greedy.log_likelihood - 1e-4).all()
 
 
+def test_beam_search_goes_on_while_a_longer_caption_may_win():
+    """a end: -1.9 / 2 has ended first, and b a end: -2.4 / 3 is better."""
+    a, b, end = range(3)
+    table = torch.full((4, 3, 3), -9.0)
+    table[0, 0] = torch.tensor([-1.0, -1.2, -1.5])
+    table[1, a, end], table[1, b, a], table[2, a, end] = -0.9, -1.2, 0.0
+    (found,) = beam_search(
+        lambda last, position: table[position, last],
+        lambda rows, positions: None,
+        torch.zeros(1, 2, dtype=torch.long),
+        end,
+        4,
+        1.0,
+    )
+    assert found.ids == [b, a] and found.log_likelihood == pytest.approx(-2.4)
+
+
 @pytest.mark.parametrize("penalty", [0.0, 1.0, 2.0])
 def test_wide_beam_search_finds_the_best_of_all_continuations(penalty):
     vocabulary, length, end = 3, 4, 2

@@ -3,12 +3,14 @@
 import pytest
 import torch
 
+from unified_transformer.attention.dense import dense_mask
 from unified_transformer.attention.patterns import (
     PATTERNS,
     default_layer_patterns,
     image_mask,
     tile_layer_patterns,
 )
+from unified_transformer.sequence import build_sequence
 
 ROW = """
     #... .... .... ....
@@ -119,6 +121,40 @@ ALL = "#### #### #### ####\n" * 16
 )
 def test_pattern_is_the_drawn_matrix(drawn, pattern, two_sided, picture):
     assert torch.equal(image_mask(pattern, 4, 4, two_sided), drawn(picture))
+
+
+# Before the image: a text of three tokens and one [PAD], and [BOI].
+TEXT_TO_IMAGE = ["###. . .... .... .... ...."] * 4 + ["###. # .... .... .... ...."]
+IMAGE_TO_TEXT = [
+    "#... # #### #### #### ####",
+    "##.. # #### #### #### ####",
+    "###. # #### #### #### ####",
+    "###. # #### #### #### ####",
+    ".... # #### #### #### ####",
+]
+
+
+@pytest.mark.parametrize(
+    ("direction", "pattern", "image"),
+    [
+        ("text_to_image", "row", ROW),
+        ("text_to_image", "column", COLUMN),
+        ("text_to_image", "conv", EARLIER),
+        ("text_to_image", "dense", EARLIER),
+        ("image_to_text", "row", ROW_TWO_SIDED),
+        ("image_to_text", "column", COLUMN_TWO_SIDED),
+        ("image_to_text", "conv", ALL),
+        ("image_to_text", "dense", ALL),
+    ],
+)
+def test_rule_and_pattern_are_the_drawn_matrix(drawn, direction, pattern, image):
+    before, text = {
+        "text_to_image": (TEXT_TO_IMAGE, "###. # "),
+        "image_to_text": (IMAGE_TO_TEXT, ".... # "),
+    }[direction]
+    rows = [text + row.strip() for row in image.strip().splitlines()]
+    sequence = build_sequence(torch.tensor([3]), 4, (4, 4), direction)
+    assert torch.equal(dense_mask(sequence, pattern)[0, 0], drawn("\n".join([*before, *rows])))
 
 
 CONV_FROM_6_7 = """

@@ -32,6 +32,11 @@ def test_top_k_keeps_the_k_likeliest():
     assert kept.tolist() == [[False, True, True, False]]
 
 
+def test_top_k_keeps_no_more_than_k_of_equals():
+    kept = filter_logits(torch.tensor([[2.0, 2.0, 2.0, 1.0]]), top_k=1).isfinite()
+    assert kept.sum() == 1 and not kept[0, 3]
+
+
 def test_top_p_keeps_the_smallest_set_that_reaches_p():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
     for p, kept in ((0.4, 1), (0.5, 1), (0.6, 2), (0.81, 3), (1.0, 4)):
@@ -58,6 +63,9 @@ def test_noise_of_a_seed_does_not_depend_on_its_neighbours():
         ({"top_p": 0.0}, "top_p"),
         ({"top_p": 1.1}, "top_p"),
         ({"guidance_scale": -1.0}, "guidance_scale"),
+        ({"guidance_scale": float("nan")}, "guidance_scale"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": float("inf")}, "temperature"),
     ],
 )
 def test_values_out_of_range_are_refused(change, words):
