@@ -1,4 +1,4 @@
-# make quickstart | test | test-slow | lint | install      (PYTHON=python3.12 chooses the interpreter)
+# make quickstart | test | test-slow | lint | install    (PYTHON=python3.12: the interpreter of a new .venv)
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed

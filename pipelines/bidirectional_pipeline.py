@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-from pipelines.command_line import UserError, device_and_dtype
+from pipelines.command_line import UserError, check_seed, device_and_dtype
 from pipelines.data.text_tokenizer import EncodedText, TextCodec, load_text_tokenizer
 from pipelines.data.transforms import Picture, to_image, to_pixels
 from pipelines.recommended_sampling import recommended_sampling
@@ -26,6 +27,9 @@ from unified_transformer import (
 from vq import VQGAN
 
 logger = logging.getLogger(__name__)
+
+TASKS = ("text_to_image", "image_to_text")
+"""What it can do, by the names in a checkpoint's index."""
 
 PICTURES_AT_ONCE = 128
 """Sequences decoded together, both branches of guidance counted: larger gains little on a CPU."""
@@ -48,7 +52,8 @@ class BidirectionalPipeline:
         >>> captions = pipe.caption_images(images)
 
     `sampling` are the settings that `generate_images` uses where it is not told otherwise: those
-    the checkpoint recommends, else plain sampling.
+    the checkpoint recommends, else plain sampling. `tasks` are those it was trained for; others are
+    refused.
     """
 
     def __init__(
@@ -57,11 +62,13 @@ class BidirectionalPipeline:
         codec: TextCodec,
         transformer: UnifiedTransformer,
         sampling: SamplingSettings | None = None,
+        tasks: Sequence[str] = TASKS,
     ) -> None:
         self.tokenizer = tokenizer.eval()
         self.codec = codec
         self.transformer = transformer.eval()
         self.sampling = sampling or SamplingSettings()
+        self.tasks = tuple(tasks)
 
     @classmethod
     def from_pretrained(
@@ -88,6 +95,7 @@ class BidirectionalPipeline:
             TextCodec(load_text_tokenizer(paths.text_tokenizer)),
             transformer.to(device=place, dtype=number_format),  # type: ignore[call-arg]
             recommended_sampling(paths.root),
+            paths.tasks,
         )
 
     @property
@@ -120,11 +128,13 @@ class BidirectionalPipeline:
                 the checkpoint recommends.
 
         Raises:
-            UserError: a prompt is empty or too long, a value is out of range, or there are not as
-                many seeds as prompts.
+            UserError: a prompt is empty or too long, a value is out of range, there are not as
+                many seeds as prompts, or the checkpoint was not trained for it.
         """
-        if num_images < 1 or rerank < 1:
-            raise UserError("num_images and rerank must be at least 1.")
+        seeds = [seed] * len(prompts) if isinstance(seed, int) else seed
+        if len(seeds) != len(prompts):
+            raise UserError(f"{len(seeds)} seeds for {len(prompts)} prompts; give one for each.")
+        self.check_drawing(num_images, rerank, seeds)
         settings = self.sampling_settings(**sampling)
         encoded = self.encode_prompts(prompts)
         for prompt, text in zip(prompts, encoded, strict=True):
@@ -135,11 +145,7 @@ class BidirectionalPipeline:
                     len(text.ids) - 2,
                     prompt,
                 )
-        seeds = [seed] * len(encoded) if isinstance(seed, int) else seed
-        if len(seeds) != len(encoded):
-            raise UserError(f"{len(seeds)} seeds for {len(encoded)} prompts; give one for each.")
-        branches = 1 if settings.guidance_scale == 1 else 2
-        prompts_at_once = max(1, PICTURES_AT_ONCE // (num_images * rerank * branches))
+        prompts_at_once = max(1, PICTURES_AT_ONCE // (num_images * rerank * settings.branches))
         images = []
         for first in range(0, len(encoded), prompts_at_once):
             chosen = slice(first, first + prompts_at_once)
@@ -159,8 +165,10 @@ class BidirectionalPipeline:
         """Captions with their log-likelihoods.
 
         Raises:
-            UserError: a value is out of range.
+            UserError: a value is out of range, or the checkpoint was not trained for it.
         """
+        self.require("image_to_text")
+        check_seed(seed)
         try:
             settings = CaptionSettings(**captioning)
         except ValueError as error:
@@ -182,6 +190,33 @@ class BidirectionalPipeline:
         """Pictures of any size -> ids [batch, h, w]."""
         pixels = torch.stack([to_pixels(image, self.picture_size) for image in images])
         return self.tokenizer.encode_to_ids(pixels.to(self.transformer.device))
+
+    def require(self, task: str) -> None:
+        """Refuses a task that the checkpoint was not trained for.
+
+        Raises:
+            UserError: it is none of `tasks`.
+        """
+        if task not in self.tasks:
+            raise UserError(
+                f"this checkpoint was not trained for {task} (only for {', '.join(self.tasks)}); "
+                "name one that was."
+            )
+
+    def check_drawing(self, num_images: int, rerank: int, seeds: Sequence[int]) -> None:
+        """Refuses what `generate_images` could not do, before anything is written.
+
+        Raises:
+            UserError: a number or seed is out of range, or the checkpoint was not trained for it.
+        """
+        if num_images < 1 or rerank < 1:
+            raise UserError("num_images and rerank must be at least 1.")
+        self.require("text_to_image")
+        if rerank > 1:
+            self.require("image_to_text")
+        for seed in seeds:
+            check_seed(seed)
+            check_seed(seed + num_images * rerank - 1)
 
     def sampling_settings(self, **given: Any) -> SamplingSettings:
         """The checkpoint's recommended settings with what is given put over them.
@@ -216,23 +251,27 @@ class BidirectionalPipeline:
         text_ids, text_length = self.codec.pad(prompts, self.transformer.config.text_positions)
         text_ids, text_length = (t.to(self.transformer.device) for t in (text_ids, text_length))
         candidates = num_images * rerank
-        ids = generate_image_ids(
-            self.transformer,
-            text_ids,
-            text_length,
-            [list(range(seed, seed + candidates)) for seed in seeds],
-            settings,
-        )
+        at_once = max(1, PICTURES_AT_ONCE // (len(prompts) * settings.branches))
+        drawn, scores = [], []
+        for first in range(0, candidates, at_once):
+            some = range(first, min(first + at_once, candidates))
+            ids = generate_image_ids(
+                self.transformer,
+                text_ids,
+                text_length,
+                [[seed + k for k in some] for seed in seeds],
+                settings,
+            )
+            drawn.append(rearrange(ids, "(prompt k) h w -> prompt k h w", k=len(some)))
+            if rerank > 1:
+                texts = (t.repeat_interleave(len(some), 0) for t in (text_ids, text_length))
+                found = score_captions(self.transformer, ids, *texts)
+                scores.append(rearrange(found, "(prompt k) -> prompt k", k=len(some)))
+        ids = rearrange(torch.cat(drawn, dim=1), "prompt (n k) h w -> (prompt n) k h w", k=rerank)
         if rerank == 1:
-            return ids
-        scores = score_captions(
-            self.transformer,
-            ids,
-            text_ids.repeat_interleave(candidates, 0),
-            text_length.repeat_interleave(candidates, 0),
-        )
-        best = scores.reshape(-1, rerank).argmax(dim=1)
-        return ids.reshape(-1, rerank, *ids.shape[1:])[torch.arange(len(best)), best]
+            return ids[:, 0]
+        best = rearrange(torch.cat(scores, dim=1), "prompt (n k) -> (prompt n) k", k=rerank)
+        return ids[torch.arange(len(ids)), best.argmax(dim=1)]
 
 
 def load_transformer(folder: Path) -> UnifiedTransformer:

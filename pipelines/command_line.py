@@ -43,6 +43,19 @@ def command(main: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+LAST_SEED = 2**63 - 1
+
+
+def check_seed(seed: int) -> None:
+    """Refuses what the random number generators do not take.
+
+    Raises:
+        UserError: it is out of range.
+    """
+    if not 0 <= seed <= LAST_SEED:
+        raise UserError(f"seed is {seed}; it must be from 0 to {LAST_SEED}.")
+
+
 def open_output(path: str) -> Path:
     """A new or empty folder for what a command writes.
 

@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.bidirectional_pipeline import TASKS, BidirectionalPipeline
 from pipelines.command_line import (
     UserError,
     add_device_arguments,
@@ -80,6 +80,8 @@ def main(argv: list[str] | None = None) -> None:
         arguments.checkpoint, arguments.device, arguments.dtype
     )
     pipe.sampling = pipe.sampling_settings(**sampling)
+    for task in TASKS:
+        pipe.require(task)
     if source == "scenes":
         language = scene_language(arguments.text_column, split)
         check_readable(pipe.picture_size)

@@ -69,7 +69,9 @@ def main(argv: list[str] | None = None) -> None:
         arguments.checkpoint, arguments.device, arguments.dtype
     )
     sampling = pipe.sampling_settings(**sampling_given(arguments))
-    pipe.encode_prompts(prompts)  # refuses bad ones before anything is drawn
+    # Whatever is wrong is refused before a folder is made.
+    pipe.check_drawing(arguments.num_images, arguments.rerank, [arguments.seed])
+    pipe.encode_prompts(prompts)
     folder = open_output(arguments.output)
     settings = {**asdict(sampling), "rerank": arguments.rerank}
     count = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipelines.command_line import UserError
 from pipelines.training.checkpoint import INDEX
+from pipelines.training.storage import replace_file
 from unified_transformer import SamplingSettings
 
 
@@ -25,6 +26,5 @@ def recommend_sampling(checkpoint: Path, settings: SamplingSettings) -> None:
     """Writes settings into a checkpoint's index."""
     index = json.loads((checkpoint / INDEX).read_text())
     index["sampling"] = asdict(settings)
-    writing = checkpoint / (INDEX + ".writing")
-    writing.write_text(json.dumps(index, indent=2) + "\n")
-    writing.replace(checkpoint / INDEX)
+    text = json.dumps(index, indent=2) + "\n"
+    replace_file(checkpoint / INDEX, lambda file: file.write_text(text))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.data.transforms import to_image
+from pipelines.training.storage import replace_file
 from unified_transformer import (
     SamplingSettings,
     UnifiedTransformer,
@@ -49,17 +50,15 @@ def draw_both_directions(
     prompts = [codec.decode_caption(ids) for ids in batch["text_ids"].tolist()]
     save_grid(path.with_suffix(".png"), [batch["pixels"], tokenizer.decode_ids(drawn)])
     rows = zip(prompts, captions[:count], captions[count:], strict=True)
-    path.with_suffix(".jsonl").write_text(
-        "".join(
-            json.dumps(
-                {"prompt": prompt, "caption": caption, "caption_of_drawn": of_drawn},
-                ensure_ascii=False,
-            )
-            + "\n"
-            for prompt, caption, of_drawn in rows
-        ),
-        encoding="utf-8",
-    )
+    lines = [
+        json.dumps(
+            {"prompt": prompt, "caption": caption, "caption_of_drawn": of_drawn},
+            ensure_ascii=False,
+        )
+        for prompt, caption, of_drawn in rows
+    ]
+    text = "\n".join(lines) + "\n"
+    replace_file(path.with_suffix(".jsonl"), lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def save_grid(path: Path, rows: list[Tensor], gap: int = 2) -> None:
@@ -71,4 +70,4 @@ def save_grid(path: Path, rows: list[Tensor], gap: int = 2) -> None:
     """
     padded = [torch.nn.functional.pad(row.float(), (0, gap, 0, gap), value=1.0) for row in rows]
     grid = rearrange(torch.stack(padded), "rows n c h w -> c (rows h) (n w)")
-    to_image(grid).save(path)
+    replace_file(path, to_image(grid).save)

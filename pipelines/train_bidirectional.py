@@ -11,11 +11,7 @@ from typing import Any
 
 from pipelines.command_line import UserError, command, device_and_dtype
 from pipelines.configuration.assembly import bidirectional_task, run_text_tokenizer
-from pipelines.configuration.loading import (
-    dump_configuration,
-    find_configuration,
-    load_configuration,
-)
+from pipelines.configuration.loading import find_configuration, load_configuration
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.train_tokenizer import train_tokenizer
 from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
@@ -33,17 +29,13 @@ def train_bidirectional(
     """One run, into `config.output`; returns whether it is complete (and not stopped early)."""
     check_trackers(config.training.trackers)
     deepspeed = _deepspeed(config, processes)
-    folder = processes.on_main(
-        lambda: open_run_folder(
-            config.output, resume, lambda path: dump_configuration(config, path)
-        )
-    )
+    folder = processes.on_main(lambda: open_run_folder(config.output, resume))
     tokenizer = _tokenizer(config, folder, processes)
     if tokenizer is None:
         return False
     if resume:
         processes.on_main(lambda: _refuse_another_tokenizer(folder, tokenizer))
-    text_tokenizer = run_text_tokenizer(config, processes, folder.path / "text_tokenizer")
+    text_tokenizer = run_text_tokenizer(config, processes, folder.path)
     task = bidirectional_task(config, processes, tokenizer, text_tokenizer)
     trainer = Trainer(task, config.training, folder, processes, config.seed, deepspeed)
     complete = trainer.train(resume)
@@ -85,6 +77,11 @@ def _refuse_another_tokenizer(folder: RunFolder, tokenizer: CheckpointPaths) -> 
 def _deepspeed(config: BidirectionalRun, processes: Processes) -> dict[str, Any] | None:
     """DeepSpeed's configuration, where this run uses it."""
     if config.deepspeed is None:
+        if started_by_deepspeed():
+            processes.log(
+                "Training without DeepSpeed: the configuration names no deepspeed=FILE.json for "
+                "its launcher."
+            )
         return None
     if not started_by_deepspeed():
         processes.log(

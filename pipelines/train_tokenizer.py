@@ -7,7 +7,7 @@ accelerate launch pipelines/train_tokenizer.py --config configs/tokenizer/tiny.y
 
 from pipelines.command_line import UserError, command, device_and_dtype
 from pipelines.configuration.assembly import tokenizer_task
-from pipelines.configuration.loading import dump_configuration, load_configuration
+from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import NO_DEEPSPEED, TokenizerRun
 from pipelines.training.command_arguments import parse_arguments
 from pipelines.training.distributed import Processes, started_by_deepspeed
@@ -19,11 +19,7 @@ from pipelines.training.trainer import Trainer
 def train_tokenizer(config: TokenizerRun, processes: Processes, resume: bool = False) -> bool:
     """One run, into `config.output`; returns whether it is complete (and not stopped early)."""
     check_trackers(config.training.trackers)
-    folder = processes.on_main(
-        lambda: open_run_folder(
-            config.output, resume, lambda path: dump_configuration(config, path)
-        )
-    )
+    folder = processes.on_main(lambda: open_run_folder(config.output, resume))
     task = tokenizer_task(config, processes)
     trainer = Trainer(task, config.training, folder, processes, config.seed)
     complete = trainer.train(resume)

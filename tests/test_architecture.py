@@ -79,6 +79,7 @@ def test_training_libraries_are_imported_only_where_they_are_used():
         "import unified_transformer",
         "from pipelines import BidirectionalPipeline",
         "import pipelines.data.loader",
+        "import pipelines.evaluate_checkpoint",
     ],
 )
 def test_inference_imports_without_the_training_libraries(statement):

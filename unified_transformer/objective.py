@@ -135,22 +135,22 @@ class BidirectionalObjective:
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """(sum, count) of each direction's loss per target token, no caption dropped.
-
-        "loss" is the weighted sum of the two means, counted in pairs: both directions of one pair.
-        """
+        """(sum, count) of each direction's loss per target token, no caption dropped."""
         model = self.players["transformer"]
         kept = {**batch, "caption_dropped": torch.zeros_like(batch["caption_dropped"])}
         image = image_nll(model, kept, self.config)
         caption = caption_nll(model, kept, self.config)
         caption_tokens = batch["text_length"] - 1
-        pair = self.settings.text_to_image_weight * image.mean(1)
-        pair = pair + self.settings.image_to_text_weight * caption.sum(1) / caption_tokens
         return {
-            "loss": (pair.sum(), torch.tensor(len(pair))),
             "text_to_image": (image.sum(), torch.tensor(image.numel())),
             "image_to_text": (caption.sum(), caption_tokens.sum()),
         }
+
+    def validation_loss(self, means: dict[str, float]) -> float:
+        """The loss of training, from the means of `evaluate`."""
+        settings = self.settings
+        image = settings.text_to_image_weight * means["text_to_image"]
+        return image + settings.image_to_text_weight * means["image_to_text"]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Nothing: all that a resume needs is in the model."""

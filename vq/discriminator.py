@@ -26,6 +26,11 @@ class PatchDiscriminatorConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
 
+    @property
+    def smallest_picture(self) -> int:
+        """The fewest pixels a side that leave a patch to judge."""
+        return 3 * 2**self.layers
+
 
 class PatchDiscriminator(nn.Module):
     """Strided 4x4 convolutions ending in one logit per patch.
@@ -60,7 +65,7 @@ class PatchDiscriminator(nn.Module):
         Raises:
             ValueError: if the pictures are smaller than one patch.
         """
-        smallest = 3 * 2**self.config.layers
+        smallest = self.config.smallest_picture
         if min(pixels.shape[2:]) < smallest:
             raise ValueError(
                 f"Pictures of {pixels.shape[2]}x{pixels.shape[3]} pixels are too small for a "

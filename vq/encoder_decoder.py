@@ -49,8 +49,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """[b, code_dim, h, w] -> [b, image_channels, h*f, w*f], in two steps: `features`, then `paint`.
-    [b, code_dim, h, w] -> [b, image_channels, h*f, w*f], in two steps: `features`, then `paint`."""
+    """[b, code_dim, h, w] -> [b, image_channels, h*f, w*f]: first `features`, then `paint`."""
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()

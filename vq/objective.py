@@ -145,6 +145,10 @@ class VQGANObjective:
         count = torch.tensor(float(len(pixels)), device=pixels.device)
         return {name: (values.sum(), count) for name, values in terms.items()}
 
+    def validation_loss(self, means: dict[str, float]) -> float:
+        """The loss as it is, from the means of `evaluate`."""
+        return means["loss"]
+
     def state_dict(self) -> dict[str, Tensor]:
         """Nothing: what must survive a resume is in the tokenizer's buffers."""
         return {}

@@ -12,6 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from gan import HingeLoss
 from pipelines.command_line import UserError
+from pipelines.configuration.loading import dump_configuration
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.data.loader import BatchLoader
 from pipelines.data.settings import DataSettings
@@ -33,6 +34,9 @@ from vq import VQGAN, PatchDiscriminator, VQGANObjective, build_perceptual_loss
 
 Result = TypeVar("Result")
 
+TEXT_TOKENIZER = "text_tokenizer"
+"""Of a run, in its folder."""
+
 
 def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
     """Trains a VQGAN on pictures.
@@ -41,6 +45,7 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
         UserError: the data cannot be read, or does not suit the model.
     """
     _check_size(config.data, config.model.downsampling_factor)
+    _check_pictures(config)
     loader = _loader(config.data, config.training, config.seed, processes)
     device = processes.device
     torch.manual_seed(config.seed)
@@ -50,7 +55,10 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
     if objective.adversarial_weight > 0:
         discriminator = PatchDiscriminator(config.discriminator).to(device)
     if objective.perceptual_weight > 0:
-        perceptual = _or_user_error(lambda: build_perceptual_loss(config.perceptual))
+        # In one process, so that all have the same one, whatever a download does in each.
+        perceptual = processes.on_main(
+            lambda: _or_user_error(lambda: build_perceptual_loss(config.perceptual))
+        )
         perceptual = perceptual.to(device) if perceptual is not None else None
 
     def on_device(batch: Batch) -> Batch:
@@ -74,6 +82,8 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
         validation_batches=lambda: map(
             on_device, loader.validation_batches(config.training.validation_batches)
         ),
+        describe=lambda folder: dump_configuration(config, folder / "config.yaml"),
+        reading=loader.counts,
         write_parts=lambda folder: tokenizer.save_pretrained(folder / "tokenizer"),
         draw_samples=lambda path, batch: draw_reconstructions(path, tokenizer, batch),
         matrices_in=tokenizer_matrices,
@@ -124,7 +134,19 @@ def bidirectional_task(
         batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
         return {**batch, "image_ids": tokenizer.encode_to_ids(batch["pixels"])}
 
+    weights = {
+        "text_to_image": config.objective.text_to_image_weight,
+        "image_to_text": config.objective.image_to_text_weight,
+    }
+    abilities = tuple(task for task, weight in weights.items() if weight > 0)
     disable_progress_bar()  # the run has one of its own
+
+    def describe(folder: Path) -> None:
+        dump_configuration(config, folder / "config.yaml")
+        if not (folder / TEXT_TOKENIZER).exists():
+            writing = storage.begin(folder / TEXT_TOKENIZER)
+            text_tokenizer.save_pretrained(writing)
+            storage.commit(writing)
 
     def write_parts(folder: Path) -> None:
         tokenizer.save_pretrained(folder / "tokenizer")
@@ -133,7 +155,7 @@ def bidirectional_task(
 
     return Task(
         kind="bidirectional",
-        abilities=("text_to_image", "image_to_text"),
+        abilities=abilities,
         objective=BidirectionalObjective(
             transformer, model_config, config.objective, processes.all_reduce_sum
         ),
@@ -142,6 +164,8 @@ def bidirectional_task(
         validation_batches=lambda: map(
             encode, loader.validation_batches(config.training.validation_batches)
         ),
+        describe=describe,
+        reading=loader.counts,
         write_parts=write_parts,
         draw_samples=lambda path, batch: draw_both_directions(
             path, transformer, tokenizer, codec, batch
@@ -151,28 +175,20 @@ def bidirectional_task(
 
 
 def run_text_tokenizer(
-    config: BidirectionalRun, processes: Processes, folder: Path
+    config: BidirectionalRun, processes: Processes, run: Path
 ) -> PreTrainedTokenizerBase:
-    """The text tokenizer of a run: the one it names, or one trained on its captions.
+    """The text tokenizer of a run: the one in its folder, where it is resumed, or the one it names,
+    or one trained on its captions."""
 
-    It is kept in `folder`, from which a resumed run takes it.
-    """
-
-    def prepare() -> None:
-        if folder.exists():
-            return
+    def prepare() -> PreTrainedTokenizerBase:
+        if (run / TEXT_TOKENIZER).exists():
+            return load_text_tokenizer(run / TEXT_TOKENIZER)
         if config.text_tokenizer.path is not None:
-            tokenizer = load_text_tokenizer(config.text_tokenizer.path)
-        else:
-            source = open_source(config.data, seed=config.seed)
-            captions = captions_for_vocabulary(source)
-            tokenizer = train_text_tokenizer(captions, config.text_tokenizer)
-        writing = storage.begin(folder)
-        tokenizer.save_pretrained(writing)
-        storage.commit(writing)
+            return load_text_tokenizer(config.text_tokenizer.path)
+        source = open_source(config.data, seed=config.seed)
+        return train_text_tokenizer(captions_for_vocabulary(source), config.text_tokenizer)
 
-    processes.on_main(prepare)
-    return load_text_tokenizer(str(folder))
+    return processes.on_main(prepare)
 
 
 def _loader(
@@ -212,6 +228,21 @@ def _check_size(data: DataSettings, factor: int) -> tuple[int, int]:
             f"{factor} x {factor} squares; choose multiples of {factor}."
         )
     return height // factor, width // factor
+
+
+def _check_pictures(config: TokenizerRun) -> None:
+    """What would be found out only when the first picture, or the discriminator, comes."""
+    if config.model.image_channels != 3:
+        raise UserError(
+            f"model.image_channels is {config.model.image_channels}; pictures are read as RGB: 3."
+        )
+    needed = config.discriminator.smallest_picture
+    if config.objective.adversarial_weight > 0 and min(config.data.height_width) < needed:
+        raise UserError(
+            f"data.size is {config.data.size}, and a discriminator with "
+            f"layers={config.discriminator.layers} needs {needed} pixels a side; choose larger "
+            "pictures or fewer discriminator.layers."
+        )
 
 
 def _or_user_error(build: Callable[[], Result]) -> Result:

@@ -1,7 +1,6 @@
 """YAML file + `key.sub=value` overrides -> nested dataclasses, strictly, and back."""
 
 import dataclasses
-import os
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ import yaml
 
 from pipelines.command_line import UserError
 from pipelines.configuration.conversion import build, dataclass_in, field_hints
+from pipelines.training.storage import replace_file
 
 T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -42,9 +42,7 @@ def load_configuration(path: str | Path, overrides: list[str], schema: type[T]) 
 def dump_configuration(config: Any, path: str | Path) -> None:
     """Writes the dataclass as YAML that `load_configuration` reads back; never half a file."""
     text = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
-    unfinished = Path(f"{path}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+    replace_file(Path(path), lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def find_configuration(path: str | Path) -> Path:

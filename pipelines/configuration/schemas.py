@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pipelines.command_line import check_seed
 from pipelines.data.settings import DataSettings
 from pipelines.data.text_tokenizer import TextTokenizerSettings
 from pipelines.training.settings import TrainingSettings
@@ -41,6 +42,7 @@ class TokenizerRun:
     deepspeed: str | None = None
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.deepspeed is not None:
             raise ValueError(f"deepspeed is {self.deepspeed}; {NO_DEEPSPEED}")
 
@@ -70,6 +72,7 @@ class BidirectionalRun:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.tokenizer is None and self.tokenizer_config is None:
             raise ValueError(
                 "tokenizer is null; name the checkpoint of a tokenizer run (tokenizer=DIR), or "

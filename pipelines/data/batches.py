@@ -38,6 +38,19 @@ class ReadingCounts:
         self.unknown_tokens += other.unknown_tokens
         self.reasons |= other.reasons
 
+    def problems(self) -> str:
+        """One sentence about what was wrong; empty where nothing was."""
+        wrong = [
+            f"{number} {what}"
+            for number, what in (
+                (self.unreadable, "could not be read (the next one was taken instead)"),
+                (self.truncated_captions, "had a caption cut to fit the text positions"),
+                (self.unknown_tokens, "tokens of captions were unknown and became [UNK]"),
+            )
+            if number
+        ]
+        return f"Of {self.rows} samples read: {'; '.join(wrong)}." if wrong else ""
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -130,6 +130,7 @@ class BatchLoader:
         )
         self._ahead: Iterator[Step | UserError] | None = None
         self._next_ahead = 0
+        self._named: set[str] = set()
 
     def step(self, step: int) -> list[Batch]:
         """The micro-batches of this process at an optimizer step (see `BatchReader.read`).
@@ -163,7 +164,9 @@ class BatchLoader:
             shares = np.array_split(rows[first : first + together], self._steps.world_size)
             samples = [Sample(0, int(row)) for row in shares[self._steps.rank]]
             if samples:
-                yield self._validation.read(samples, caption_dropout=0.0)[0]
+                batch, counts = self._validation.read(samples, caption_dropout=0.0)
+                self._name(counts)
+                yield batch
 
     def _read_ahead(self, step: int) -> Iterator[Step | UserError]:
         return iter(
@@ -178,12 +181,19 @@ class BatchLoader:
             )
         )
 
-    def _count(self, new: ReadingCounts) -> None:
-        for row, reason in new.reasons.items():
-            if row not in self.counts.reasons and len(self.counts.reasons) < ROWS_TO_NAME:
+    def _name(self, new: ReadingCounts) -> None:
+        for reason in new.reasons.values():
+            if reason not in self._named and len(self._named) < ROWS_TO_NAME:
                 logger.warning("skipping a row that cannot be read: %s", reason)
+                self._named.add(reason)
+
+    def _count(self, new: ReadingCounts) -> None:
+        self._name(new)
+        judged_before = self.counts.rows >= ROWS_BEFORE_JUDGING
         self.counts.add(new)
         judged = self.counts.rows >= ROWS_BEFORE_JUDGING
+        if judged and not judged_before and (problems := self.counts.problems()):
+            logger.warning("%s", problems)
         if judged and self.counts.unreadable > MAX_UNREADABLE_SHARE * self.counts.rows:
             reasons = list(self.counts.reasons.values())
             raise UserError(

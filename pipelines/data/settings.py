@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipelines.command_line import UserError
+
 
 @dataclass
 class DataSettings:
@@ -66,7 +68,13 @@ class DataSettings:
 
 
 def parse_data(data: str) -> tuple[str, str | None]:
-    """`DATA` of the command line, `source` or `source:split` -> (source, split or None)."""
+    """`DATA` of the command line, `source` or `source:split` -> (source, split or None).
+
+    Raises:
+        UserError: it is empty.
+    """
+    if not data:
+        raise UserError("the data is empty; give scenes, a hub name or a path.")
     source, colon, split = data.rpartition(":")
     # What follows the colon of a Windows drive is a path, not a split.
     if not colon or not split.replace("_", "").replace("-", "").isalnum() or len(source) < 2:

@@ -1,9 +1,9 @@
 """Where pictures and captions come from: a `Source` gives row after row."""
 
-import dataclasses
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -139,6 +139,8 @@ def open_training_sources(
     """
     train = open_source(settings, None, need_text, seed)
     split = "validation" if settings.source == "scenes" else None
+    if settings.validation_split:
+        _refuse_one_table(settings)
     if split := settings.validation_split or split:
         return train, open_source(settings, split, need_text, seed)
     assert train.length is not None
@@ -149,10 +151,16 @@ def open_training_sources(
     return Subset(train, np.sort(order[kept:])), Subset(train, np.sort(order[:kept]))
 
 
-def open_data(settings: DataSettings, source: str, split: str | None, need_text: bool) -> Source:
-    """Another source read the way `settings` describes: `DATA` of the command line."""
-    other = dataclasses.replace(settings, source=source, split=split or settings.split)
-    return open_source(other, None, need_text)
+def _refuse_one_table(settings: DataSettings) -> None:
+    """A single table is whichever split is asked for: validation would be on training rows."""
+    path = Path(settings.source)
+    if path.is_file() or (
+        (path / "dataset_info.json").is_file() and not (path / "dataset_dict.json").is_file()
+    ):
+        raise UserError(
+            f"data.validation_split is {settings.validation_split}, but {path} is one table "
+            "without splits; set it to null, and data.validation_rows are kept from training."
+        )
 
 
 def captions_for_vocabulary(source: Source) -> Iterator[str]:

@@ -49,12 +49,12 @@ class TableSource:
         for cell in self._texts[row].values():
             texts += [text for text in (cell if isinstance(cell, list) else [cell]) if text]
         if not any(text.strip() for text in texts):
-            raise UnreadableRow(f"row {row} has no caption")
+            raise UnreadableRow(f"row {row} has no caption (in UTF-8)")
         return [text for text in texts if text.strip()]
 
 
 def _decode(stored: dict[str, Any] | None, row: int) -> Image.Image:
-    if stored is None:
+    if stored is None or (stored["bytes"] is None and stored["path"] is None):
         raise UnreadableRow(f"row {row} has no picture")
     try:
         return read_image(stored["bytes"] if stored["bytes"] is not None else stored["path"])
@@ -165,7 +165,11 @@ def _read_pictures(
 
 def _read_metadata(file: Path) -> list[dict[str, Any]]:
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not a text in UTF-8 ({error}); save it as such.") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -180,12 +184,16 @@ def _read_metadata(file: Path) -> list[dict[str, Any]]:
 
 
 def _as_list(cell: Any) -> list[str]:
-    return [str(text) for text in cell] if isinstance(cell, list) else [str(cell or "")]
+    cells = cell if isinstance(cell, list) else [cell]
+    return [str(text) for text in cells if text is not None]
 
 
 def _lines_beside(picture: Path) -> list[str]:
-    beside = picture.with_suffix(".txt")
-    return beside.read_text(encoding="utf-8").splitlines() if beside.is_file() else []
+    """No lines where there is no such text in UTF-8: that row then is unreadable, and counted."""
+    try:
+        return picture.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
 
 
 def _is_text(feature: Any) -> bool:

@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -15,6 +16,7 @@ from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from pipelines.training.storage import replace_file
 from unified_transformer import SamplingSettings
 
 
@@ -52,7 +54,7 @@ def draw_grid(path: Path, drawn: Sequence[Drawn], columns: int = 6) -> None:
 
 
 def _draw_grid(path: Path, drawn: Sequence[Drawn], columns: int) -> None:
-    rows = -(-len(drawn) // columns)
+    rows = max(1, -(-len(drawn) // columns))  # nothing to show is an empty row
     figure, axes = plt.subplots(
         rows, columns, figsize=(2.3 * columns, 3.1 * rows), squeeze=False, layout="constrained"
     )
@@ -77,7 +79,7 @@ def _draw_grid(path: Path, drawn: Sequence[Drawn], columns: int) -> None:
             color=COLOURS[item.caption_right],
             parse_math=False,
         )
-    figure.savefig(path, dpi=110)
+    replace_file(path, lambda file: figure.savefig(file, dpi=110))
     plt.close(figure)
 
 
@@ -85,9 +87,7 @@ def write_report(folder: Path, page: str, figures: dict[str, Any]) -> None:
     """Writes `report.json` and `report.md`, each whole or not at all."""
     texts = {"report.json": json.dumps(figures, indent=2) + "\n", "report.md": page}
     for name, text in texts.items():
-        writing = folder / (name + ".writing")
-        writing.write_text(text, encoding="utf-8")
-        writing.replace(folder / name)
+        replace_file(folder / name, partial(Path.write_text, data=text, encoding="utf-8"))
 
 
 def sampling_in_words(sampling: SamplingSettings) -> str:

@@ -141,7 +141,7 @@ def show_scenes(pipe: BidirectionalPipeline, language: str = "en") -> list[Drawn
             image,
             caption,
             shows_prompt=compare(parse_caption(prompt), scene).exact,
-            caption_right=scene and compare(parse_caption(caption), scene).exact,
+            caption_right=None if scene is None else compare(parse_caption(caption), scene).exact,
         )
         for prompt, image, caption, scene in zip(prompts, images, captions, read, strict=True)
     ]

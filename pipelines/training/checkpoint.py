@@ -1,7 +1,7 @@
 """`checkpoint/`: what inference needs, in one folder that is whole at any moment.
 
 A run's `checkpoint/` holds averaged (EMA) weights: those of the best validation loss so far where
-the run validates, else those of the last saved state.
+the run validates and `training.export` is not `last`, else those of the last saved state.
 
 It is only ever replaced by a whole successor, through these steps:
 

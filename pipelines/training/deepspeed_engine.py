@@ -116,6 +116,8 @@ def engine_configuration(
         config = json.loads(json_file.read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"deepspeed={json_file} cannot be read as JSON ({error}).") from None
+    if not isinstance(config, dict):
+        raise UserError(f"deepspeed={json_file} is not a JSON object; see configs/deepspeed.")
     stage = config.get("zero_optimization", {}).get("stage", 0)
     if stage not in STAGES:
         raise UserError(f"{json_file} asks for ZeRO stage {stage}; stages 0 to 2 are supported.")
@@ -127,7 +129,10 @@ def engine_configuration(
     ):
         if section in config:
             raise UserError(f"{json_file} has a section {section!r}; remove it and set {key}.")
-    micro_batch_size, accumulation = training.divide_batch(processes)
+    try:
+        micro_batch_size, accumulation = training.divide_batch(processes)
+    except ValueError as error:
+        raise UserError(f"training.{error}") from None
     ours = {
         "train_batch_size": training.batch_size,
         "train_micro_batch_size_per_gpu": micro_batch_size,

@@ -98,6 +98,21 @@ class Processes:
             raise SystemExit(2)
         return outcome[0]
 
+    def together(self, work: Callable[[], T]) -> T:
+        """What `work` returns in each process; the `UserError` of any of them stops all."""
+        found: T | None = None
+        error = None
+        try:
+            found = work()
+        except UserError as mistake:
+            error = mistake
+        (failed,) = self.maximum([float(error is not None)])
+        if error is not None:
+            raise error
+        if failed:
+            raise SystemExit(2)
+        return found  # type: ignore[return-value]
+
     def gather(self, value: T) -> list[T]:
         """Every process's `value`, in the order of their ranks."""
         if self.count == 1:
@@ -107,7 +122,7 @@ class Processes:
         return values
 
     def all_reduce_sum(self, tensor: Tensor) -> Tensor:
-        """The sum over processes, as a new tensor (no gradient passes)."""
+        """The sum over processes (no gradient passes); of one process its tensor itself."""
         if self.count == 1:
             return tensor
         total = tensor.detach().clone()

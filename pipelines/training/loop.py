@@ -33,7 +33,11 @@ class Objective(Protocol):
 
     def turns(self, micro_batches: list[Batch], step: int) -> Iterator[Turn]: ...
 
-    def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]: ...
+    def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Name -> (sum, count) of validation figures."""
+
+    def validation_loss(self, means: dict[str, float]) -> float:
+        """What the best weights have the least of, from the means of `evaluate`."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -42,12 +46,13 @@ class Objective(Protocol):
 
 @dataclass
 class Position:
-    """Where a run stands; all of it survives a resume."""
+    """Where a run stands; all of it survives a resume. `batch_size` of its steps."""
 
     step: int = 0
     elapsed_seconds: float = 0.0
     best_loss: float | None = None
     best_step: int | None = None
+    batch_size: int | None = None
 
 
 @dataclass
@@ -81,6 +86,7 @@ class Loop:
     stop_requested: Callable[[], bool]
     position: Position = field(default_factory=Position)
     _sums: dict[str, Tensor | float] = field(default_factory=dict)
+    _steps: dict[str, int] = field(default_factory=dict)  # in which a sum grew
     _rows: int = 0
 
     @property
@@ -123,23 +129,27 @@ class Loop:
     def _take_turns(self) -> None:
         step, progress = self.position.step, self.progress
         main = next(iter(self.players))
-        turns = self.objective.turns(self.batches(step), step)
+        turns = self.objective.turns(self.processes.together(lambda: self.batches(step)), step)
         for name, losses in under(self.autocast, turns):
             player = self.players[name]
             prefix = "" if name == main else f"{name}_"
+            turn: dict[str, Tensor | float] = {}
             player.start()
             for terms in under(self.autocast, losses):
                 player.backward(terms["loss"])
                 for term, value in terms.items():
-                    self._add(prefix + term, value.detach())
-            self._add(f"{prefix}gradient_norm", player.step(step, progress))
+                    turn[prefix + term] = turn.get(prefix + term, 0.0) + value.detach()
+            turn[f"{prefix}gradient_norm"] = player.step(step, progress)
+            self._add(turn)
         for average in self.averages.values():
             average.update()
         self.position.step += 1
         self._rows += 1
 
-    def _add(self, name: str, value: Tensor | float) -> None:
-        self._sums[name] = self._sums.get(name, 0.0) + value
+    def _add(self, turn: dict[str, Tensor | float]) -> None:
+        for name, value in turn.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._steps[name] = self._steps.get(name, 0) + 1
 
     def _agree(self, before: float) -> bool:
         """One clock and one decision for all processes; whether to stop early."""
@@ -154,10 +164,10 @@ class Loop:
         return bool(stop)
 
     def _report(self, seconds: float) -> None:
-        """Logs the means since the last report."""
+        """Logs the means since the last report, each over the steps that had it."""
         names = sorted(self._sums)
-        values = torch.tensor([float(self._sums[name]) for name in names], dtype=torch.float64)
-        means = self.processes.mean(values / self._rows).tolist()
+        values = [float(self._sums[name]) / self._steps[name] for name in names]
+        means = self.processes.mean(torch.tensor(values, dtype=torch.float64)).tolist()
         row: dict[str, Any] = {"step": self.position.step}
         row |= dict(zip(names, means, strict=True))
         for name, player in self.players.items():
@@ -167,7 +177,7 @@ class Loop:
         row["steps_per_second"] = self._rows / seconds
         row["progress"] = min(1.0, self.progress)
         row["minutes"] = self.position.elapsed_seconds / 60
-        self._sums, self._rows = {}, 0
+        self._sums, self._steps, self._rows = {}, {}, 0
         self.log(row)
 
     def _validate(self) -> bool:

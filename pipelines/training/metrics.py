@@ -13,6 +13,7 @@ from tqdm import tqdm
 from pipelines.command_line import UserError
 from pipelines.training.distributed import Processes
 from pipelines.training.state import RunParts
+from pipelines.training.storage import replace_file
 
 METRICS = "metrics.jsonl"
 LOSS_CURVE = "loss_curve.png"
@@ -164,4 +165,4 @@ def draw_loss_curve(metrics: Path, picture: Path) -> None:
     axes.set_ylabel("loss")
     if axes.lines:
         axes.legend()
-    figure.savefig(picture, dpi=120)
+    replace_file(picture, lambda path: figure.savefig(path, dpi=120))

@@ -104,8 +104,15 @@ def _adamw(
 
 
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Takes up a saved state, in the memory layout that the parameters have."""
+    """Takes up a saved state, in the memory layout that the parameters have.
+
+    Settings (weight decay, betas, …) stay those that the optimizer was built with: a configuration
+    that was changed for the rest of a run counts.
+    """
+    settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
     for part in optimizer.parts if isinstance(optimizer, Optimizers) else [optimizer]:
         for parameter, values in part.state.items():
             for name, value in values.items():

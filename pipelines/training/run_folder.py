@@ -16,7 +16,7 @@ class RunFolder:
     state/step_N/      to resume from (see `state`)
     samples/           pictures drawn on the way
     logs/              the trackers' files
-    metrics.jsonl  loss_curve.png  config.yaml
+    config.yaml  text_tokenizer/  metrics.jsonl  loss_curve.png
     """
 
     path: Path
@@ -33,10 +33,6 @@ class RunFolder:
     def samples(self) -> Path:
         return self.path / "samples"
 
-    @property
-    def configuration(self) -> Path:
-        return self.path / "config.yaml"
-
     def checkpoint_step(self) -> int | None:
         """The step whose weights `checkpoint/` holds."""
         index = self.checkpoint / checkpoint.INDEX
@@ -46,16 +42,26 @@ class RunFolder:
         """The step of the last whole state."""
         return max(storage.saved_steps(self.states), default=None)
 
+    def begin(self, describe: Callable[[Path], None]) -> None:
+        """Creates the folder if need be and lets `describe` write into it.
 
-def open_run_folder(
-    output: str, resume: bool, write_configuration: Callable[[Path], None]
-) -> RunFolder:
-    """Creates a run's folder, or takes up an existing one after healing what a kill left.
+        Called when nothing is left that could refuse the run: a refused one leaves no folder
+        behind that stands in the way of the corrected command, and no other run's description.
 
-    Called in the first process alone, before anything is built.
+        Raises:
+            UserError: it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            describe(self.path)
+        except OSError as error:
+            raise UserError(f"output={self.path} cannot be written ({error.strerror}).") from None
 
-    Args:
-        write_configuration: leaves `config.yaml` in the folder.
+
+def open_run_folder(output: str, resume: bool) -> RunFolder:
+    """The folder for a run: new or empty, or an existing one after healing what a kill left.
+
+    Called in the first process alone, before anything is built; creates nothing.
 
     Raises:
         UserError: the folder is not empty and `resume` is not set, or it is no folder.
@@ -68,10 +74,5 @@ def open_run_folder(
             f"output={output} is not empty; continue that run with --resume, "
             "name another folder, or remove it."
         )
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        write_configuration(folder.configuration)
-    except OSError as error:
-        raise UserError(f"output={output} cannot be written ({error.strerror}).") from None
     checkpoint.heal(folder.checkpoint)
     return folder

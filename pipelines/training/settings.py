@@ -81,6 +81,9 @@ class TrainingSettings:
         discriminator_optimizer: the discriminator's, where it shall differ.
         ema_decay: of the average of the weights that is validated and exported; 0 for none.
         validate_every: steps between validations, 0 for none; the last step validates too.
+        export: whose weights `checkpoint/` gets: `best`, those of the best validation loss (without
+            validation the last), or `last`. On little data pictures go on getting better while the
+            likelihood of unseen ones falls.
         validation_batches: batches (of `batch_size`) per validation.
         sample_every: steps between sample pictures (and captions), 0 for none.
         save_every: steps between saved states, 0 for only the last.
@@ -100,6 +103,7 @@ class TrainingSettings:
     discriminator_optimizer: OptimizerSettings | None = None
     ema_decay: float = 0.999
     validate_every: int = 0
+    export: Literal["best", "last"] = "best"
     validation_batches: int = 8
     sample_every: int = 0
     save_every: int = 0
@@ -123,6 +127,9 @@ class TrainingSettings:
         for name in ("validate_every", "sample_every", "save_every"):
             value = getattr(self, name)
             _require(value >= 0, f"{name} is {value}; it must be 0 (never) or more.")
+        _require(
+            self.export in ("best", "last"), f"export is {self.export!r}; it must be best or last."
+        )
         _require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}; it must lie in [0, 1).")
 
     def divide_batch(self, processes: int) -> tuple[int, int]:

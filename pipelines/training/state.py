@@ -117,6 +117,12 @@ def load_state(folder: Path, parts: RunParts, processes: Processes) -> None:
             f"{folder} does not fit this configuration ({reason}); continue with the model, "
             "optimizer and launcher that the run was started with."
         ) from error
+    before, now = document["position"]["batch_size"], parts.position.batch_size
+    if before != now:
+        raise UserError(
+            f"{folder} was trained with training.batch_size={before}, from which the order of the "
+            f"data follows, and not {now}; continue with that (training.micro_batch_size is free)."
+        )
     for name, value in document["position"].items():
         setattr(parts.position, name, value)
     parts.run_id = document["run_id"]
@@ -136,6 +142,8 @@ def random_state(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
     return state
 
 
@@ -147,3 +155,5 @@ def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(state["torch"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
+    if device.type == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,14 @@ def saved_steps(states: Path) -> list[int]:
     """The steps of the whole states in `states`, ascending."""
     names = [p.name for p in states.iterdir()] if states.is_dir() else []
     return sorted(int(m.group(1)) for n in names if (m := re.fullmatch(r"step_(\d+)", n)))
+
+
+def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
+    """Lets `write` write a file under another name, which then takes the place of `path`: a kill
+    leaves the old one or the new one, never half of one. The ending of the name stays."""
+    writing = path.with_name("writing." + path.name)
+    write(writing)
+    os.replace(writing, path)
 
 
 def begin(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.data.batches import ReadingCounts
 from pipelines.training.loop import Batch, Objective
 from pipelines.training.optimizer import MatricesIn
 
@@ -19,6 +20,8 @@ class Task:
         averaged: the players that are averaged and exported.
         batches: the micro-batches of this process at a step, on the device.
         validation_batches: the same ones at every validation.
+        describe: leaves in the run's folder what the run was told and what resuming needs of it.
+        reading: what was read so far; grows.
         write_parts: writes the checkpoint's folders; called with the averaged weights in place.
         draw_samples: writes files whose path begins like the one given, about pictures of a
             validation batch; likewise.
@@ -32,6 +35,8 @@ class Task:
     averaged: tuple[str, ...]
     batches: Callable[[int], list[Batch]]
     validation_batches: Callable[[], Iterator[Batch]]
+    describe: Callable[[Path], None]
+    reading: ReadingCounts
     write_parts: Callable[[Path], None]
     draw_samples: Callable[[Path, Batch], None]
     matrices_in: MatricesIn

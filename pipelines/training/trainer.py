@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pipelines.command_line import UserError
+from pipelines.data.batches import ReadingCounts
 from pipelines.training.checkpoint import write_checkpoint
 from pipelines.training.distributed import Processes, precision_context
 from pipelines.training.ema import WeightAverage
@@ -51,7 +52,13 @@ class Trainer:
             for name in task.averaged
             if settings.ema_decay > 0
         }
-        self.parts = RunParts(task.objective, players, averages, Position(), uuid4().hex[:12])
+        self.parts = RunParts(
+            task.objective,
+            players,
+            averages,
+            Position(batch_size=settings.batch_size),
+            uuid4().hex[:12],
+        )
 
     @property
     def position(self) -> Position:
@@ -85,6 +92,7 @@ class Trainer:
         torch.manual_seed(self.seed + self.processes.rank)
         if resume:
             self._resume()
+        self.processes.on_main(lambda: self.folder.begin(self.task.describe))
         self._announce()
         report = Report(self.folder.path, self.settings.trackers, self.parts, self.processes)
         with StopSignals() as signals, report:
@@ -92,6 +100,7 @@ class Trainer:
                 complete = self._loop(report, signals).run()
             except NotFinite:
                 self._stop_diverged()
+        self._tell_what_was_wrong_with_the_data()
         if not complete:
             self.processes.log(
                 f"Stopped at step {self.position.step}, all saved. Continue with:\n"
@@ -99,6 +108,13 @@ class Trainer:
             )
         self.processes.wait()
         return complete
+
+    def _tell_what_was_wrong_with_the_data(self) -> None:
+        total = ReadingCounts()
+        for counts in self.processes.gather(self.task.reading):
+            total.add(counts)
+        if problems := total.problems():
+            self.processes.log(problems)
 
     def _announce(self) -> None:
         sizes = ", ".join(
@@ -179,8 +195,12 @@ class Trainer:
     def save(self, improved: bool) -> None:
         """Saves the state; exports the checkpoint where these weights are the ones to export."""
         save_state(self.folder.states, self.parts, self.processes, self.settings.keep_states)
-        if improved or self.settings.validate_every == 0:
+        if improved or not self._exports_best:
             self.export()
+
+    @property
+    def _exports_best(self) -> bool:
+        return self.settings.validate_every > 0 and self.settings.export == "best"
 
     def _resume(self) -> None:
         """Takes up the last saved state, if there is one."""
@@ -191,6 +211,6 @@ class Trainer:
         load_state(self.folder.states / f"step_{last}", self.parts, self.processes)
         self.processes.log(f"Resumed at step {last}.")
         # A run killed between saving a state and exporting it left an older checkpoint.
-        due = self.position.best_step if self.settings.validate_every else last
+        due = self.position.best_step if self._exports_best else last
         if due == last and self.folder.checkpoint_step() != last:
             self.export()

@@ -8,17 +8,16 @@ from torch import Tensor
 
 from pipelines.training.distributed import Processes
 from pipelines.training.loop import Batch, Objective
-from pipelines.training.state import RunParts
+from pipelines.training.state import RunParts, random_state, restore_random_state
 
 
 @contextlib.contextmanager
 def averaged_weights(parts: RunParts, device: torch.device, seed: int) -> Iterator[None]:
     """The averaged weights in place, in evaluation mode, with random numbers of their own."""
-    cuda = [device] if device.type == "cuda" else []
     with contextlib.ExitStack() as stack:
         for average in parts.averages.values():
             stack.enter_context(average.in_place())
-        stack.enter_context(torch.random.fork_rng(devices=cuda))
+        stack.callback(restore_random_state, random_state(device), device)
         torch.manual_seed(seed)
         for player in parts.players.values():
             player.module.eval()
@@ -42,10 +41,11 @@ def validate(
         with autocast():
             figures = objective.evaluate(batch)
         for name, (total, count) in figures.items():
-            pair = torch.stack([total.double().cpu(), count.double().cpu()])
+            pair = torch.stack([total.cpu().double(), count.cpu().double()])  # MPS has no doubles
             sums[name] = sums[name] + pair if name in sums else pair
     # A process whose part of the rows is empty still takes part in the sum.
     names = sorted(set().union(*processes.gather(set(sums))))
     empty = torch.zeros(2, dtype=torch.float64)
     table = processes.mean(torch.stack([sums.get(name, empty) for name in names]))
-    return {n: float(total / count) for n, (total, count) in zip(names, table, strict=True)}
+    means = {n: float(total / count) for n, (total, count) in zip(names, table, strict=True)}
+    return means | {"loss": objective.validation_loss(means)}

@@ -1,5 +1,7 @@
 """What a user gets wrong: one sentence on stderr, exit code 2, no traceback."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines import caption_images, generate_images, train_bidirectional, train_tokenizer
+from pipelines import (
+    caption_images,
+    evaluate_checkpoint,
+    generate_images,
+    train_bidirectional,
+    train_tokenizer,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,10 +42,14 @@ def drawing(checkpoint, output, *more):
         (("--prompt", "red " * 40), "16 text positions"),
         (("--prompt", "a red circle", "--temperature", "-1"), "temperature"),
         (("--prompt", "a red circle", "--top-p", "0"), "top_p"),
+        (("--prompt", "a red circle", "--top-p", "2"), "top_p"),
         (("--prompt", "a red circle", "--top-k", "-2"), "top_k"),
         (("--prompt", "a red circle", "--guidance-scale", "-1"), "guidance_scale"),
         (("--prompt", "a red circle", "--num-images", "0"), "num_images"),
         (("--prompt", "a red circle", "--rerank", "0"), "rerank"),
+        (("--prompt", "a red circle", "--seed", "-1"), "seed"),
+        (("--prompt", "a red circle", "--seed", str(2**63)), "seed"),
+        (("--prompt", "a red circle", "--seed", str(2**63 - 1), "--rerank", "2"), "seed"),
         (("--prompt", "a red circle", "--device", "toaster"), "toaster"),
         (("--prompt", "a red circle", "--dtype", "int3"), "int3"),
         (("--prompts-file", "nowhere.txt"), "nowhere.txt"),
@@ -47,7 +59,7 @@ def test_generate_images(checkpoint, tmp_path, capsys, arguments, words):
     output = tmp_path / "drawn"
     sentence = refused(capsys, generate_images.main, *drawing(checkpoint, output, *arguments))
     assert words in sentence
-    assert not list(output.glob("*.png"))
+    assert not output.exists()
 
 
 def test_a_folder_with_files_is_not_written_into(checkpoint, tmp_path, capsys):
@@ -80,13 +92,42 @@ def test_checkpoints(main, checkpoint, tokenizer_checkpoint, tmp_path, capsys):
     assert "model_index.json" in sentence(tmp_path)
     assert "tokenizer checkpoint where a bidirectional" in sentence(tokenizer_checkpoint)
     assert "part of a checkpoint" in sentence(checkpoint / "tokenizer")
+    index = json.loads((checkpoint / "model_index.json").read_text())
+    copy = shutil.copytree(checkpoint, tmp_path / "copy")
+    (copy / "model_index.json").write_text(json.dumps(index | {"format_version": 99}))
+    assert "checkpoint format 99" in sentence(copy)
+    done, other = ("text_to_image", "image_to_text")[:: 1 if main is caption_images.main else -1]
+    (copy / "model_index.json").write_text(json.dumps(index | {"tasks": [done]}))
+    assert f"not trained for {other} (only for {done})" in sentence(copy)
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_data_to_evaluate(checkpoint, tmp_path, capsys):
+    arguments = drawing(checkpoint, tmp_path / "report", "--data", "")
+    assert "the data is empty" in refused(capsys, evaluate_checkpoint.main, *arguments)
+
+
+def test_reranking_needs_the_other_direction(checkpoint, tmp_path, capsys):
+    copy = shutil.copytree(checkpoint, tmp_path / "copy")
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps(index | {"tasks": ["text_to_image"]}))
+    arguments = drawing(copy, tmp_path / "drawn", "--prompt", "a red circle", "--rerank", "2")
+    assert "not trained for image_to_text" in refused(capsys, generate_images.main, *arguments)
+    data = ("--data", "scenes")
+    arguments = drawing(copy, tmp_path / "report", *data)
+    assert "not trained for image_to_text" in refused(capsys, evaluate_checkpoint.main, *arguments)
 
 
 def test_pictures_to_describe(checkpoint, tmp_path, capsys):
     text = tmp_path / "notes.png"
     text.write_text("not a picture")
+    whole = tmp_path / "whole.png"
+    Image.effect_noise((64, 64), 50).save(whole)
+    half = tmp_path / "half.png"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     cases = (
         (text, "is not an image"),
+        (half, "half.png"),
         (tmp_path / "none.png", "does not exist"),
         (tmp_path, "is a folder"),
     )
@@ -102,6 +143,7 @@ def test_pictures_to_describe(checkpoint, tmp_path, capsys):
         (("--temperature", "-1"), "temperature"),
         (("--max-length", "0"), "max_length"),
         (("--num-beams", "2", "--temperature", "1"), "beam search"),
+        (("--temperature", "1", "--seed", "-1"), "seed"),
     ],
 )
 def test_caption_settings(checkpoint, tmp_path, capsys, arguments, words):
@@ -125,6 +167,14 @@ TINY = ROOT / "configs/bidirectional/tiny.yaml"
         (train_tokenizer.main, TINY_TOKENIZER, ("training.batch_size=0",), "batch_size"),
         (train_tokenizer.main, TINY_TOKENIZER, ("data.source=nowhere/at_all.parquet",), "nowhere"),
         (train_tokenizer.main, TINY_TOKENIZER, ("data.size=33",), "33"),
+        (train_tokenizer.main, TINY_TOKENIZER, ("seed=-1",), "seed"),
+        (train_tokenizer.main, TINY_TOKENIZER, ("model.image_channels=1",), "image_channels"),
+        (
+            train_tokenizer.main,
+            TINY_TOKENIZER,
+            ("objective.adversarial_weight=1", "discriminator.layers=4"),
+            "48 pixels",
+        ),
         (train_tokenizer.main, TINY_TOKENIZER, ("deepspeed=x.json",), "without DeepSpeed"),
         (train_bidirectional.main, TINY, ("tokenizer=nowhere",), "nowhere"),
         (train_bidirectional.main, TINY, ("model.hidden_size=65",), "hidden_size"),
@@ -136,6 +186,17 @@ def test_configurations(tmp_path, capsys, main, config, overrides, words):
     output = tmp_path / "run"
     sentence = refused(capsys, main, "--config", config, f"output={output}", *overrides)
     assert words in sentence
+    assert not output.exists()  # so that the corrected command may use it
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(tmp_path, capsys):
+    short = ("training.steps=2", "training.validate_every=0", "training.sample_every=0")
+    command = ("--config", TINY_TOKENIZER, f"output={tmp_path / 'run'}", *short)
+    train_tokenizer.main([str(argument) for argument in command])
+    before = (tmp_path / "run/config.yaml").read_text()
+    wider = (*command, "model.base_channels=48", "--resume")
+    assert "does not fit this configuration" in refused(capsys, train_tokenizer.main, *wider)
+    assert (tmp_path / "run/config.yaml").read_text() == before
 
 
 def test_a_run_folder_with_files_is_refused_without_resume(tmp_path, capsys):

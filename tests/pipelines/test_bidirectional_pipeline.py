@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import BidirectionalPipeline
+from pipelines import BidirectionalPipeline, bidirectional_pipeline
 from pipelines.command_line import UserError
 from pipelines.recommended_sampling import recommend_sampling
 from unified_transformer import SamplingSettings, score_captions
@@ -68,6 +68,22 @@ def test_reranking_keeps_the_candidate_whose_caption_is_likeliest(pipe):
     two = pipe.generate_images([prompt], num_images=2, rerank=2, seed=8)
     assert same(two[0], candidates[int(np.argmax(scores[:2]))])
     assert same(two[1], candidates[2 + int(np.argmax(scores[2:]))])
+
+
+def test_many_candidates_are_drawn_in_parts(pipe, monkeypatch):
+    prompt = "a small red circle"
+    together = pipe.generate_images([prompt], num_images=3, rerank=4, guidance_scale=2.0)
+    calls = []
+    generate = bidirectional_pipeline.generate_image_ids
+    monkeypatch.setattr(
+        bidirectional_pipeline,
+        "generate_image_ids",
+        lambda *arguments: (calls.append(arguments[3]), generate(*arguments))[1],
+    )
+    monkeypatch.setattr(bidirectional_pipeline, "PICTURES_AT_ONCE", 10)
+    parts = pipe.generate_images([prompt], num_images=3, rerank=4, guidance_scale=2.0)
+    assert [len(seeds[0]) for seeds in calls] == [5, 5, 2]
+    assert all(same(one, other) for one, other in zip(together, parts, strict=True))
 
 
 def test_settings_not_given_are_those_the_checkpoint_recommends(checkpoint, tmp_path):

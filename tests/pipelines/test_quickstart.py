@@ -1,8 +1,10 @@
 """The quickstart, shrunk to a minute: everything it promises to leave behind."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -27,8 +29,15 @@ def test_quickstart(tmp_path):
     output = tmp_path / "run"
     shrunk = ["tokenizer_config=configs/tokenizer/tiny.yaml", "training.minutes=0.05"]
     command = [sys.executable, str(ROOT / "pipelines/quickstart.py"), "--output", str(output)]
+    # A first try is interrupted in its second stage, and taken up again.
+    begun = subprocess.Popen([*command, "--scenes", "8", *shrunk], cwd=ROOT)
+    while not (output / "metrics.jsonl").exists():
+        assert begun.poll() is None
+        time.sleep(0.05)
+    begun.send_signal(signal.SIGINT)
+    assert begun.wait() == 130 and not (output / "report.md").exists()
     done = subprocess.run(
-        [*command, "--scenes", "8", *shrunk], cwd=ROOT, capture_output=True, text=True
+        [*command, "--scenes", "8", *shrunk, "--resume"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads((output / "report.json").read_text())

@@ -95,7 +95,17 @@ def test_evaluation_drops_no_caption_and_counts_tokens(model, batch):
     total, count = result["text_to_image"]
     assert count == 105 and total.item() == pytest.approx(image.sum().item(), rel=1e-5)
     assert result["image_to_text"][1] == 7 + 4 + 2
-    assert result["loss"][1] == 3
+
+
+def test_the_validation_loss_is_that_of_training(model, batch):
+    """Of one batch, with one weight that is not 1."""
+    settings = BidirectionalObjectiveSettings(image_to_text_weight=0.3)
+    objective = BidirectionalObjective(model, model.config, settings)
+    kept = {**batch, "caption_dropped": torch.zeros(3, dtype=torch.bool)}
+    means = {name: float(s / n) for name, (s, n) in objective.evaluate(kept).items()}
+    ((_, losses),) = objective.turns([kept], 0)
+    (terms,) = losses
+    assert objective.validation_loss(means) == pytest.approx(terms["loss"].item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(

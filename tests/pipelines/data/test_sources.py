@@ -15,7 +15,6 @@ from pipelines.data.sources import (
     Subset,
     UnreadableRow,
     captions_for_vocabulary,
-    open_data,
     open_source,
     open_training_sources,
 )
@@ -84,7 +83,7 @@ def test_parquet_file_and_folder_with_splits(tmp_path):
     settings = DataSettings(source=str(tmp_path))
     assert_rows(open_source(settings))
     assert_rows(open_source(settings, "test"), texts=[["1"], ["2"], ["3"], ["4"]])
-    assert_rows(open_data(settings, str(tmp_path / "train.parquet"), None, True))
+    assert_rows(open_source(DataSettings(source=str(tmp_path / "train.parquet"))))
     with pytest.raises(UserError, match="no split 'dev'; it has train, test"):
         open_source(settings, "dev")
 
@@ -137,6 +136,23 @@ def test_image_folder_with_metadata(tmp_path):
         open_source(settings)
 
 
+def test_captions_that_are_null_or_not_utf_8(tmp_path):
+    for n, colour in enumerate(COLOURS):
+        picture(colour).save(tmp_path / f"{n}.png")
+        (tmp_path / f"{n}.txt").write_text(f"a {colour} field")
+    (tmp_path / "1.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    source = open_source(DataSettings(source=str(tmp_path)))
+    with pytest.raises(UnreadableRow, match=r"row 1 has no caption \(in UTF-8\)"):
+        source.texts(1)
+    assert source.texts(2) == [f"a {COLOURS[2]} field"]
+    metadata = tmp_path / "metadata.jsonl"
+    metadata.write_text(json.dumps({"file_name": "0.png", "text": ["a dog", None]}))
+    assert open_source(DataSettings(source=str(tmp_path))).texts(0) == ["a dog"]
+    metadata.write_bytes('{"file_name": "0.png", "text": "caf\u00e9"}'.encode("latin-1"))
+    with pytest.raises(UserError, match=r"metadata\.jsonl is not a text in UTF-8"):
+        open_source(DataSettings(source=str(tmp_path)))
+
+
 def test_image_folder_with_text_files_and_a_folder_per_split(tmp_path):
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
@@ -169,6 +185,16 @@ def test_bad_rows_are_unreadable_and_the_others_are_not(tmp_path):
             source[row]
     assert source[3].texts == ["d"]
     assert list(captions_for_vocabulary(source)) == ["a", "b", "d"]
+
+
+def test_one_table_has_no_validation_split(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet")
+    table = datasets.load_dataset("parquet", data_files=str(path), split="train")
+    table.save_to_disk(tmp_path / "saved")
+    for source in (path, tmp_path / "saved"):
+        settings = DataSettings(source=str(source), validation_split="validation")
+        with pytest.raises(UserError, match="one table without splits"):
+            open_training_sources(settings)
 
 
 def test_rows_kept_for_validation_are_not_trained_on(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipelines.data.batches import ReadingCounts
 from pipelines.training.distributed import Processes
 from pipelines.training.optimizer import one_per_weight
 from pipelines.training.run_folder import RunFolder, open_run_folder
@@ -63,6 +64,9 @@ class ToyObjective:
             error = torch.full_like(error, self.validation_losses.pop(0))
         return {"loss": (error.sum(), torch.tensor(float(len(error))))}
 
+    def validation_loss(self, means: dict[str, float]) -> float:
+        return means["loss"]
+
     def state_dict(self) -> dict[str, Tensor]:
         return {"log_length": torch.tensor(len(self.log))}
 
@@ -104,11 +108,13 @@ def toy_trainer(
         averaged=("generator",),
         batches=batches,
         validation_batches=lambda: iter(toy_batches(1_000_000)),
+        describe=lambda path: (path / "config.yaml").write_text("a: 1"),
+        reading=ReadingCounts(),
         write_parts=lambda path: _write_part(path / "tokenizer", generator),
         draw_samples=lambda path, batch: path.with_suffix(".txt").write_text(str(len(batch["x"]))),
         matrices_in=one_per_weight,
     )
-    opened: RunFolder = open_run_folder(str(folder), resume, lambda path: path.write_text("a: 1"))
+    opened: RunFolder = open_run_folder(str(folder), resume)
     return Trainer(task, settings, opened, Processes(torch.device("cpu")), seed=0)
 
 

@@ -47,7 +47,7 @@ def tokenizer_trainer(folder: Path, processes: Processes, resume: bool = False) 
     config = load_configuration(
         "tokenizer/tiny.yaml", [f"output={folder}", *TRAINING, *TOKENIZER], TokenizerRun
     )
-    run = processes.on_main(lambda: open_run_folder(config.output, resume, lambda path: None))
+    run = processes.on_main(lambda: open_run_folder(config.output, resume))
     task = tokenizer_task(config, processes)
     return Trainer(task, config.training, run, processes, config.seed)
 
@@ -57,8 +57,8 @@ def bidirectional_trainer(
 ) -> Trainer:
     overrides = [f"output={folder}", f"tokenizer={tokenizer}", *TRAINING, *changes]
     config = load_configuration("bidirectional/tiny.yaml", overrides, BidirectionalRun)
-    run = processes.on_main(lambda: open_run_folder(config.output, resume, lambda path: None))
-    text_tokenizer = run_text_tokenizer(config, processes, folder / "text_tokenizer")
+    run = processes.on_main(lambda: open_run_folder(config.output, resume))
+    text_tokenizer = run_text_tokenizer(config, processes, folder)
     paths = open_checkpoint(tokenizer, "tokenizer")
     task = bidirectional_task(config, processes, paths, text_tokenizer)
     return Trainer(task, config.training, run, processes, config.seed)
@@ -91,6 +91,10 @@ def run_both(folder: Path, tokenizer: Path, processes: Processes) -> None:
         bidirectional_trainer(folder / "bidirectional", tokenizer, processes),
         folder / "bidirectional.safetensors",
     )
+    muon = bidirectional_trainer(
+        folder / "muon", tokenizer, processes, False, "training.optimizer.name=muon"
+    )
+    keep_gradients(muon, folder / "muon.safetensors")
 
 
 if __name__ == "__main__":

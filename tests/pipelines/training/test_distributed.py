@@ -32,6 +32,24 @@ def test_one_process_needs_no_exchange():
 
     with pytest.raises(UserError, match="no"):
         processes.on_main(refuse)
+    assert processes.together(lambda: 3) == 3
+    with pytest.raises(UserError, match="no"):
+        processes.together(refuse)
+
+
+@pytest.mark.parametrize("mistaken", [True, False])
+def test_a_mistake_in_one_process_stops_the_others(monkeypatch, mistaken):
+    processes = Processes(torch.device("cpu"))
+    monkeypatch.setattr(processes, "maximum", lambda values: [1.0])  # as one of them says
+
+    def work():
+        if mistaken:
+            raise UserError("no")
+        return 3
+
+    with pytest.raises(UserError if mistaken else SystemExit) as stop:
+        processes.together(work)
+    assert mistaken or stop.value.code == 2
 
 
 def test_cores_are_shared_where_nobody_chose(monkeypatch):

@@ -65,6 +65,13 @@ def run(name: str, processes: int, script: Path, *arguments: str, cwd: Path) -> 
     return error
 
 
+def test_the_smallest_run_as_its_file_says(tmp_path):
+    """Both stages under the deepspeed launcher, ZeRO 1, the tokenizer trained first."""
+    config = ("--config", "configs/bidirectional/tiny.yaml", "training.steps=4")
+    run("deepspeed", 1, BIDIRECTIONAL, *config, cwd=tmp_path)
+    assert open_checkpoint(tmp_path / "runs/bidirectional_tiny").tasks
+
+
 def losses(folder: Path) -> list[float]:
     return [row["loss"] for row in read_metrics(folder / "metrics.jsonl") if "loss" in row]
 

@@ -117,6 +117,16 @@ def test_a_reloaded_optimizer_steps_the_same(module, name, tmp_path):
         assert torch.equal(ours, theirs), key
 
 
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_settings_changed_on_resuming_count(module, name):
+    before = build_optimizer(module, OptimizerSettings(name=name), matrices_in)
+    changed = OptimizerSettings(name=name, weight_decay=0.7, betas=(0.5, 0.6))
+    optimizer = build_optimizer(module, changed, matrices_in)
+    load_optimizer_state(optimizer, before.state_dict())
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.7, 0.0}
+    assert {group["betas"] for group in optimizer.param_groups if "betas" in group} == {(0.5, 0.6)}
+
+
 def test_clipping_returns_the_norm_before_and_limits_it_after():
     parameters = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))]
     parameters[0].grad, parameters[1].grad = torch.tensor([2.0, 0.0]), torch.tensor([1.5])

@@ -60,7 +60,7 @@ def two_processes(tmp_path_factory, one_process):
     return folder
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "bidirectional"])
+@pytest.mark.parametrize("stage", ["tokenizer", "bidirectional", "muon"])
 def test_two_processes_equal_one(one_process, two_processes, stage):
     found = [
         [row for row in read_metrics(folder / stage / "metrics.jsonl")]

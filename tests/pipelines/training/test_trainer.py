@@ -100,6 +100,29 @@ def test_resuming_equals_never_having_stopped(toy, tmp_path, name):
     assert timeless[0] == timeless[1]
 
 
+def test_figures_of_a_player_that_came_later_are_means_over_its_own_steps(toy, tmp_path):
+    trainer = toy.trainer(tmp_path / "run", toy.settings(steps=4, log_every=4))
+    losses = []
+    discriminator = trainer.parts.players["discriminator"]
+    backward = discriminator.backward
+    discriminator.backward = lambda loss: (losses.append(loss.item()), backward(loss))
+    trainer.train(resume=False)
+    (row,) = rows(tmp_path / "run")
+    assert len(losses) == 3
+    assert row["discriminator_loss"] == pytest.approx(sum(losses) / 3)
+
+
+def test_what_was_wrong_with_the_data_is_told_at_the_end(toy, tmp_path, capsys):
+    trainer = toy.trainer(tmp_path / "run", toy.settings(steps=2))
+    trainer.train(resume=False)
+    assert "samples read" not in capsys.readouterr().err
+    trainer = toy.trainer(tmp_path / "other", toy.settings(steps=2))
+    trainer.task.reading.rows, trainer.task.reading.truncated_captions = 32, 3
+    trainer.train(resume=False)
+    printed = capsys.readouterr().err
+    assert "Of 32 samples read: 3 had a caption cut to fit the text positions." in printed
+
+
 def test_sigterm_saves_and_says_how_to_continue(toy, tmp_path, capsys):
     trainer = toy.trainer(tmp_path / "run", toy.settings(), batches=stop_after(toy, 5))
     assert not trainer.train(resume=False)
@@ -138,8 +161,12 @@ def test_the_checkpoint_holds_the_best_average_where_there_is_validation(toy, tm
     assert_same(exported, raw | average)  # buffers are the module's own
 
 
-def test_the_checkpoint_holds_the_last_average_without_validation(toy, tmp_path):
-    trainer = toy.trainer(tmp_path / "run", toy.settings(save_every=5))
+@pytest.mark.parametrize("settings", [{}, {"validate_every": 3, "export": "last"}])
+def test_the_checkpoint_holds_the_last_average_where_it_is_wanted(toy, tmp_path, settings):
+    objective = toy.objective()
+    objective.validation_losses = [1.0, 2.0, 3.0, 4.0]
+    settings = toy.settings(save_every=5, **settings)
+    trainer = toy.trainer(tmp_path / "run", settings, objective=objective)
     trainer.train(resume=False)
     checkpoint = open_checkpoint(tmp_path / "run" / "checkpoint")
     assert checkpoint.step == 12
@@ -183,7 +210,7 @@ def test_minutes_follow_the_clock_and_survive_a_resume(toy, tmp_path):
 
 
 def test_a_folder_that_is_not_empty_is_refused(toy, tmp_path):
-    toy.trainer(tmp_path / "run", toy.settings(steps=1))
+    toy.trainer(tmp_path / "run", toy.settings(steps=1)).train(resume=False)
     with pytest.raises(UserError, match="is not empty; continue that run with --resume"):
         toy.trainer(tmp_path / "run", toy.settings(steps=1))
 
@@ -194,6 +221,13 @@ def test_a_state_of_another_model_is_refused(toy, tmp_path):
     objective.players["discriminator"] = torch.nn.Linear(8, 2)
     trainer = toy.trainer(tmp_path / "run", toy.settings(), True, objective)
     with pytest.raises(UserError, match="step_12 does not fit this configuration"):
+        trainer.train(resume=True)
+
+
+def test_resuming_with_another_batch_size_is_refused(toy, tmp_path):
+    toy.trainer(tmp_path / "run", toy.settings()).train(resume=False)
+    trainer = toy.trainer(tmp_path / "run", toy.settings(batch_size=32), True)
+    with pytest.raises(UserError, match="batch_size=16.*and not 32"):
         trainer.train(resume=True)
 
 
