@@ -29,13 +29,13 @@ def test_quickstart(tmp_path):
     output = tmp_path / "run"
     shrunk = ["tokenizer_config=configs/tokenizer/tiny.yaml", "training.minutes=0.05"]
     command = [sys.executable, str(ROOT / "pipelines/quickstart.py"), "--output", str(output)]
-    # A first try is interrupted in its second stage, and taken up again.
+    # A first try is interrupted in its first stage, and taken up again.
     begun = subprocess.Popen([*command, "--scenes", "8", *shrunk], cwd=ROOT)
-    while not (output / "metrics.jsonl").exists():
+    while not (output / "tokenizer/metrics.jsonl").exists():
         assert begun.poll() is None
         time.sleep(0.05)
     begun.send_signal(signal.SIGINT)
-    assert begun.wait() == 130 and not (output / "report.md").exists()
+    assert begun.wait() == 130 and not (output / "checkpoint").exists()
     done = subprocess.run(
         [*command, "--scenes", "8", *shrunk, "--resume"], cwd=ROOT, capture_output=True, text=True
     )
