@@ -116,17 +116,7 @@ def bidirectional_task(
         config.objective.caption_dropout,
     )
     torch.manual_seed(config.seed)
-    model_config = UnifiedTransformerConfig(
-        **asdict(config.model),
-        text_vocab_size=codec.vocabulary_size,
-        image_vocab_size=tokenizer.config.codebook_size,
-        grid_height=grid[0],
-        grid_width=grid[1],
-        pad_token_id=codec.pad_id,
-        cls_token_id=codec.cls_id,
-        sep_token_id=codec.sep_id,
-        bos_token_id=codec.bos_id,
-    )
+    model_config = _transformer_config(config, codec, tokenizer, grid)
     transformer = UnifiedTransformer(model_config)
     transformer.to(device)  # type: ignore[arg-type]  # transformers wraps it without its types
 
@@ -134,11 +124,6 @@ def bidirectional_task(
         batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
         return {**batch, "image_ids": tokenizer.encode_to_ids(batch["pixels"])}
 
-    weights = {
-        "text_to_image": config.objective.text_to_image_weight,
-        "image_to_text": config.objective.image_to_text_weight,
-    }
-    abilities = tuple(task for task, weight in weights.items() if weight > 0)
     disable_progress_bar()  # the run has one of its own
 
     def describe(folder: Path) -> None:
@@ -155,7 +140,7 @@ def bidirectional_task(
 
     return Task(
         kind="bidirectional",
-        abilities=abilities,
+        abilities=_directions(config),
         objective=BidirectionalObjective(
             transformer, model_config, config.objective, processes.all_reduce_sum
         ),
@@ -172,6 +157,32 @@ def bidirectional_task(
         ),
         matrices_in=transformer_matrices,
     )
+
+
+def _transformer_config(
+    config: BidirectionalRun, codec: TextCodec, tokenizer: VQGAN, grid: tuple[int, int]
+) -> UnifiedTransformerConfig:
+    """The shape that was asked for, over these words and codes."""
+    return UnifiedTransformerConfig(
+        **asdict(config.model),
+        text_vocab_size=codec.vocabulary_size,
+        image_vocab_size=tokenizer.config.codebook_size,
+        grid_height=grid[0],
+        grid_width=grid[1],
+        pad_token_id=codec.pad_id,
+        cls_token_id=codec.cls_id,
+        sep_token_id=codec.sep_id,
+        bos_token_id=codec.bos_id,
+    )
+
+
+def _directions(config: BidirectionalRun) -> tuple[str, ...]:
+    """The tasks that the objective gives any weight."""
+    weights = {
+        "text_to_image": config.objective.text_to_image_weight,
+        "image_to_text": config.objective.image_to_text_weight,
+    }
+    return tuple(task for task, weight in weights.items() if weight > 0)
 
 
 def run_text_tokenizer(

@@ -87,6 +87,13 @@ def test_bidirectional_configurations(file, tmp_path, tokenizer_checkpoint):
     assert list((tmp_path / "run" / "samples").glob("*.png"))
 
 
+def test_a_direction_without_weight_is_no_task_of_the_checkpoint(tmp_path, tokenizer_checkpoint):
+    overrides = [*SMALL, *SMALL_TRANSFORMER, f"output={tmp_path / 'run'}"]
+    overrides += [f"tokenizer={tokenizer_checkpoint}", "objective.image_to_text_weight=0"]
+    train_bidirectional.main(["--config", "bidirectional/tiny.yaml", *overrides])
+    assert open_checkpoint(tmp_path / "run").tasks == ("text_to_image",)
+
+
 def test_decay_and_muon_are_for_hidden_matrices(checkpoint):
     transformer = UnifiedTransformer.from_pretrained(checkpoint / "transformer")
     chosen = {n: transformer_matrices(n, p) for n, p in transformer.named_parameters()}
