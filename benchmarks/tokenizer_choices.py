@@ -26,7 +26,7 @@ from pipelines.data.transforms import arrays_to_pixels, to_array
 from pipelines.evaluation.report import table
 from pipelines.samples import save_grid
 from pipelines.training.checkpoint import open_checkpoint
-from vq import VQGAN
+from vq import VQGAN, psnr
 
 EUCLIDEAN = "model.codebook_distance=euclidean"
 GRADIENT = "model.codebook_update=gradient"
@@ -63,12 +63,11 @@ def measure(tokenizer: VQGAN, pixels: torch.Tensor) -> tuple[dict[str, float], t
     """The figures of a tokenizer, and its first reconstructions."""
     parts = [tokenizer.encode_to_ids(some) for some in pixels.split(64)]
     again = torch.cat([tokenizer.decode_ids(ids) for ids in parts])
-    error = (again.clamp(-1, 1) - pixels).square().mean(dim=(1, 2, 3)) / 4
     ids = torch.cat(parts).flatten()
     share = torch.bincount(ids, minlength=tokenizer.config.codebook_size) / len(ids)
     entropy = -torch.special.xlogy(share, share).sum()
     figures = {
-        "psnr": (-10 * error.log10()).mean().item(),
+        "psnr": psnr(again, pixels).mean().item(),
         "codes_used": int((share > 0).sum()),
         "perplexity": entropy.exp().item(),
     }

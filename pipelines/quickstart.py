@@ -31,6 +31,7 @@ from pipelines.evaluation.scene_report import (
 from pipelines.recommended_sampling import recommend_sampling
 from pipelines.train_bidirectional import train_bidirectional
 from pipelines.training.distributed import Processes
+from pipelines.training.metrics import METRICS, read_metrics
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs/bidirectional/quickstart.yaml"
 INTERRUPTED = 130
@@ -71,6 +72,12 @@ def next_commands(output: Path) -> str:
   .venv/bin/python pipelines/caption_images.py --checkpoint {checkpoint} runs/drawn/00000.png"""
 
 
+def minutes_trained(output: Path) -> float:
+    """What both stages have had already, where the quickstart is resumed; else 0."""
+    stages = (read_metrics(folder / METRICS) for folder in (output, output / "tokenizer"))
+    return sum(max((row.get("minutes", 0.0) for row in rows), default=0.0) for rows in stages)
+
+
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train both stages on scenes and measure them.")
     parser.add_argument("--output", default="runs/quickstart", help="a new or empty folder")
@@ -94,6 +101,7 @@ def main(argv: list[str] | None = None) -> None:
     check_readable(config.data.height_width)
     device, _ = device_and_dtype(arguments.device)
     processes = Processes(device)
+    earlier = minutes_trained(output)
     if not train_bidirectional(config, processes, arguments.resume):
         raise SystemExit(INTERRUPTED)
     processes.close()
@@ -104,7 +112,7 @@ def main(argv: list[str] | None = None) -> None:
     report = measure_scenes(pipe, arguments.scenes)
     draw_grid(output / "samples.png", show_scenes(pipe))
     # Of the whole process: importing is part of what a user waits for.
-    minutes = round((time.time() - psutil.Process().create_time()) / 60, 2)
+    minutes = round(earlier + (time.time() - psutil.Process().create_time()) / 60, 2)
     sampling = asdict(pipe.sampling)
     write_report(
         output,

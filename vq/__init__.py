@@ -2,7 +2,7 @@
 
 from vq.config import VQGANConfig
 from vq.discriminator import PatchDiscriminator, PatchDiscriminatorConfig
-from vq.losses import PerceptualLoss, PerceptualLossSettings, build_perceptual_loss
+from vq.losses import PerceptualLoss, PerceptualLossSettings, build_perceptual_loss, psnr
 from vq.objective import VQGANObjective, VQGANObjectiveSettings
 from vq.vqgan import VQGAN, VQGANOutput
 
@@ -17,4 +17,5 @@ __all__ = [
     "VQGANObjectiveSettings",
     "VQGANOutput",
     "build_perceptual_loss",
+    "psnr",
 ]

@@ -40,6 +40,13 @@ def pixel_losses(
     return l1, l2
 
 
+def psnr(reconstruction: Tensor, pixels: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of pictures [b, c, h, w] in [-1, 1] -> dB [b]; the reconstruction
+    is clamped to that range, as it is when it becomes a picture."""
+    error = (reconstruction.float().clamp(-1, 1) - pixels).square().flatten(1).mean(dim=1)
+    return 10 * torch.log10(4 / error.clamp(min=1e-10))  # pixels span 2
+
+
 def foreground(pixels: Tensor) -> Tensor:
     """Bool [b, 1, h, w]: pixels that differ from the median colour of their picture's border."""
     edges = [pixels[:, :, 0], pixels[:, :, -1], pixels[..., 0], pixels[..., -1]]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vq.balance import Pull, adaptive_weight, frozen, measure_pull
 from vq.codebook import CodebookLearner
 from vq.global_batch import GlobalBatch
-from vq.losses import pixel_losses
+from vq.losses import pixel_losses, psnr
 from vq.vqgan import VQGAN, VQGANOutput
 
 Batch = dict[str, Tensor]
@@ -137,9 +137,7 @@ class VQGANObjective:
         pixels = batch["pixels"]
         output = self.players["generator"](pixels)
         terms = self._reconstruction_terms(output.reconstruction, pixels)
-        mse = (output.reconstruction.clamp(-1, 1) - pixels).square().flatten(1).mean(dim=1)
-        # Pixels span [-1, 1]: the peak is 2.
-        terms["psnr"] = 10 * torch.log10(4 / mse.clamp(min=1e-10))
+        terms["psnr"] = psnr(output.reconstruction, pixels)
         terms["loss"] = terms.pop("reconstruction") + self._codebook_term(output)
         terms["commitment"] = output.quantized.commitment_loss
         count = torch.tensor(float(len(pixels)), device=pixels.device)

@@ -17,6 +17,7 @@ from pipelines.data.transforms import to_pixels
 from pipelines.evaluation.pairs import Pairs, as_generated
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
 from unified_transformer.objective import caption_nll, image_nll
+from vq import psnr
 
 CANDIDATES = 100
 
@@ -67,7 +68,7 @@ DESCRIPTIONS = (
 @torch.no_grad()
 def measure_pairs(pipe: BidirectionalPipeline, pairs: Pairs) -> PairReport:
     """All figures; the other candidates of a row are chosen by lot, the same every time."""
-    ids, psnr = reconstruct(pipe, pairs.pictures)
+    ids, ratio = reconstruct(pipe, pairs.pictures)
     texts = encode_captions(pipe, pairs.captions)
     candidates = draw_candidates(pairs.captions)
     own = torch.arange(len(ids))[:, None].expand_as(candidates)
@@ -77,7 +78,7 @@ def measure_pairs(pipe: BidirectionalPipeline, pairs: Pairs) -> PairReport:
     right = [{as_generated(pipe, text) for text in texts} for texts in pairs.references]
     tokens = (texts["text_length"] - 1).sum().item()
     return PairReport(
-        reconstruction_psnr=psnr,
+        reconstruction_psnr=ratio,
         codes_used=ids.unique().numel(),
         image_nats=image_nats[:, 0].mean().item() / math.prod(ids.shape[1:]),
         caption_nats=caption_nats[:, 0].sum().item() / tokens,
@@ -111,15 +112,14 @@ def nats(
 
 def reconstruct(pipe: BidirectionalPipeline, pictures: list[np.ndarray]) -> tuple[Tensor, float]:
     """Ids [row, h, w], and the mean PSNR in dB of what the tokenizer makes of them."""
-    ids, psnr = [], []
+    ids, ratios = [], []
     for first in range(0, len(pictures), PICTURES_AT_ONCE):
         some = pictures[first : first + PICTURES_AT_ONCE]
         pixels = torch.stack([to_pixels(picture, pipe.picture_size) for picture in some])
         pixels = pixels.to(pipe.transformer.device)
         ids.append(pipe.tokenizer.encode_to_ids(pixels))
-        error = (pipe.tokenizer.decode_ids(ids[-1]) - pixels).float().square().mean(dim=(1, 2, 3))
-        psnr.append(10 * (4 / error.clamp(min=1e-12)).log10())  # pixels span 2
-    return torch.cat(ids), torch.cat(psnr).mean().item()
+        ratios.append(psnr(pipe.tokenizer.decode_ids(ids[-1]), pixels))
+    return torch.cat(ids), torch.cat(ratios).mean().item()
 
 
 def encode_captions(pipe: BidirectionalPipeline, captions: list[str]) -> dict[str, Tensor]:

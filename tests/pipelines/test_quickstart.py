@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipelines.quickstart import minutes_trained
+
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {
     "minutes",
@@ -22,6 +24,15 @@ FIGURES = {
     "held_out_pair_accuracy",
     "held_out_pair_caption_accuracy",
 }
+
+
+def test_a_resumed_quickstart_counts_what_both_stages_had(tmp_path):
+    assert minutes_trained(tmp_path) == 0
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer/metrics.jsonl").write_text('{"minutes": 0.5}\n{"minutes": 1.5}\n')
+    assert minutes_trained(tmp_path) == 1.5
+    (tmp_path / "metrics.jsonl").write_text('{"minutes": 2.0}\n{"validation_loss": 3.0}\n')
+    assert minutes_trained(tmp_path) == 3.5
 
 
 @pytest.mark.slow
