@@ -15,19 +15,24 @@ from unified_transformer.attention import IMPLEMENTATIONS
 from unified_transformer.blocks import Attention, Block, ResidualLinear
 from unified_transformer.config import UnifiedTransformerConfig
 from unified_transformer.embeddings import Placed, SequenceEmbeddings
+from unified_transformer.head import OutputHead
 from unified_transformer.rotary import sinusoids
 from unified_transformer.sequence import DIRECTIONS, Direction, Sequence, build_sequence
 
 
 @dataclass
 class UnifiedTransformerOutput(ModelOutput):
-    """Logits of the target's modality, the other is None; `hidden` of every position.
+    """What one direction gives; the rest is None.
 
     `image_logits` [batch, n, image vocabulary]: entry k predicts z_{k+1}, the first from [BOI].
     `text_logits` [batch, T - 1, text vocabulary]: entry t predicts text token t + 1.
-    `hidden` [batch, T + 1 + n, dim], after the final norm.
+    `loss`, instead of logits: the sum over targets of their weights * nats; `nats` [batch, target]
+    are without gradient.
+    `hidden` [batch, T + 1 + n, dim], of every position, after the final norm.
     """
 
+    loss: Tensor | None = None
+    nats: Tensor | None = None
     image_logits: Tensor | None = None
     text_logits: Tensor | None = None
     hidden: Tensor | None = None
@@ -49,8 +54,8 @@ class UnifiedTransformer(PreTrainedModel):
         self.embeddings = SequenceEmbeddings(config)
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, bias=False)
-        self.image_head = nn.Linear(config.hidden_size, config.image_vocab_size, bias=False)
-        self.text_head = nn.Linear(config.hidden_size, config.text_vocab_size, bias=False)
+        self.image_head = OutputHead(config.hidden_size, config.image_vocab_size)
+        self.text_head = OutputHead(config.hidden_size, config.text_vocab_size)
         self.post_init()
 
     @torch.no_grad()
@@ -77,11 +82,14 @@ class UnifiedTransformer(PreTrainedModel):
         text_length: Tensor,
         image_ids: Tensor,
         direction: Direction,
+        loss_weight: Tensor | None = None,
     ) -> UnifiedTransformerOutput:
         """Teacher-forced pass.
 
         `text_ids` [batch, T] starts with [CLS] as source and with [BOS] as target, and is padded
         after [SEP]; `text_length` [batch] counts its real tokens; `image_ids` [batch, h, w].
+        With `loss_weight`, one for each target ([batch, n] or [batch, T - 1]), the output is the
+        loss, and all the logits are never there at once; without, the logits.
         Raises ValueError where T or the grid is not one the model was made for.
         """
         self._check(text_ids, image_ids, direction)
@@ -94,10 +102,15 @@ class UnifiedTransformer(PreTrainedModel):
         hidden = self.run_blocks(embedded, lambda block: self.attention(sequence, block.pattern))
         image = sequence.image_slice
         if direction == "text_to_image":
-            predicting = hidden[:, image.start - 1 : image.stop - 1]
-            return UnifiedTransformerOutput(image_logits=self.image_head(predicting), hidden=hidden)
-        predicting = hidden[:, : text_ids.shape[1] - 1]
-        return UnifiedTransformerOutput(text_logits=self.text_head(predicting), hidden=hidden)
+            predicting, head = hidden[:, image.start - 1 : image.stop - 1], self.image_head
+            target, kind = rearrange(image_ids, "b h w -> b (h w)"), "image_logits"
+        else:
+            predicting, head = hidden[:, : text_ids.shape[1] - 1], self.text_head
+            target, kind = text_ids[:, 1:], "text_logits"
+        if loss_weight is None:
+            return UnifiedTransformerOutput(hidden=hidden, **{kind: head(predicting)})
+        loss, nats = head(predicting, target, loss_weight)
+        return UnifiedTransformerOutput(loss=loss, nats=nats, hidden=hidden)
 
     def run_blocks(self, embedded: Placed, attention_of: Callable[[Block], Attention]) -> Tensor:
         """All blocks and the final norm; `attention_of` gives each block's way to attend."""

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from unified_transformer.config import UnifiedTransformerConfig
@@ -51,34 +50,54 @@ def as_caption(batch: Batch, config: UnifiedTransformerConfig) -> Tensor:
     return ids
 
 
-def image_nll(model: nn.Module, batch: Batch, config: UnifiedTransformerConfig) -> Tensor:
-    """-log p(z_k | text, z_<k) in nats, [batch, n]; the batch has `image_ids` [batch, h, w]."""
+class Loss(NamedTuple):
+    """`total` is differentiable: the sum over targets of weight * nats; `nats` [batch, target],
+    without gradient, 0 where there is no target."""
+
+    total: Tensor
+    nats: Tensor
+
+
+def image_loss(
+    model: nn.Module, batch: Batch, config: UnifiedTransformerConfig, scale: Tensor | float = 1.0
+) -> Loss:
+    """-log p(z_k | text, z_<k), each weighing `scale`; the batch has `image_ids` [batch, h, w]."""
     ids, length = as_prompt(batch, config)
     output = model(
-        text_ids=ids, text_length=length, image_ids=batch["image_ids"], direction="text_to_image"
+        text_ids=ids,
+        text_length=length,
+        image_ids=batch["image_ids"],
+        direction="text_to_image",
+        loss_weight=torch.ones(len(ids), config.image_positions, device=ids.device) * scale,
     )
-    target = rearrange(batch["image_ids"], "b h w -> b (h w)")
-    return token_nll(output.image_logits, target)
+    return Loss(output.loss, output.nats)
 
 
-def caption_nll(model: nn.Module, batch: Batch, config: UnifiedTransformerConfig) -> Tensor:
-    """-log p(t_k | image, t_<k) in nats, [batch, T - 1]; 0 where the caption has ended."""
+def caption_loss(
+    model: nn.Module, batch: Batch, config: UnifiedTransformerConfig, scale: Tensor | float = 1.0
+) -> Loss:
+    """-log p(t_k | image, t_<k), each weighing `scale`, over each caption up to its [SEP]."""
+    ids = as_caption(batch, config)
+    position = torch.arange(ids.shape[1] - 1, device=ids.device)
+    counted = position[None, :] < batch["text_length"][:, None] - 1
     output = model(
-        text_ids=as_caption(batch, config),
+        text_ids=ids,
         text_length=batch["text_length"],
         image_ids=batch["image_ids"],
         direction="image_to_text",
+        loss_weight=counted * scale,
     )
-    target = batch["text_ids"][:, 1:]
-    position = torch.arange(target.shape[1], device=target.device)
-    counted = position[None, :] < batch["text_length"][:, None] - 1
-    return token_nll(output.text_logits, target) * counted
+    return Loss(output.loss, output.nats * counted)
 
 
-def token_nll(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy in fp32: logits [batch, length, vocabulary] -> nats [batch, length]."""
-    flat = F.cross_entropy(logits.flatten(0, 1).float(), target.flatten(), reduction="none")
-    return flat.reshape(target.shape)
+def image_nll(model: nn.Module, batch: Batch, config: UnifiedTransformerConfig) -> Tensor:
+    """-log p(z_k | text, z_<k) in nats, [batch, n], without gradient."""
+    return image_loss(model, batch, config).nats
+
+
+def caption_nll(model: nn.Module, batch: Batch, config: UnifiedTransformerConfig) -> Tensor:
+    """-log p(t_k | image, t_<k) in nats, [batch, T - 1], without gradient; 0 after [SEP]."""
+    return caption_loss(model, batch, config).nats
 
 
 class BidirectionalObjective:
@@ -124,13 +143,13 @@ class BidirectionalObjective:
         losses: dict[str, Tensor] = {}
         loss = torch.zeros((), device=batch["image_ids"].device)
         if settings.text_to_image_weight:
-            nll = image_nll(model, batch, self.config).sum() * scale["image"]
-            losses["text_to_image"] = nll.detach()
-            loss = loss + settings.text_to_image_weight * nll
+            nats = image_loss(model, batch, self.config, scale["image"]).total
+            losses["text_to_image"] = nats.detach()
+            loss = loss + settings.text_to_image_weight * nats
         if settings.image_to_text_weight:
-            nll = caption_nll(model, batch, self.config).sum() * scale["caption"]
-            losses["image_to_text"] = nll.detach()
-            loss = loss + settings.image_to_text_weight * nll
+            nats = caption_loss(model, batch, self.config, scale["caption"]).total
+            losses["image_to_text"] = nats.detach()
+            loss = loss + settings.image_to_text_weight * nats
         return {"loss": loss, **losses}
 
     @torch.no_grad()
@@ -138,8 +157,7 @@ class BidirectionalObjective:
         """(sum, count) of each direction's loss per target token, no caption dropped."""
         model = self.players["transformer"]
         kept = {**batch, "caption_dropped": torch.zeros_like(batch["caption_dropped"])}
-        image = image_nll(model, kept, self.config)
-        caption = caption_nll(model, kept, self.config)
+        image, caption = image_nll(model, kept, self.config), caption_nll(model, kept, self.config)
         caption_tokens = batch["text_length"] - 1
         return {
             "text_to_image": (image.sum(), torch.tensor(image.numel())),
