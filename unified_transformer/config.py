@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from transformers import PreTrainedConfig
 
-from unified_transformer.attention import IMPLEMENTATIONS
+from unified_transformer.attention import AUTO, IMPLEMENTATIONS
 from unified_transformer.attention.patterns import default_layer_patterns, tile_layer_patterns
 
 
@@ -14,6 +14,8 @@ class TransformerShape:
 
     `layer_patterns` is tiled over the depth and taken literally; None is the default order of
     DALL-E (2102.12092, appendix B.1) and ERNIE-ViLG (2112.15283, section 3.3).
+    `attention_implementation` is `dense`, `blockwise`, `flex` (CUDA; on a CPU without gradients) or
+    `auto`, what suits device and grid.
     """
 
     hidden_size: int = 192
@@ -22,7 +24,7 @@ class TransformerShape:
     mlp_ratio: float = 4.0
     text_positions: int = 64
     layer_patterns: tuple[str, ...] | None = None
-    attention_implementation: str = "dense"
+    attention_implementation: str = AUTO
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -45,10 +47,10 @@ class TransformerShape:
             raise ValueError(f"mlp_ratio is {self.mlp_ratio}; it must be above 0")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be in [0, 1)")
-        if self.attention_implementation not in IMPLEMENTATIONS:
+        if self.attention_implementation not in (AUTO, *IMPLEMENTATIONS):
             raise ValueError(
                 f"attention_implementation {self.attention_implementation!r} is not one of "
-                + ", ".join(IMPLEMENTATIONS)
+                + ", ".join((AUTO, *IMPLEMENTATIONS))
             )
         self.patterns()  # refuses what cannot be tiled
 
@@ -86,7 +88,7 @@ class UnifiedTransformerConfig(PreTrainedConfig):
         mlp_ratio: float = 4.0,
         text_positions: int = 64,
         layer_patterns: tuple[str, ...] | list[str] | None = None,
-        attention_implementation: str = "dense",
+        attention_implementation: str = AUTO,
         dropout: float = 0.0,
         **kwargs,
     ) -> None:

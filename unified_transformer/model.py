@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init  # leaves alone what was loaded
 from transformers.utils import ModelOutput
 
-from unified_transformer.attention import IMPLEMENTATIONS
+from unified_transformer.attention import AUTO, IMPLEMENTATIONS, choose_implementation
 from unified_transformer.blocks import Attention, Block, ResidualLinear
 from unified_transformer.config import UnifiedTransformerConfig
 from unified_transformer.embeddings import Placed, SequenceEmbeddings
@@ -122,9 +122,11 @@ class UnifiedTransformer(PreTrainedModel):
 
     def attention(self, sequence: Sequence, pattern: str) -> Attention:
         """How a teacher-forced pass attends in a layer of `pattern`."""
-        implementation = IMPLEMENTATIONS[self.config.attention_implementation]
+        name = self.config.attention_implementation
+        if name == AUTO:
+            name = choose_implementation(self.device, sequence.grid[0] * sequence.grid[1])
         dropout = self.config.dropout if self.training else 0.0
-        return partial(implementation, sequence=sequence, pattern=pattern, dropout=dropout)
+        return partial(IMPLEMENTATIONS[name], sequence=sequence, pattern=pattern, dropout=dropout)
 
     def _check(self, text_ids: Tensor, image_ids: Tensor, direction: str) -> None:
         if direction not in DIRECTIONS:

@@ -17,15 +17,16 @@ Direction = Literal["text_to_image", "image_to_text"]
 DIRECTIONS: tuple[Direction, ...] = ("text_to_image", "image_to_text")
 
 
-def visible(real: Tensor, source: Tensor) -> Tensor:
+def visible(real: Tensor, source: Tensor, queries: slice = slice(None)) -> Tensor:
     """The rule: `visible(q, k) = real[k] and (source[k] or (not source[q] and k <= q))`.
 
-    `real` and `source` are boolean [batch, position]; returns boolean [batch, query, key].
+    `real` and `source` are boolean [batch, position]; returns boolean [batch, query, key], of the
+    positions `queries` only, which saves the S x S mask where few are asked for.
     UniLM (1905.03197, section 2.3): the source sees itself, the target the source and its past.
     """
     position = torch.arange(real.shape[1], device=real.device)
-    earlier = position[None, :] <= position[:, None]
-    return real[:, None, :] & (source[:, None, :] | (~source[:, :, None] & earlier))
+    earlier = position[None, :] <= position[queries, None]
+    return real[:, None, :] & (source[:, None, :] | (~source[:, queries, None] & earlier))
 
 
 @dataclass
@@ -49,9 +50,9 @@ class Sequence:
         start = self.text_positions + 1
         return slice(start, start + self.grid[0] * self.grid[1])
 
-    def visible(self) -> Tensor:
+    def visible(self, queries: slice = slice(None)) -> Tensor:
         """Boolean [batch, query, key] of the rule, patterns left aside."""
-        return self.cached("visible", lambda: visible(self.real, self.source))
+        return visible(self.real, self.source, queries)
 
     def cached(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """`make()`, once per key."""

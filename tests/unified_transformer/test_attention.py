@@ -1,11 +1,16 @@
 """Every implementation agrees with `dense`, forward and gradients."""
 
+from itertools import product
+
 import pytest
 import torch
 
-from unified_transformer.attention import IMPLEMENTATIONS
+from unified_transformer.attention import IMPLEMENTATIONS, choose_implementation
+from unified_transformer.attention.flex import blocks_that_meet
 from unified_transformer.attention.kernel import attend, attend_by_products
-from unified_transformer.attention.patterns import PATTERNS
+from unified_transformer.attention.lines import Lines
+from unified_transformer.attention.patterns import PATTERNS, image_mask
+from unified_transformer.objective import image_nll
 from unified_transformer.sequence import DIRECTIONS, build_sequence
 
 GRIDS = [(8, 8), (5, 3), (3, 7), (1, 4), (4, 1), (13, 12)]
@@ -36,13 +41,74 @@ def test_blockwise_equals_dense(grid, pattern, direction):
         torch.testing.assert_close(blockwise, dense, rtol=1e-5, atol=2e-6)
 
 
-def test_blocks_take_no_more_keys_than_their_lines():
-    from unified_transformer.attention.blockwise import block_mask
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("grid", [(8, 8), (5, 3), (13, 24)])
+def test_flex_equals_dense(grid, pattern, direction):
+    """Forward: on a CPU it has no backward pass."""
+    lengths = torch.tensor([150, 3])  # more than one block of text
+    sequence = build_sequence(lengths, 150, grid, direction)
+    query, key, value = (tensor.detach() for tensor in inputs(grid, 150))
+    dense = IMPLEMENTATIONS["dense"](query, key, value, sequence, pattern, 0.0)
+    flex = IMPLEMENTATIONS["flex"](query, key, value, sequence, pattern, 0.0)
+    real = sequence.real[:, None, :, None]
+    torch.testing.assert_close(flex * real, dense * real, rtol=1e-5, atol=2e-6)
 
-    assert block_mask("row", 32, 32, False).shape == (32, 32, 64)
-    assert block_mask("row", 32, 32, True).shape == (32, 32, 96)
-    assert block_mask("column", 24, 32, True).shape == (32, 24, 24)
-    assert block_mask("conv", 32, 32, False).shape == (32, 32, 6 * 32)
+
+def test_flex_skips_blocks_in_which_nothing_is_seen():
+    """The share of 128 x 128 blocks at 64 x 64 positions and 63 of text: at most the keys of a
+    line, the prefix and the blocks' own width, and columns as few as rows."""
+    for pattern, most in (("row", 0.11), ("column", 0.11), ("conv", 0.28)):
+        partly, _, wholly, _ = blocks_that_meet(pattern, 63, 64, 64, False)
+        assert (partly + wholly).sum() / partly.numel() ** 2 < most
+
+
+def test_dropout_keeps_the_mean_and_its_gradient_is_that_of_the_same_choices():
+    sequence = build_sequence(torch.tensor([6, 3]), 6, (5, 4), "text_to_image")
+    query, key, value = (tensor.detach().double().requires_grad_() for tensor in inputs((5, 4)))
+
+    def attention(query, key, value):
+        torch.manual_seed(3)
+        return IMPLEMENTATIONS["blockwise"](query, key, value, sequence, "row", 0.3)
+
+    torch.autograd.gradcheck(attention, (query, key, value), fast_mode=True)
+    once = attention(query, key, value)
+    many = [
+        IMPLEMENTATIONS["blockwise"](query, key, value, sequence, "row", 0.3) for _ in range(600)
+    ]
+    plain = IMPLEMENTATIONS["blockwise"](query, key, value, sequence, "row", 0.0)
+    assert not torch.equal(once, plain)
+    assert (torch.stack(many).mean(0) - plain).abs().max() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("pattern", "grid", "two_sided", "keys_per_query"),
+    [
+        ("row", (32, 32), False, 2 * 32),
+        ("row", (32, 32), True, 3 * 32),
+        ("column", (48, 32), True, 48),
+        ("conv", (64, 32), False, 6 * 32),
+        ("conv", (64, 32), True, 11 * 32),
+    ],
+)
+def test_blocks_take_no_more_keys_than_their_lines(pattern, grid, two_sided, keys_per_query):
+    lines = Lines(pattern, *grid, two_sided)
+    keys = [(block.keys.stop - block.keys.start) * lines.length for block in lines.blocks()]
+    assert len(keys) == lines.count and max(keys) == keys_per_query
+
+
+def test_blocks_mask_what_the_pattern_hides_and_nothing_else():
+    cases = product(("row", "column", "conv"), GRIDS, (False, True), (1, 2))
+    for pattern, grid, two_sided, at_once in cases:
+        lines = Lines(pattern, *grid, two_sided)
+        raster = lines.of(torch.arange(grid[0] * grid[1])[None, :, None])
+        seen = torch.zeros(grid[0] * grid[1], grid[0] * grid[1])
+        for block in lines.blocks(at_once):
+            queries, keys = (raster[:, part].flatten() for part in (block.queries, block.keys))
+            mask = block.mask()
+            seen[queries[:, None], keys] += 1.0 if mask is None else mask.float()
+        assert torch.equal(seen, image_mask(pattern, *grid, two_sided).float())
 
 
 def test_written_out_attention_equals_the_fused_kernel():
@@ -53,3 +119,25 @@ def test_written_out_attention_equals_the_fused_kernel():
     fused = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     torch.testing.assert_close(attend_by_products(query, key, value, mask), fused)
     torch.testing.assert_close(attend(query, key, value, mask), fused)
+
+
+@pytest.mark.parametrize(
+    ("device", "positions", "chosen"),
+    [
+        ("cpu", 64, "dense"),
+        ("cpu", 1024, "blockwise"),
+        ("cuda", 1024, "flex"),
+        ("mps", 1024, "dense"),
+    ],
+)
+def test_auto_is_what_suits_device_and_grid(device, positions, chosen):
+    assert choose_implementation(torch.device(device), positions) == chosen
+
+
+def test_auto_computes_what_dense_does(make_model, make_batch):
+    """At a grid that is large enough for blocks."""
+    losses = []
+    for name in ("auto", "dense"):
+        model = make_model(attention_implementation=name, grid_height=24, grid_width=24)
+        losses.append(image_nll(model, make_batch(model.config), model.config))
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)

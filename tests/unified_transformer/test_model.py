@@ -137,7 +137,7 @@ def test_layers_that_write_to_the_residual_stream_start_smaller(make_model):
         ({"hidden_size": 30, "num_attention_heads": 4}, "does not divide"),
         ({"num_hidden_layers": 2}, "at least 3 layers"),
         ({"layer_patterns": ("diagonal",)}, "diagonal"),
-        ({"attention_implementation": "magic"}, "not one of dense, blockwise"),
+        ({"attention_implementation": "magic"}, "not one of auto, dense"),
         ({"dropout": 1.0}, "dropout"),
         ({"text_positions": 2}, "text_positions"),
     ],

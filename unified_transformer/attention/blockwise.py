@@ -1,111 +1,239 @@
-"""Attention over gathered blocks: cost O(n * sqrt(n)) instead of O(n^2).
+"""Attention line by line: cost and memory O(n * sqrt(n)) instead of O(n^2), forward and backward.
 
-A query block is one line of the grid: a row for `row` and `conv`, a column (on the transposed grid)
-for `column`. Its keys are the text, [BOI] and the few lines that the pattern lets it see; which of
-those keys each query sees comes from the pattern's predicate.
+The image's queries are taken a line at a time; their keys are the prefix and the few lines around
+that the pattern reaches. Only one line's scores exist at a time, small enough for a processor's
+cache, and the backward pass computes them again instead of keeping them (as FlashAttention does,
+2205.14135, section 3.1). The loop is one operator, so that `torch.compile` sees one node and not
+thousands.
 """
 
-from functools import lru_cache
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange, repeat
 from torch import Tensor
 
-from unified_transformer.attention.dense import dense_attention, expand_mask, prefix_mask
-from unified_transformer.attention.kernel import attend
-from unified_transformer.attention.patterns import CONV_RADIUS, sees
+from unified_transformer.attention.dense import dense_attention
+from unified_transformer.attention.kernel import as_bias
+from unified_transformer.attention.lines import Lines
 from unified_transformer.sequence import Sequence
 
-LINES_BEFORE = {"row": 1, "column": 0, "conv": CONV_RADIUS}
-"""How many lines before its own a query's pattern reaches; as many after it when two-sided."""
-
-
-@lru_cache(maxsize=64)
-def block_mask(pattern: str, height: int, width: int, two_sided: bool) -> Tensor:
-    """Boolean [line, query, key]: what the queries of each line see of their gathered lines.
-
-    Keys outside the grid (before the first line, after the last) are False.
-    """
-    raster = torch.arange(height * width).reshape(height, width)
-    lines = raster.T if pattern == "column" else raster
-    gathered = gather_lines(lines[None, None, :, :, None], pattern, two_sided, fill=-1)
-    keys = rearrange(gathered, "1 1 line key 1 -> line 1 key")
-    queries = rearrange(lines, "line query -> line query 1")
-    return (keys >= 0) & sees(pattern, queries, keys, width, two_sided)
-
-
-def gather_lines(lines: Tensor, pattern: str, two_sided: bool, fill: int = 0) -> Tensor:
-    """The lines each line's queries can reach, side by side.
-
-    `lines` [batch, heads, line, position, dim] -> [batch, heads, line, reach * position, dim].
-    Built from shifted slices, whose backward pass is a sum of slices (no scatter).
-    """
-    count = lines.shape[2]
-    before = min(LINES_BEFORE[pattern], count - 1)
-    after = before if two_sided else 0
-    if before == 0:
-        return lines
-    padded = F.pad(lines, (0, 0, 0, 0, before, after), value=fill)
-    return torch.cat([padded[:, :, i : i + count] for i in range(before + 1 + after)], dim=3)
-
-
-def image_attention(
-    query: Tensor, key: Tensor, value: Tensor, sequence: Sequence, pattern: str, dropout: float
-) -> Tensor:
-    """What the image positions attend to; all tensors [batch, heads, position, dim]."""
-    image, two_sided = sequence.image_slice, sequence.image_is_source
-    height, width = sequence.grid
-    layout = "b h (row column) d -> b h row column d"
-    if pattern == "column":
-        layout = "b h (row column) d -> b h column row d"
-
-    def to_lines(tensor: Tensor) -> Tensor:
-        return rearrange(tensor[:, :, image], layout, row=height)
-
-    lines = height if pattern != "column" else width
-    keys = to_blocks(key, gather_lines(to_lines(key), pattern, two_sided), image.start)
-    values = to_blocks(value, gather_lines(to_lines(value), pattern, two_sided), image.start)
-    queries = rearrange(to_lines(query), "b h line query d -> (b line) h query d")
-    mask = sequence.cached(("blockwise", pattern), lambda: full_block_mask(sequence, pattern))
-    out = attend(queries, keys, values, mask, dropout)
-    back = "(b line) h query d -> b h (line query) d"
-    if pattern == "column":
-        back = "(b line) h query d -> b h (query line) d"
-    return rearrange(out, back, line=lines)
-
-
-def to_blocks(tensor: Tensor, gathered: Tensor, prefix: int) -> Tensor:
-    """Prefix keys in front of each line's gathered keys: [(batch line), heads, key, dim]."""
-    shared = repeat(tensor[:, :, :prefix], "b h p d -> (b line) h p d", line=gathered.shape[2])
-    return torch.cat([shared, rearrange(gathered, "b h line k d -> (b line) h k d")], dim=2)
-
-
-def full_block_mask(sequence: Sequence, pattern: str) -> Tensor:
-    """Boolean [(batch line), 1, query, prefix + gathered keys]."""
-    height, width = sequence.grid
-    inside = block_mask(pattern, height, width, sequence.image_is_source).to(sequence.real.device)
-    prefix = expand_mask(prefix_mask(sequence)[1], inside.shape[1])
-    batch = prefix.shape[0]
-    return torch.cat(
-        [
-            repeat(prefix, "b 1 q p -> (b line) 1 q p", line=inside.shape[0]),
-            repeat(inside, "line q k -> (b line) 1 q k", b=batch),
-        ],
-        dim=-1,
-    )
+QUERIES_AT_ONCE = 64
+"""Short lines are taken together up to so many queries: fewer and larger products."""
 
 
 def blockwise_attention(
     query: Tensor, key: Tensor, value: Tensor, sequence: Sequence, pattern: str, dropout: float
 ) -> Tensor:
-    """Attention through gathered blocks; equal to `dense_attention` up to rounding.
+    """Attention line by line; equal to `dense_attention` up to rounding.
 
     Shapes: query, key, value [batch, heads, position, dim]; returns the same.
     """
     if pattern == "dense" or sequence.grid == (0, 0):
         return dense_attention(query, key, value, sequence, pattern, dropout)
     prefix = sequence.image_slice.start
-    before_image = attend(query[:, :, :prefix], key, value, prefix_mask(sequence)[0], dropout)
-    image = image_attention(query, key, value, sequence, pattern, dropout)
-    return torch.cat([before_image, image], dim=2)
+    before, image = sequence.cached(
+        "blockwise",
+        lambda: (
+            sequence.visible(slice(0, prefix)),
+            sequence.visible(slice(prefix, prefix + 1))[..., :prefix],  # the same for all of it
+        ),
+    )
+    seed = torch.randint(2**62, ()) if dropout else torch.zeros((), dtype=torch.long)
+    flat = (tensor.flatten(0, 1) for tensor in (query, key, value))
+    shape = (pattern, *sequence.grid, sequence.image_is_source)
+    return _attend(*flat, before, image, seed, dropout, *shape).unflatten(0, query.shape[:2])
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The queries of some lines, and what they attend to: the positions `seen` before the image and
+    the lines `keys`. None for lines: the queries before the image, and no keys of it.
+
+    What hides keys from queries is added to their scores.
+    """
+
+    queries: slice | None
+    seen: slice
+    keys: slice | None
+    seen_bias: Tensor | None
+    keys_bias: Tensor | None
+
+    def weights(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Softmax weights [batch * heads, query, key] of scaled queries over gathered keys."""
+        scores = query @ keys.mT
+        count = self.seen.stop - self.seen.start
+        if self.seen_bias is not None:
+            scores[..., :count].add_(self.seen_bias)
+        if self.keys_bias is not None:
+            scores[..., count:].add_(self.keys_bias)
+        return scores.softmax(dim=-1)
+
+
+class Parts:
+    """A tensor [batch * heads, position, dim] as what comes before the image, and the image's
+    lines; all of them views of it."""
+
+    def __init__(self, tensor: Tensor, prefix: int, lines: Lines) -> None:
+        self.before = tensor[:, :prefix]
+        self.lines = lines.of(tensor[:, prefix:])
+
+    def queries(self, piece: Piece) -> Tensor:
+        """What belongs to its queries, [batch * heads, query, dim]."""
+        if piece.queries is None:
+            return self.before
+        return self.lines[:, piece.queries].flatten(1, 2)
+
+    def write(self, piece: Piece, rows: Tensor) -> None:
+        """The other way: `rows` [batch * heads, query, dim] to where its queries are."""
+        if piece.queries is None:
+            self.before.copy_(rows)
+        else:
+            there = self.lines[:, piece.queries]
+            there.copy_(rows.unflatten(1, there.shape[1:3]))
+
+    def keys(self, piece: Piece) -> Tensor:
+        """What belongs to its keys, side by side, [batch * heads, key, dim]."""
+        seen = self.before[:, piece.seen]
+        if piece.keys is None:
+            return seen
+        return torch.cat([seen, self.lines[:, piece.keys].flatten(1, 2)], dim=1)
+
+    def add(self, piece: Piece, rows: Tensor) -> None:
+        """The other way: adds `rows` [batch * heads, key, dim] to where its keys are."""
+        count = piece.seen.stop - piece.seen.start
+        self.before[:, piece.seen].add_(rows[:, :count])
+        if piece.keys is not None:
+            there = self.lines[:, piece.keys]
+            there.add_(rows[:, count:].unflatten(1, there.shape[1:3]))
+
+
+def pieces(before: Tensor, image: Tensor, lines: Lines, like: Tensor) -> Iterator[Piece]:
+    """First the positions before the image, then its lines.
+
+    `before` [batch, prefix, position] and `image` [batch, 1, prefix]: the rule, for the queries
+    before the image and for what the image's see there. `like` [batch * heads, position, dim].
+    """
+    heads, prefix = len(like) // len(before), before.shape[1]
+
+    def bias_of(mask: Tensor) -> Tensor | None:
+        if mask.all():
+            return None
+        return as_bias(mask, like.dtype).repeat_interleave(heads, dim=0)
+
+    # As target the image is hidden from what comes before it; as source it sees only [BOI] of that.
+    whole = slice(None) if lines.two_sided else None
+    yield Piece(None, slice(0, prefix), whole, bias_of(before[..., :prefix]), None)
+    seen = slice(prefix - 1 if lines.two_sided else 0, prefix)
+    seen_bias = bias_of(image[..., seen])
+    for block in lines.blocks(max(1, QUERIES_AT_ONCE // lines.length)):
+        bias = block.bias(like.dtype, like.device)
+        yield Piece(block.queries, seen, block.keys, seen_bias, bias)
+
+
+class Dropout:
+    """Dropout that the backward pass repeats: the same seed, the same calls, the same choices."""
+
+    def __init__(self, share: float, seed: Tensor, device: torch.device) -> None:
+        self.share = share
+        self.generator = torch.Generator(device)
+        self.generator.manual_seed(int(seed))
+
+    def factors(self, weights: Tensor) -> Tensor | None:
+        """What to multiply weights by; None for nothing."""
+        if self.share == 0:
+            return None
+        kept = torch.empty_like(weights).bernoulli_(1 - self.share, generator=self.generator)
+        return kept.div_(1 - self.share)
+
+
+@torch.library.custom_op("drawscribe::attend_in_lines", mutates_args=())
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    before: Tensor,
+    image: Tensor,
+    seed: Tensor,
+    dropout: float,
+    pattern: str,
+    height: int,
+    width: int,
+    two_sided: bool,
+) -> Tensor:
+    lines, prefix = Lines(pattern, height, width, two_sided), before.shape[1]
+    out, scale = torch.empty_like(query), query.shape[-1] ** -0.5
+    q, k, v, o = (Parts(tensor, prefix, lines) for tensor in (query, key, value, out))
+    dropping = Dropout(dropout, seed, query.device)
+    for piece in pieces(before, image, lines, query):
+        weights = piece.weights(q.queries(piece) * scale, k.keys(piece))
+        if (factors := dropping.factors(weights)) is not None:
+            weights *= factors
+        o.write(piece, weights @ v.keys(piece))
+    return out
+
+
+@_attend.register_fake
+def _(query: Tensor, *_: object) -> Tensor:
+    return torch.empty_like(query)
+
+
+@torch.library.custom_op("drawscribe::attend_in_lines_backward", mutates_args=())
+def _attend_backward(
+    gradient: Tensor,
+    out: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    before: Tensor,
+    image: Tensor,
+    seed: Tensor,
+    dropout: float,
+    pattern: str,
+    height: int,
+    width: int,
+    two_sided: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    lines, prefix = Lines(pattern, height, width, two_sided), before.shape[1]
+    of_query, scale = torch.empty_like(query), query.shape[-1] ** -0.5
+    # Many lines add to the same keys: in single precision at least.
+    of_key = torch.zeros_like(key, dtype=torch.promote_types(key.dtype, torch.float32))
+    of_value = torch.zeros_like(of_key)
+    q, k, v, o = (Parts(tensor, prefix, lines) for tensor in (query, key, value, out))
+    dq, dk, dv, do = (
+        Parts(tensor, prefix, lines) for tensor in (of_query, of_key, of_value, gradient)
+    )
+    dropping = Dropout(dropout, seed, query.device)
+    for piece in pieces(before, image, lines, query):
+        scaled, keys, of_out = q.queries(piece) * scale, k.keys(piece), do.queries(piece)
+        weights = piece.weights(scaled, keys)
+        of_weights = of_out @ v.keys(piece).mT
+        dropped = weights
+        if (factors := dropping.factors(weights)) is not None:
+            dropped, of_weights = weights * factors, of_weights.mul_(factors)
+        dv.add(piece, dropped.mT @ of_out)
+        # The sum over keys of weight * its gradient (2205.14135, appendix B.4).
+        common = (of_out * o.queries(piece)).sum(dim=-1, keepdim=True)
+        of_scores = of_weights.sub_(common).mul_(weights)
+        dq.write(piece, (of_scores @ keys).mul_(scale))
+        dk.add(piece, of_scores.mT @ scaled)
+    return of_query, of_key.to(key.dtype), of_value.to(value.dtype)
+
+
+@_attend_backward.register_fake
+def _(gradient: Tensor, out: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    return tuple(torch.empty_like(tensor) for tensor in inputs[:3])
+
+
+def _keep(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    ctx.save_for_backward(output, *inputs[:6])
+    ctx.settings = inputs[6:]
+
+
+def _backward(ctx: Any, gradient: Tensor) -> tuple:
+    gradients = _attend_backward(gradient.contiguous(), *ctx.saved_tensors, *ctx.settings)
+    return (*gradients, *[None] * 8)
+
+
+_attend.register_autograd(_backward, setup_context=_keep)

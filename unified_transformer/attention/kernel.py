@@ -28,3 +28,8 @@ def attend_by_products(
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return F.dropout(scores.softmax(dim=-1), dropout) @ value
+
+
+def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to scores: 0 where `mask` is True, else -inf."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
