@@ -111,6 +111,7 @@ class BidirectionalPipeline:
         num_images: int = 1,
         seed: int | Sequence[int] = 0,
         rerank: int = 1,
+        window: int | None = None,
         progress: Callable[[int], None] = lambda done: None,
         **sampling: Any,
     ) -> list[Image.Image]:
@@ -123,6 +124,8 @@ class BidirectionalPipeline:
             rerank: each picture is the best of so many candidates by the likelihood of the prompt
                 given the picture (the other direction of the same weights); picture k has the
                 candidates with seeds seed + k * rerank and on.
+            window: how many ids a pass of the model tries at once, which changes the speed and no
+                picture; None is what is fastest where that was measured.
             progress: called with the number of pictures finished since the last call.
             **sampling: `temperature`, `top_k`, `top_p`, `guidance_scale`; None or absent is what
                 the checkpoint recommends.
@@ -134,7 +137,7 @@ class BidirectionalPipeline:
         seeds = [seed] * len(prompts) if isinstance(seed, int) else seed
         if len(seeds) != len(prompts):
             raise UserError(f"{len(seeds)} seeds for {len(prompts)} prompts; give one for each.")
-        self.check_drawing(num_images, rerank, seeds)
+        self.check_drawing(num_images, rerank, seeds, window)
         settings = self.sampling_settings(**sampling)
         encoded = self.encode_prompts(prompts)
         for prompt, text in zip(prompts, encoded, strict=True):
@@ -149,7 +152,7 @@ class BidirectionalPipeline:
         images = []
         for first in range(0, len(encoded), prompts_at_once):
             chosen = slice(first, first + prompts_at_once)
-            ids = self._draw(encoded[chosen], num_images, rerank, seeds[chosen], settings)
+            ids = self._draw(encoded[chosen], num_images, rerank, seeds[chosen], settings, window)
             images += [to_image(pixels) for pixels in self.tokenizer.decode_ids(ids)]
             progress(len(ids))
         return images
@@ -203,7 +206,9 @@ class BidirectionalPipeline:
                 "name one that was."
             )
 
-    def check_drawing(self, num_images: int, rerank: int, seeds: Sequence[int]) -> None:
+    def check_drawing(
+        self, num_images: int, rerank: int, seeds: Sequence[int], window: int | None = None
+    ) -> None:
         """Refuses what `generate_images` could not do, before anything is written.
 
         Raises:
@@ -211,6 +216,8 @@ class BidirectionalPipeline:
         """
         if num_images < 1 or rerank < 1:
             raise UserError("num_images and rerank must be at least 1.")
+        if window is not None and window < 1:
+            raise UserError(f"window is {window}; it must be at least 1.")
         self.require("text_to_image")
         if rerank > 1:
             self.require("image_to_text")
@@ -246,6 +253,7 @@ class BidirectionalPipeline:
         rerank: int,
         seeds: Sequence[int],
         settings: SamplingSettings,
+        window: int | None,
     ) -> Tensor:
         """Ids [prompts * num_images, h, w]."""
         text_ids, text_length = self.codec.pad(prompts, self.transformer.config.text_positions)
@@ -261,6 +269,7 @@ class BidirectionalPipeline:
                 text_length,
                 [[seed + k for k in some] for seed in seeds],
                 settings,
+                window,
             )
             drawn.append(rearrange(ids, "(prompt k) h w -> prompt k h w", k=len(some)))
             if rerank > 1:

@@ -56,6 +56,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--rerank", type=int, default=1, metavar="N", help="keep the best of N by its own captions"
     )
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help="ids that a pass of the model tries at once: the speed, and no picture, depends on it "
+        "(default: what was measured to be fastest)",
+    )
     add_sampling_arguments(parser)
     add_device_arguments(parser)
     return parser.parse_args(argv)
@@ -70,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     sampling = pipe.sampling_settings(**sampling_given(arguments))
     # Whatever is wrong is refused before a folder is made.
-    pipe.check_drawing(arguments.num_images, arguments.rerank, [arguments.seed])
+    pipe.check_drawing(arguments.num_images, arguments.rerank, [arguments.seed], arguments.window)
     pipe.encode_prompts(prompts)
     folder = open_output(arguments.output)
     settings = {**asdict(sampling), "rerank": arguments.rerank}
@@ -86,6 +93,7 @@ def main(argv: list[str] | None = None) -> None:
                 arguments.num_images,
                 arguments.seed,
                 arguments.rerank,
+                arguments.window,
                 progress.update,
                 **asdict(sampling),
             )

@@ -27,12 +27,12 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
         self.output = ResidualLinear(width, width, bias=False)
 
-    def forward(self, x: Tensor, angles: Tensor, attention: Attention) -> Tensor:
-        """[batch, position, dim], places that turn by `angles` [position, pairs] -> the same."""
+    def forward(self, x: Tensor, turns: Tensor, attention: Attention) -> Tensor:
+        """[batch, position, dim], places that turn by `turns` -> the same."""
         projected = rearrange(
             self.query_key_value(x), "b s (three h d) -> three b h s d", three=3, h=self.heads
         )
-        query, key = rotate(projected[:2], angles)
+        query, key = rotate(projected[:2], turns)
         value = projected[2]
         return self.output(rearrange(attention(query, key, value), "b h s d -> b s (h d)"))
 
@@ -65,7 +65,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, angles: Tensor, attention: Attention) -> Tensor:
-        """[batch, position, dim], places that turn by `angles` [position, pairs] -> the same."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), angles, attention))
+    def forward(self, x: Tensor, turns: Tensor, attention: Attention) -> Tensor:
+        """[batch, position, dim], places that turn by `turns` -> the same."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), turns, attention))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

@@ -1,6 +1,7 @@
 """Image ids -> text: greedy, sampled, by beam search; and the likelihood of a given caption."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,8 +10,9 @@ from unified_transformer.beam_search import Continuation, beam_search
 from unified_transformer.generation import prefill_image, text_step
 from unified_transformer.kv_cache import KeyValueCache
 from unified_transformer.model import UnifiedTransformer
+from unified_transformer.noise import gumbel_noise
 from unified_transformer.objective import caption_nll
-from unified_transformer.sampling import SamplingSettings, noise_for, sample
+from unified_transformer.sampling import SamplingSettings, sample
 
 
 @dataclass
@@ -60,7 +62,8 @@ def next_text_scores(
 
     Padding, [CLS] and [BOS] are never generated: theirs is -inf.
     """
-    hidden = text_step(model, cache, last, position)
+    place = torch.tensor([position], device=last.device)
+    hidden = text_step(model, cache, last, place)
     scores = model.text_head(hidden).float().log_softmax(dim=-1)
     config = model.config
     scores[:, [config.pad_token_id, config.cls_token_id, config.bos_token_id]] = -torch.inf
@@ -84,14 +87,15 @@ def generate_captions(
         totals = torch.tensor([found.log_likelihood for found in best], device=image_ids.device)
         return Captions([found.ids for found in best], totals)
     sampling, end = settings.sampling(), model.config.sep_token_id
-    noise = noise_for(seeds or [0] * len(image_ids), length)
+    rows = torch.tensor(seeds or [0] * len(image_ids), device=image_ids.device)
     last = torch.full_like(image_ids[:, 0, 0], model.config.bos_token_id)
     total = torch.zeros(len(last), device=last.device)
     ended = torch.zeros_like(last, dtype=torch.bool)
     tokens: list[Tensor] = []
     for position in range(length):
         scores = next_text_scores(model, cache, last, position)
-        last = sample(scores, sampling, noise[:, position]).masked_fill(ended, end)
+        noise = partial(gumbel_noise, rows, torch.full_like(rows, position), scores.shape[-1])
+        last = sample(scores, sampling, noise).masked_fill(ended, end)
         total += scores.gather(1, last[:, None])[:, 0].masked_fill(ended, 0.0)
         tokens.append(last)
         ended = ended | (last == end)

@@ -8,15 +8,17 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from unified_transformer.config import UnifiedTransformerConfig
-from unified_transformer.rotary import image_angles, text_angles, turned_pairs
+from unified_transformer.rotary import image_angles, text_angles, turned_pairs, turns
 
 
 @dataclass(frozen=True)
 class Placed:
-    """`vectors` [batch, length, dim] and the `angles` [length, pairs] their places turn by."""
+    """`vectors` [batch, length, dim] and how their places turn queries and keys: cosines and sines
+    `turns` [2, length, pairs], or [2, batch, 1, length, pairs] where rows stand at places of their
+    own."""
 
     vectors: Tensor
-    angles: Tensor
+    turns: Tensor
 
 
 class SequenceEmbeddings(nn.Module):
@@ -44,47 +46,53 @@ class SequenceEmbeddings(nn.Module):
         self.norm = nn.LayerNorm(width, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
-    def text(self, ids: Tensor, first_position: int = 0) -> Placed:
-        """Text ids [batch, length], the first at `first_position`."""
-        places = slice(first_position, first_position + ids.shape[1])
-        positions = self.text_positions.weight[places]
-        vectors = self.text_tokens(ids) + positions + self.modalities.weight[0]
-        return Placed(vectors, self._angles(ids.device)[places])
+    def text(self, ids: Tensor, places: Tensor | None = None) -> Placed:
+        """Text ids [batch, length] at `places` [length], the first ones unless given."""
+        if places is None:
+            places = torch.arange(ids.shape[1], device=ids.device)
+        vectors = self.text_tokens(ids) + self.text_positions(places) + self.modalities.weight[0]
+        return Placed(vectors, self._turns(ids.device)[:, places])
 
-    def image(self, ids: Tensor, first_position: int = 0) -> Placed:
-        """Image ids [batch, length], the first at raster index `first_position`."""
-        places = slice(first_position, first_position + ids.shape[1])
-        grid = rearrange(self.image_rows.weight, "h d -> h 1 d") + self.image_columns.weight
-        positions = rearrange(grid, "h w d -> (h w) d")[places]
-        vectors = self.image_tokens(ids) + positions + self.modalities.weight[1]
-        return Placed(vectors, self._angles(ids.device)[self._text_positions + 1 :][places])
+    def image(self, ids: Tensor, places: Tensor | None = None) -> Placed:
+        """Image ids [batch, length] at the raster indices `places` [batch, length], the first ones
+        unless given."""
+        placed = self._turns(ids.device)[:, self._text_positions + 1 :]
+        if places is None:
+            grid = rearrange(self.image_rows.weight, "h d -> h 1 d") + self.image_columns.weight
+            positions = rearrange(grid, "h w d -> (h w) d")[: ids.shape[1]]
+            placed = placed[:, : ids.shape[1]]
+        else:
+            width = self.grid[1]
+            positions = self.image_rows(places // width) + self.image_columns(places % width)
+            placed = rearrange(placed[:, places], "two b s p -> two b 1 s p")
+        return Placed(self.image_tokens(ids) + positions + self.modalities.weight[1], placed)
 
     def begin(self, batch: int) -> Placed:
         """[BOI], `batch` times."""
         vector = self.begin_of_image + self.begin_of_image_position + self.modalities.weight[1]
         places = slice(self._text_positions, self._text_positions + 1)
-        angles = self._angles(vector.device)[places]
-        return Placed(repeat(vector, "d -> b 1 d", b=batch), angles)
+        return Placed(repeat(vector, "d -> b 1 d", b=batch), self._turns(vector.device)[:, places])
 
     def forward(self, *parts: Placed) -> Placed:
         """The parts one after the other, normalised."""
+        if len(parts) == 1:
+            return Placed(self.dropout(self.norm(parts[0].vectors)), parts[0].turns)
         vectors = torch.cat([part.vectors for part in parts], dim=1)
-        angles = torch.cat([part.angles for part in parts])
-        return Placed(self.dropout(self.norm(vectors)), angles)
+        return Placed(self.dropout(self.norm(vectors)), torch.cat([p.turns for p in parts], dim=1))
 
     @property
     def _text_positions(self) -> int:
         return self.text_positions.num_embeddings
 
-    def _angles(self, device: torch.device) -> Tensor:
-        return sequence_angles(self._text_positions, *self.grid, self.pairs, device)
+    def _turns(self, device: torch.device) -> Tensor:
+        return sequence_turns(self._text_positions, *self.grid, self.pairs, device)
 
 
 @lru_cache(maxsize=16)
-def sequence_angles(
+def sequence_turns(
     text_positions: int, height: int, width: int, pairs: int, device: torch.device
 ) -> Tensor:
-    """Radians [T + 1 + n, pairs] in the physical order; [BOI] does not turn."""
+    """Cosines and sines [2, T + 1 + n, pairs] in the physical order; [BOI] does not turn."""
     text = text_angles(text_positions, pairs)
     image = image_angles(height, width, pairs)
-    return torch.cat([text, torch.zeros_like(text[:1]), image]).to(device)
+    return turns(torch.cat([text, torch.zeros_like(text[:1]), image])).to(device)

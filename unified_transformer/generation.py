@@ -1,15 +1,12 @@
 """Passes of the model over a key/value cache: the prefix once, then one position at a time."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from unified_transformer.blocks import Attention, Block
 from unified_transformer.embeddings import Placed
-from unified_transformer.kv_cache import KeyValueCache
+from unified_transformer.kv_cache import ImageSteps, KeyValueCache, TextStep
 from unified_transformer.model import UnifiedTransformer
 from unified_transformer.sequence import Sequence, build_sequence
 
@@ -38,29 +35,26 @@ def run_prefix(
     return model.run_blocks(embedded, attention_of)
 
 
-def run_step(
-    model: UnifiedTransformer, new: Placed, step: Callable[[int, str], Attention]
-) -> Tensor:
-    """The hidden state [batch, dim] of one new position; `step(layer, pattern)` is how it
-    attends."""
-    return model.run_blocks(model.embeddings(new), lambda block: step(block.layer, block.pattern))[
-        :, 0
-    ]
-
-
-def image_step(model: UnifiedTransformer, cache: KeyValueCache, ids: Tensor, index: int) -> Tensor:
-    """The hidden state [batch, dim] of the image position at raster `index` that holds `ids`
-    [batch]; the image head makes of it the logits of the next id."""
-    new = model.embeddings.image(ids[:, None], first_position=index)
-    return run_step(model, new, partial(cache.image_step, index))
+def image_step(model: UnifiedTransformer, steps: ImageSteps, ids: Tensor, places: Tensor) -> Tensor:
+    """Hidden states [batch, new, dim] of the image positions at the raster indices `places`
+    [batch, new] that hold `ids`; the image head makes of each the logits of the next id."""
+    new = model.embeddings(model.embeddings.image(ids, places))
+    return model.run_blocks(new, steps.at(places))
 
 
 def text_step(
-    model: UnifiedTransformer, cache: KeyValueCache, ids: Tensor, position: int
+    model: UnifiedTransformer, cache: KeyValueCache, ids: Tensor, place: Tensor
 ) -> Tensor:
-    """The hidden state [batch, dim] of the target text position that holds `ids` [batch]."""
-    new = model.embeddings.text(ids[:, None], first_position=position)
-    return run_step(model, new, partial(cache.text_step, position))
+    """The hidden state [batch, dim] of the target text position `place` [1] that holds `ids`
+    [batch]."""
+    new = model.embeddings.text(ids[:, None], place)
+    return model.run_blocks(model.embeddings(new), TextStep(cache, place))[:, 0]
+
+
+def precision(model: UnifiedTransformer) -> torch.dtype:
+    """What keys and values are computed in: autocast's, where it is on."""
+    kind = model.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else model.dtype
 
 
 def prefill_prompt(
@@ -69,7 +63,7 @@ def prefill_prompt(
     """Text as source and [BOI]: the logits of z_1 [batch, image vocabulary], and the cache."""
     text_positions = text_ids.shape[1]
     sequence = build_sequence(text_length, text_positions, (0, 0), "text_to_image")
-    cache = KeyValueCache(model.config, sequence.real[:, :text_positions], model.dtype)
+    cache = KeyValueCache(model.config, sequence.real[:, :text_positions], precision(model))
     embeddings = model.embeddings
     embedded = embeddings(embeddings.text(text_ids), embeddings.begin(len(text_ids)))
     hidden = run_prefix(model, embedded, sequence, cache, first=0)
@@ -82,7 +76,7 @@ def prefill_image(model: UnifiedTransformer, image_ids: Tensor) -> KeyValueCache
     no_text = torch.zeros(len(image_ids), dtype=torch.long, device=image_ids.device)
     sequence = build_sequence(no_text, 0, config.grid, "image_to_text")
     slots = torch.zeros(len(image_ids), config.text_positions, dtype=torch.bool)
-    cache = KeyValueCache(config, slots.to(image_ids.device), model.dtype)
+    cache = KeyValueCache(config, slots.to(image_ids.device), precision(model))
     ids = rearrange(image_ids, "b h w -> b (h w)")
     embedded = model.embeddings(model.embeddings.begin(len(ids)), model.embeddings.image(ids))
     run_prefix(model, embedded, sequence, cache, first=config.text_positions)

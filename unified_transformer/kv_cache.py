@@ -1,94 +1,176 @@
-"""Keys and values of all positions so far, and which of them one new position reads."""
+"""Keys and values of all positions so far, and which of them new positions read.
 
+Static storage and static shapes: a step does the same work wherever in the picture it is, so that
+it can be compiled or captured in a CUDA graph.
+"""
+
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
-from unified_transformer.attention.kernel import attend
-from unified_transformer.attention.patterns import image_mask
-from unified_transformer.blocks import Attention
+from unified_transformer.attention.kernel import as_bias, attend
+from unified_transformer.attention.lines import Lines
+from unified_transformer.blocks import Attention, Block
 from unified_transformer.config import UnifiedTransformerConfig
 
 
 @lru_cache(maxsize=16)
-def visible_image_indices(pattern: str, height: int, width: int) -> tuple[Tensor, ...]:
-    """For each raster index the indices that it sees as target: at most w + 1, h or 61 of them."""
-    return tuple(seen.nonzero()[:, 0] for seen in image_mask(pattern, height, width, False))
+def seen_by_each(pattern: str, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Which image positions each image position sees as target: at most w + 1, h or 61.
+
+    Returns (raster indices [n, most], boolean [n, most]: whether an entry counts).
+    """
+    lines = Lines(pattern, height, width, two_sided=False)
+    raster = lines.of(torch.arange(height * width)[None, :, None])
+    found = []
+    for block in lines.blocks():
+        keys, mask = raster[:, block.keys].flatten(), block.mask()
+        for row, query in enumerate(raster[:, block.queries].flatten().tolist()):
+            found.append((query, keys if mask is None else keys[mask[row]]))
+    most = max(len(visible) for _, visible in found)
+    indices = torch.zeros(height * width, most, dtype=torch.long)
+    counts = torch.zeros(height * width, most, dtype=torch.bool)
+    for query, visible in found:
+        indices[query, : len(visible)] = visible
+        counts[query, : len(visible)] = True
+    return indices, counts
 
 
 class KeyValueCache:
     """Static storage in the physical order: `text_positions` slots, [BOI], the image.
 
-    `keys` and `values` hold one [batch, heads, position, dim] tensor per layer. `real_text`,
-    boolean [batch, text_positions], is False where a prompt is padded.
+    `layers` holds one [2, batch, heads, position, dim] tensor, keys and values, per layer.
+    `real_text`, boolean [batch, text_positions], is False where a prompt is padded.
     """
 
     def __init__(
         self, config: UnifiedTransformerConfig, real_text: Tensor, dtype: torch.dtype
     ) -> None:
         self.config = config
-        self.text_positions = real_text.shape[1]
         self.real_text = real_text
         heads = config.num_attention_heads
         shape = (
+            2,
             real_text.shape[0],
             heads,
-            self.text_positions + 1 + config.image_positions,
+            real_text.shape[1] + 1 + config.image_positions,
             config.hidden_size // heads,
         )
-        layers = range(config.num_hidden_layers)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=real_text.device) for _ in layers]
-        self.values = [torch.zeros_like(key) for key in self.keys]
+        number = config.num_hidden_layers
+        self.layers = [
+            torch.zeros(shape, dtype=dtype, device=real_text.device) for _ in range(number)
+        ]
+
+    @property
+    def text_positions(self) -> int:
+        """How many slots come before [BOI]."""
+        return self.real_text.shape[1]
 
     def write(self, layer: int, first: int, key: Tensor, value: Tensor) -> None:
         """Store key and value [batch, heads, length, dim] from position `first` on."""
-        last = first + key.shape[2]
-        self.keys[layer][:, :, first:last] = key
-        self.values[layer][:, :, first:last] = value
+        self.layers[layer][:, :, :, first : first + key.shape[2]] = torch.stack([key, value])
 
     def repeat(self, times: int) -> "KeyValueCache":
         """The cache of `times` copies of every row, neighbours: row i becomes i * times and on."""
         copy = object.__new__(KeyValueCache)
-        copy.config, copy.text_positions = self.config, self.text_positions
+        copy.config = self.config
         copy.real_text = self.real_text.repeat_interleave(times, 0)
-        copy.keys = [key.repeat_interleave(times, 0) for key in self.keys]
-        copy.values = [value.repeat_interleave(times, 0) for value in self.values]
+        copy.layers = [stored.repeat_interleave(times, 1) for stored in self.layers]
         return copy
 
     def select(self, rows: Tensor, length: int) -> None:
         """Give row i the first `length` positions of row `rows[i]`, in place (beam search)."""
-        for stored in (*self.keys, *self.values):
-            stored[:, :, :length] = stored[rows, :, :length]
+        for stored in self.layers:
+            stored[:, :, :, :length] = stored[:, rows, :, :length]
 
-    def image_step(self, index: int, layer: int, pattern: str) -> Attention:
-        """Attention of the new image position `index` as target: text, [BOI], and its pattern."""
-        seen = visible_image_indices(pattern, *self.config.grid)[index].to(self.real_text.device)
-        first = self.text_positions + 1
-        prefix = torch.arange(first, device=seen.device)
-        positions = torch.cat([prefix, first + seen])
-        always = self.real_text.new_ones(len(self.real_text), 1 + len(seen))
-        mask = torch.cat([self.real_text, always], dim=1)[:, None, None]
 
-        return self._step(layer, first + index, positions, mask)
+class TextStep:
+    """How the new target text position `place`, int64 [1], attends, whatever the pattern: to the
+    image, and to the text up to itself."""
 
-    def text_step(self, position: int, layer: int, pattern: str) -> Attention:
-        """Attention of the new text position as target: the image, and the text up to itself,
-        whatever the pattern."""
-        image = torch.arange(self.text_positions, self.keys[layer].shape[2])
-        text = torch.arange(position + 1)
-        positions = torch.cat([text, image]).to(self.real_text.device)
-        mask = torch.ones(1, 1, 1, len(positions), dtype=torch.bool, device=positions.device)
+    def __init__(self, cache: KeyValueCache, place: Tensor) -> None:
+        self.cache, self.place = cache, place
+        position = torch.arange(cache.layers[0].shape[3], device=place.device)
+        self.mask = (position <= place) | (position >= cache.text_positions)
 
-        return self._step(layer, position, positions, mask)
-
-    def _step(self, layer: int, new: int, positions: Tensor, mask: Tensor) -> Attention:
-        """Attention that stores the position `new` and reads `positions` [key] under `mask`."""
+    def __call__(self, block: Block) -> Attention:
+        stored = self.cache.layers[block.layer]
 
         def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            self.write(layer, new, key, value)
-            keys = self.keys[layer].index_select(2, positions)
-            values = self.values[layer].index_select(2, positions)
-            return attend(query, keys, values, mask)
+            stored.index_copy_(3, self.place, torch.stack([key, value]))
+            return attend(query, stored[0], stored[1], self.mask)
 
         return attention
+
+
+class ImageSteps:
+    """How new image positions attend as targets: to the text, [BOI], and what their pattern sees.
+
+    What a layer reads is gathered, so that its cost does not depend on how many positions there
+    are. All that does not depend on the places of a step is worked out once.
+    """
+
+    def __init__(self, cache: KeyValueCache) -> None:
+        self.cache = cache
+        self.prefix = cache.text_positions + 1
+        self.flat = [rearrange(stored, "two b h s d -> (two b h s) d") for stored in cache.layers]
+        _, batch, heads, positions, _ = cache.layers[0].shape
+        device, dtype = cache.real_text.device, cache.layers[0].dtype
+        # Where in the flat storage each head's image begins, of keys and of values.
+        starts = torch.arange(2 * batch * heads, device=device) * positions + self.prefix
+        self.starts = rearrange(starts, "(two b h) -> two b h 1", two=2, b=batch)
+        boi = cache.real_text.new_ones(batch, 1)
+        real = torch.cat([cache.real_text, boi], dim=1)
+        self.prefix_bias = None if real.all() else as_bias(real, dtype)[:, None, None]
+        self.seen = {}
+        for pattern in set(cache.config.layer_patterns) - {"dense"}:
+            indices, counts = seen_by_each(pattern, *cache.config.grid)
+            self.seen[pattern] = indices.to(device), as_bias(counts, dtype).to(device)
+
+    def at(self, places: Tensor) -> Callable[[Block], Attention]:
+        """A step at the raster indices `places` [batch, new], of each row its own."""
+        written = (self.starts + places[:, None]).flatten()
+        reads: dict[str, tuple[Tensor, Tensor]] = {}
+
+        def attention_of(block: Block) -> Attention:
+            pattern, flat = block.pattern, self.flat[block.layer]
+            if pattern != "dense" and pattern not in reads:
+                indices, bias = self.seen[pattern]
+                rows = self.starts[..., None] + indices[places][:, None]
+                reads[pattern] = rows, bias[places][:, None]
+
+            def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+                flat.index_copy_(0, written, torch.stack([key, value]).flatten(0, 3))
+                stored = self.cache.layers[block.layer]
+                if pattern == "dense":
+                    return attend(query, stored[0], stored[1], self.dense_mask(places))
+                rows, bias = reads[pattern]
+                return self.attend(query, stored, F.embedding(rows, flat), bias)
+
+            return attention
+
+        return attention_of
+
+    def attend(self, query: Tensor, stored: Tensor, seen: Tensor, bias: Tensor) -> Tensor:
+        """One softmax over the prefix, shared by all new positions, and what each sees by itself:
+        `seen` [2, batch, heads, new, most, dim], hidden by `bias` [batch, 1, new, most]."""
+        query = query * query.shape[-1] ** -0.5
+        to_prefix = query @ stored[0, :, :, : self.prefix].mT
+        if self.prefix_bias is not None:
+            to_prefix = to_prefix + self.prefix_bias
+        to_seen = (query[:, :, :, None] @ seen[0].mT)[:, :, :, 0] + bias
+        weights = torch.cat([to_prefix, to_seen], dim=-1).softmax(dim=-1)
+        own = weights[:, :, :, None, self.prefix :] @ seen[1]
+        return own[:, :, :, 0] + weights[..., : self.prefix] @ stored[1, :, :, : self.prefix]
+
+    def dense_mask(self, places: Tensor) -> Tensor:
+        """Boolean [batch, 1, new, position] over the whole storage."""
+        index = torch.arange(self.cache.config.image_positions, device=places.device)
+        own = (index <= places[..., None])[:, None]
+        boi = self.cache.real_text.new_ones(len(places), 1)
+        prefix = torch.cat([self.cache.real_text, boi], dim=1)[:, None, None]
+        return torch.cat([prefix.expand(-1, -1, own.shape[2], -1), own], dim=-1)

@@ -117,7 +117,7 @@ class UnifiedTransformer(PreTrainedModel):
         x = embedded.vectors
         for block in self.blocks:
             assert isinstance(block, Block)
-            x = block(x, embedded.angles, attention_of(block))
+            x = block(x, embedded.turns, attention_of(block))
         return self.final_norm(x)
 
     def attention(self, sequence: Sequence, pattern: str) -> Attention:

@@ -43,13 +43,23 @@ def image_angles(height: int, width: int, pairs: int) -> Tensor:
     return rearrange(torch.cat(grid, dim=-1), "h w p -> (h w) p")
 
 
-def rotate(tensor: Tensor, angles: Tensor) -> Tensor:
-    """Turns queries or keys [..., position, dim] by `angles` [position, pairs]: dimension i and
-    i + pairs together (2104.09864, section 3.2.2, where neighbours are); the others stay."""
-    pairs = angles.shape[-1]
-    cos, sin = angles.cos().to(tensor.dtype), angles.sin().to(tensor.dtype)
+def turns(angles: Tensor) -> Tensor:
+    """Cosines and sines [2, ...] of angles [...]."""
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def rotate(tensor: Tensor, turns: Tensor) -> Tensor:
+    """Turns queries or keys [..., position, dim] by the cosines and sines `turns`
+    [2, ..., position, pairs]: dimension i and i + pairs together (2104.09864, section 3.2.2, where
+    neighbours are); the others stay."""
+    pairs = turns.shape[-1]
+    cos, sin = turns.to(tensor.dtype).unbind()
     first, second, rest = tensor.split([pairs, pairs, tensor.shape[-1] - 2 * pairs], dim=-1)
-    return torch.cat([first * cos - second * sin, first * sin + second * cos, rest], dim=-1)
+    turned = (
+        torch.addcmul(first * cos, second, sin, value=-1),
+        torch.addcmul(second * cos, first, sin),
+    )
+    return torch.cat([*turned, rest], dim=-1)
 
 
 def sinusoids(positions: int, width: int) -> Tensor:

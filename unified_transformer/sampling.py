@@ -1,6 +1,7 @@
-"""From logits to ids: temperature, top-k, top-p, guidance, and each picture's own noise."""
+"""From logits to ids: temperature, top-k, top-p, guidance, and given noise."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -36,30 +37,17 @@ class SamplingSettings:
         return 1 if self.guidance_scale == 1 else 2
 
 
-def noise_for(seeds: list[int], length: int) -> Tensor:
-    """Uniform noise in [0, 1), float64 [len(seeds), length]; each row depends on its seed alone.
-
-    Drawn and kept on the CPU, so that a seed means the same picture on every device and in every
-    batch; `sample` takes it to the device.
-    """
-    rows = [
-        torch.rand(length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        for seed in seeds
-    ]
-    return torch.stack(rows)
-
-
 def guide(logits: Tensor, scale: float) -> Tensor:
     """Classifier-free guidance: `empty + scale * (prompt - empty)`.
 
-    `logits` [2 * batch, vocabulary]: those of the prompts, then those of the empty prompts.
+    `logits` [2 * batch, ...]: those of the prompts, then those of the empty prompts.
     """
     prompt, empty = logits.float().chunk(2)
     return empty + scale * (prompt - empty)
 
 
 def filter_logits(logits: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Logits [batch, vocabulary] with -inf outside the `top_k` likeliest and outside the smallest
+    """Logits [..., vocabulary] with -inf outside the `top_k` likeliest and outside the smallest
     set whose probability reaches `top_p` (nucleus, 1904.09751); the likeliest always stays."""
     if top_k and top_k < logits.shape[-1]:
         kept = logits.topk(top_k, dim=-1)  # by place: of equal ones no more than `top_k` stay
@@ -73,17 +61,13 @@ def filter_logits(logits: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     return logits
 
 
-def sample(logits: Tensor, settings: SamplingSettings, noise: Tensor) -> Tensor:
-    """Ids [batch] drawn from logits [batch, vocabulary] by the inverse distribution function.
+def sample(logits: Tensor, settings: SamplingSettings, noise: Callable[[], Tensor]) -> Tensor:
+    """Ids [...] drawn from logits [..., vocabulary] by the Gumbel-max trick (1411.0030, section 2).
 
-    `noise` [batch], on any device, is uniform in [0, 1); one number decides one id, so that a row's
-    draw does not depend on its batch.
+    `noise` makes standard Gumbel noise of the shape of the logits. The same noise makes the same id
+    of nearly the same logits, whatever order positions are drawn in: what parallel decoding needs.
     """
     if settings.temperature == 0:
         return logits.argmax(dim=-1)
     logits = filter_logits(logits.float() / settings.temperature, settings.top_k, settings.top_p)
-    precise = torch.float32 if logits.device.type == "mps" else torch.float64  # MPS has no more
-    cumulative = logits.to(precise).softmax(dim=-1).cumsum(dim=-1)
-    threshold = noise.to(cumulative)[:, None] * cumulative[:, -1:]
-    # In single precision noise just below 1 rounds to 1, which lies beyond the last id.
-    return (cumulative <= threshold).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
+    return (logits + noise()).argmax(dim=-1)

@@ -59,7 +59,7 @@ def test_reranking_keeps_the_candidate_whose_caption_is_likeliest(pipe):
     best = pipe.generate_images([prompt], rerank=4, seed=8)[0]
     # The same candidates, scored one by one by the ids they were drawn with.
     text = torch.tensor([pipe.encode_prompts([prompt])[0].ids])
-    ids = pipe._draw(pipe.encode_prompts([prompt]), 4, 1, [8], pipe.sampling)
+    ids = pipe._draw(pipe.encode_prompts([prompt]), 4, 1, [8], pipe.sampling, None)
     scores = [
         score_captions(pipe.transformer, one[None], text, torch.tensor([text.shape[1]])).item()
         for one in ids

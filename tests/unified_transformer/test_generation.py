@@ -14,9 +14,9 @@ from unified_transformer import (
     score_captions,
 )
 from unified_transformer.beam_search import beam_search
-from unified_transformer.drawing import with_empty_prompts
+from unified_transformer.drawing import draw, with_empty_prompts
 from unified_transformer.generation import image_step, prefill_image, prefill_prompt, text_step
-from unified_transformer.kv_cache import visible_image_indices
+from unified_transformer.kv_cache import ImageSteps, seen_by_each
 
 PATTERNS = [None, ["row"], ["column"], ["conv"], ["dense"]]
 
@@ -30,8 +30,10 @@ def test_cached_drawing_equals_the_full_forward(make_model, make_batch, patterns
     full = model(text, length, image, "text_to_image")
     logits, cache = prefill_prompt(model, text, length)
     torch.testing.assert_close(logits, full.image_logits[:, 0], rtol=1e-4, atol=1e-5)
+    steps = ImageSteps(cache)
     for index in range(35):
-        hidden = image_step(model, cache, image.flatten(1)[:, index], index)
+        places = torch.full((3, 1), index)
+        hidden = image_step(model, steps, image.flatten(1)[:, [index]], places)[:, 0]
         torch.testing.assert_close(hidden, full.hidden[:, 8 + 1 + index], rtol=1e-4, atol=1e-5)
 
 
@@ -43,13 +45,74 @@ def test_cached_captioning_equals_the_full_forward(make_model, make_batch, patte
     full = model(text, batch["text_length"], batch["image_ids"], "image_to_text")
     cache = prefill_image(model, batch["image_ids"])
     for position in range(8):
-        hidden = text_step(model, cache, text[:, position], position)
+        hidden = text_step(model, cache, text[:, position], torch.tensor([position]))
         torch.testing.assert_close(hidden, full.hidden[:, position], rtol=1e-4, atol=1e-5)
 
 
 def test_a_step_reads_only_what_its_pattern_sees():
-    assert visible_image_indices("row", 4, 4)[9].tolist() == [5, 6, 7, 8, 9]
-    assert visible_image_indices("column", 4, 4)[9].tolist() == [1, 5, 9]
+    for pattern, seen in (("row", [5, 6, 7, 8, 9]), ("column", [1, 5, 9])):
+        indices, counts = seen_by_each(pattern, 4, 4)
+        assert sorted(indices[9][counts[9]].tolist()) == seen
+    most = {p: seen_by_each(p, 24, 32)[0].shape[1] for p in ("row", "column", "conv")}
+    assert most == {"row": 33, "column": 24, "conv": 61}
+
+
+@pytest.mark.parametrize("patterns", PATTERNS)
+def test_several_places_at_once_of_each_row_its_own(make_model, make_batch, patterns):
+    model = make_model(layer_patterns=patterns)
+    batch = make_batch(model.config)
+    text, length, image = batch["text_ids"], batch["text_length"], batch["image_ids"].flatten(1)
+    full = model(text, length, batch["image_ids"], "text_to_image").hidden[:, 8 + 1 :]
+    _, cache = prefill_prompt(model, text, length)
+    steps, starts = ImageSteps(cache), torch.tensor([[0], [2], [5]])
+    for first in range(6):  # rows 1 and 2 get to where they start one by one
+        places = torch.full((3, 1), first)
+        image_step(model, steps, image.gather(1, places), places)
+    for _ in range(6):
+        places = starts + torch.arange(5)
+        hidden = image_step(model, steps, image.gather(1, places), places)
+        expected = full.gather(1, places[..., None].expand_as(hidden))
+        torch.testing.assert_close(hidden, expected, rtol=1e-4, atol=1e-5)
+        starts += 5
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("patterns", PATTERNS)
+def test_drawing_in_parallel_gives_the_same_pictures(
+    make_model, make_batch, patterns, temperature, scale
+):
+    model = make_model(layer_patterns=patterns, initializer_range=0.1)
+    batch = make_batch(model.config)
+    settings = SamplingSettings(temperature, top_p=0.9, guidance_scale=scale)
+    seeds, passes = [[1, 2], [1, 2], [5, 6]], {}
+    text, length = batch["text_ids"], batch["text_length"]
+    for window in (1, 3, 5, 40):
+        done = []
+        ids = generate_image_ids(model, text, length, seeds, settings, window, done.append)
+        passes[window] = len(done)
+        if window == 1:
+            one_by_one = ids
+        assert torch.equal(ids, one_by_one)
+    assert passes[1] == 34 and passes[5] <= 34
+
+
+def test_drawing_and_describing_in_autocast(model, batch):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ids = generate_image_ids(model, batch["text_ids"], batch["text_length"], [[0, 1]] * 3)
+        said = generate_captions(model, ids)
+    assert ids.shape == (6, 7, 5) and len(said.ids) == 6
+
+
+def test_drawing_in_parallel_takes_fewer_passes_where_ids_can_be_guessed():
+    def repeat_the_row_above(ids, places):
+        drawn = torch.where(places < 4, places + 1, (places + 1) % 5)
+        return drawn
+
+    done = []
+    ids = draw(torch.zeros(2, 1, dtype=torch.long), repeat_the_row_above, (4, 5), 5, done.append)
+    assert torch.equal(ids, torch.arange(5).repeat(2, 4))
+    assert len(done) == 2 + 3
 
 
 def test_greedy_ids_are_the_likeliest_of_a_teacher_forced_pass(model, batch):

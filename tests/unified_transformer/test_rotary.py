@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from unified_transformer import TransformerShape
-from unified_transformer.embeddings import sequence_angles
-from unified_transformer.rotary import image_angles, rotate, text_angles
+from unified_transformer.embeddings import sequence_turns
+from unified_transformer.rotary import image_angles, rotate, text_angles, turns
 
 CLOSE = {"atol": 1e-5, "rtol": 0}  # angles are in fp32
 
@@ -13,7 +13,7 @@ def products(angles, dim=32):
     torch.manual_seed(0)
     query, key = torch.randn(2, 1, dim).double()
     query, key = (vector.expand(len(angles), dim) for vector in (query, key))
-    return rotate(query, angles.double()) @ rotate(key, angles.double()).T
+    return rotate(query, turns(angles.double())) @ rotate(key, turns(angles.double())).T
 
 
 def test_text_products_depend_on_the_distance_alone():
@@ -42,18 +42,18 @@ def test_image_products_depend_on_the_step_in_rows_and_columns():
 def test_half_of_a_head_compares_contents_wherever_they_stand():
     torch.manual_seed(0)
     tensor = torch.randn(4, 32)
-    turned = rotate(tensor, text_angles(4, pairs=8))
+    turned = rotate(tensor, turns(text_angles(4, pairs=8)))
     assert torch.equal(turned[:, 16:], tensor[:, 16:])
     assert torch.equal(turned[0], tensor[0])
     assert not torch.isclose(turned[1:, :16], tensor[1:, :16]).any()
     torch.testing.assert_close(turned.norm(dim=1), tensor.norm(dim=1))
 
 
-def test_angles_in_the_physical_order():
-    angles = sequence_angles(6, 4, 3, 8, torch.device("cpu"))
-    assert torch.equal(angles[:6], text_angles(6, 8))
-    assert torch.equal(angles[6], torch.zeros(8))  # [BOI]
-    assert torch.equal(angles[7:], image_angles(4, 3, 8))
+def test_turns_in_the_physical_order():
+    placed = sequence_turns(6, 4, 3, 8, torch.device("cpu"))
+    assert torch.equal(placed[:, :6], turns(text_angles(6, 8)))
+    assert torch.equal(placed[:, 6], turns(torch.zeros(8)))  # [BOI]
+    assert torch.equal(placed[:, 7:], turns(image_angles(4, 3, 8)))
 
 
 def test_a_head_that_rows_and_columns_cannot_share_is_refused():
