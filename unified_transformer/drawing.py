@@ -60,9 +60,8 @@ def generate_image_ids(
 
 def fastest_window(sequences: int, device: torch.device) -> int:
     """How many ids a pass tries at once: where few sequences are drawn on a CPU, a pass costs
-    reading the weights, and trying eight takes 2.7 times (one picture) to 1.1 times (sixteen)
-    less time than one by one; beyond, one by one is faster (docs/performance.md). Not measured on a
-    GPU yet."""
+    reading the weights, and eight tries cost little more than one; where many are, one by one is
+    faster (docs/performance.md). Not measured on a GPU yet."""
     return 8 if device.type == "cpu" and sequences <= 16 else 1
 
 

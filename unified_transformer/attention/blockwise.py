@@ -164,10 +164,10 @@ def _attend(
 ) -> Tensor:
     lines, prefix = Lines(pattern, height, width, two_sided), before.shape[1]
     out, scale = torch.empty_like(query), query.shape[-1] ** -0.5
-    q, k, v, o = (Parts(tensor, prefix, lines) for tensor in (query, key, value, out))
+    q, k, v, o = (Parts(tensor, prefix, lines) for tensor in (query * scale, key, value, out))
     dropping = Dropout(dropout, seed, query.device)
     for piece in pieces(before, image, lines, query):
-        weights = piece.weights(q.queries(piece) * scale, k.keys(piece))
+        weights = piece.weights(q.queries(piece), k.keys(piece))
         if (factors := dropping.factors(weights)) is not None:
             weights *= factors
         o.write(piece, weights @ v.keys(piece))
@@ -200,14 +200,14 @@ def _attend_backward(
     # Many lines add to the same keys: in single precision at least.
     of_key = torch.zeros_like(key, dtype=torch.promote_types(key.dtype, torch.float32))
     of_value = torch.zeros_like(of_key)
-    q, k, v, o = (Parts(tensor, prefix, lines) for tensor in (query, key, value, out))
+    q, k, v, o = (Parts(tensor, prefix, lines) for tensor in (query * scale, key, value, out))
     dq, dk, dv, do = (
         Parts(tensor, prefix, lines) for tensor in (of_query, of_key, of_value, gradient)
     )
     dropping = Dropout(dropout, seed, query.device)
     for piece in pieces(before, image, lines, query):
-        scaled, keys, of_out = q.queries(piece) * scale, k.keys(piece), do.queries(piece)
-        weights = piece.weights(scaled, keys)
+        queries, keys, of_out = q.queries(piece), k.keys(piece), do.queries(piece)
+        weights = piece.weights(queries, keys)
         of_weights = of_out @ v.keys(piece).mT
         dropped = weights
         if (factors := dropping.factors(weights)) is not None:
@@ -216,9 +216,9 @@ def _attend_backward(
         # The sum over keys of weight * its gradient (2205.14135, appendix B.4).
         common = (of_out * o.queries(piece)).sum(dim=-1, keepdim=True)
         of_scores = of_weights.sub_(common).mul_(weights)
-        dq.write(piece, (of_scores @ keys).mul_(scale))
-        dk.add(piece, of_scores.mT @ scaled)
-    return of_query, of_key.to(key.dtype), of_value.to(value.dtype)
+        dq.write(piece, of_scores @ keys)
+        dk.add(piece, of_scores.mT @ queries)
+    return of_query.mul_(scale), of_key.to(key.dtype), of_value.to(value.dtype)
 
 
 @_attend_backward.register_fake

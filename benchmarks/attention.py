@@ -1,0 +1,145 @@
+"""Each pattern by each implementation against the strongest dense opponent, on growing grids.
+
+    python benchmarks/attention.py --output runs/benchmarks/attention.json
+
+Batch 2, 4 heads of 64, 63 text positions and [BOI]. The opponent is causal attention by PyTorch's
+fused kernel (`scaled_dot_product_attention`), which needs no mask; `dense` is the same kernel under
+the pattern's mask (left out at 128 x 128, where that mask alone takes gigabytes). Prints a table,
+writes JSON and, beside it, a picture of how the cost grows. Times are medians of runs in turn;
+memory is what forward and backward add at their peak, in a process of its own.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from measuring import machine, medians, peak_memory, write_json
+from torch import Tensor
+
+from unified_transformer.attention import IMPLEMENTATIONS
+from unified_transformer.sequence import build_sequence
+
+TEXT = 63
+PATTERNS = ("row", "column", "conv")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+CAUSAL = "causal"
+LARGEST_MASK = 64
+
+
+def names(side: int, device: str) -> list[str]:
+    """What is compared at a grid: `causal`, and pattern/implementation."""
+    implementations = ["blockwise", "flex"] if device == "cuda" else ["blockwise"]
+    if side <= LARGEST_MASK:
+        implementations.insert(0, "dense")
+    return [CAUSAL, *(f"{p}/{name}" for p in PATTERNS for name in implementations)]
+
+
+def prepare(name: str, side: int, dtype: str, device: str, backward: bool) -> Callable[[], object]:
+    """A call of one of `names` on inputs of its own."""
+    torch.manual_seed(0)
+    shape = (2, 4, TEXT + 1 + side * side, 64)
+    made = [torch.randn(shape, device=device, dtype=DTYPES[dtype]) for _ in range(4)]
+    inputs, gradient = [tensor.requires_grad_() for tensor in made[:3]], made[3]
+    attention: Callable[..., Tensor] = partial(F.scaled_dot_product_attention, is_causal=True)
+    if name != CAUSAL:
+        pattern, implementation = name.split("/")
+        lengths = torch.tensor([TEXT, TEXT // 2], device=device)
+        sequence = build_sequence(lengths, TEXT, (side, side), "text_to_image")
+        attention = partial(
+            IMPLEMENTATIONS[implementation], sequence=sequence, pattern=pattern, dropout=0.0
+        )
+
+    def call() -> None:
+        with torch.set_grad_enabled(backward):
+            out = attention(*inputs)
+        if backward:
+            torch.autograd.grad(out, inputs, gradient)
+
+    return call
+
+
+def measure(side: int, dtype: str, device: str, repeats: int) -> list[dict[str, Any]]:
+    """A row per name: seconds forward, and with backward, its ratios, and MiB."""
+    compared = names(side, device)
+    times = {
+        backward: medians(
+            {name: prepare(name, side, dtype, device, backward) for name in compared},
+            repeats,
+            warmup=1,
+            device=device,
+        )
+        for backward in (False, True)
+    }
+    rows = []
+    for name in compared:
+        memory = peak_memory(prepare, name, side, dtype, device, True)
+        both = times[True]
+        dense = both.get(f"{name.split('/')[0]}/dense")
+        rows.append(
+            {
+                "side": side,
+                "dtype": dtype,
+                "name": name,
+                "forward_seconds": times[False][name],
+                "seconds": both[name],
+                "times_causal": both[CAUSAL] / both[name],
+                "times_dense": dense / both[name] if dense else None,
+                "peak_mib": memory["added"],
+            }
+        )
+    return rows
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        dense = f"{row['times_dense']:7.2f}" if row["times_dense"] else "      -"
+        print(
+            f"{row['side']:4d}  {row['dtype']}  {row['name']:16s}"
+            f"{1e3 * row['forward_seconds']:10.2f}{1e3 * row['seconds']:11.2f}"
+            f"{row['times_causal']:9.2f}{dense}{row['peak_mib']:9.1f}",
+            flush=True,
+        )
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Seconds and MiB of forward and backward over the number of positions."""
+    figure, panels = plt.subplots(1, 2, figsize=(10, 4))
+    for panel, field in zip(panels, ("seconds", "peak_mib"), strict=True):
+        for name in (CAUSAL, *(f"{pattern}/blockwise" for pattern in PATTERNS)):
+            chosen = [row for row in rows if row["name"] == name and row["dtype"] == "fp32"]
+            counts = [TEXT + 1 + row["side"] ** 2 for row in chosen]
+            panel.plot(counts, [row[field] for row in chosen], marker="o", label=name)
+        panel.set(xscale="log", yscale="log", xlabel="positions", ylabel=field.replace("_", " "))
+        panel.grid(visible=True, alpha=0.3)
+    panels[0].legend()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--grids", type=int, nargs="+", default=[16, 32, 64, 128])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", required=True, metavar="FILE.json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(machine())
+    print("side dtype name            forward ms    both ms  x causal x dense      MiB")
+    rows = []
+    for dtype in DTYPES:
+        for side in arguments.grids:
+            found = measure(side, dtype, device, repeats={128: 3, 64: 5}.get(side, 15))
+            print_rows(found)
+            rows += found
+            write_json(arguments.output, rows)
+    plot(rows, Path(arguments.output).with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What the benchmarks share: alternating runs, peak memory in a process of its own, the machine."""
+
+import ctypes
+import json
+import multiprocessing
+import platform
+import resource
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+
+def machine() -> dict[str, Any]:
+    """What a figure depends on: processor or GPU, threads, versions, date."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    found = {
+        "date": date.today().isoformat(),
+        "processor": names[0] if names else platform.processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def seconds(function: Callable[[], object], device: str = "cpu") -> float:
+    """Wall-clock seconds of one call."""
+    start = time.perf_counter()
+    function()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def medians(
+    candidates: Mapping[str, Callable[[], object]],
+    repeats: int,
+    warmup: int = 2,
+    device: str = "cpu",
+) -> dict[str, float]:
+    """Median seconds of each candidate; they take turns, so that a drift of the machine's speed
+    meets all of them."""
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for repeat in range(warmup + repeats):
+        for name, function in candidates.items():
+            spent = seconds(function, device)
+            if repeat >= warmup:
+                times[name].append(spent)
+    return {name: median(spent) for name, spent in times.items()}
+
+
+def peak_memory(prepare: Callable[..., Callable[[], object]], *arguments: Any) -> dict[str, float]:
+    """MiB that a call adds to what is there before it, at its peak, and what was there.
+
+    `prepare(*arguments)`, importable, makes the call; it runs in a new process, whose resident
+    memory is read from the kernel (on a GPU from the allocator).
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_memory, (torch.get_num_threads(), prepare, arguments))
+
+
+def _peak_memory(
+    threads: int, prepare: Callable[..., Callable[[], object]], arguments: tuple
+) -> dict:
+    torch.set_num_threads(threads)
+    call = prepare(*arguments)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        torch.cuda.synchronize()
+        peak = torch.cuda.max_memory_allocated()
+        return {"before": before / 2**20, "added": (peak - before) / 2**20}
+    # What is done once in a process (thread pools, a library's own buffers) is no part of it.
+    torch.randn(256, 256).matmul(torch.randn(256, 256))
+    ctypes.CDLL(None).malloc_trim(0)
+    before = _resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    call()
+    return {"before": before, "added": _resident("VmHWM") - before}
+
+
+def _resident(field: str) -> float:
+    """MiB from the kernel's account of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def write_json(path: str, figures: Any) -> None:
+    """The figures beside the machine they were measured on."""
+    text = json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n"
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text, encoding="utf-8")
