@@ -101,6 +101,11 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv, "Train the transformer that draws and describes.")
     config = load_configuration(arguments.config, arguments.overrides, BidirectionalRun)
     device, _ = device_and_dtype(arguments.device)
+    if config.model.attention_implementation == "flex" and device.type != "cuda":
+        raise UserError(
+            f"model.attention_implementation is flex, which cannot train on {device.type}; "
+            "choose auto, blockwise or dense, or a CUDA device."
+        )
     with Processes(device) as processes:
         train_bidirectional(config, processes, arguments.resume)
 

@@ -102,11 +102,6 @@ def bidirectional_task(
         UserError: the data cannot be read, or does not suit the tokenizer.
     """
     device = processes.device
-    if config.model.attention_implementation == "flex" and device.type != "cuda":
-        raise UserError(
-            f"model.attention_implementation is flex, which cannot train on {device.type}; "
-            "choose auto, blockwise or dense, or a CUDA device."
-        )
     tokenizer = _or_user_error(lambda: VQGAN.from_pretrained(tokenizer_checkpoint.tokenizer))
     tokenizer = tokenizer.to(device).requires_grad_(False)
     grid = _check_size(config.data, tokenizer.downsampling_factor)

@@ -47,6 +47,7 @@ def drawing(checkpoint, output, *more):
         (("--prompt", "a red circle", "--guidance-scale", "-1"), "guidance_scale"),
         (("--prompt", "a red circle", "--num-images", "0"), "num_images"),
         (("--prompt", "a red circle", "--rerank", "0"), "rerank"),
+        (("--prompt", "a red circle", "--window", "0"), "window is 0"),
         (("--prompt", "a red circle", "--seed", "-1"), "seed"),
         (("--prompt", "a red circle", "--seed", str(2**63)), "seed"),
         (("--prompt", "a red circle", "--seed", str(2**63 - 1), "--rerank", "2"), "seed"),
@@ -180,6 +181,12 @@ TINY = ROOT / "configs/bidirectional/tiny.yaml"
         (train_bidirectional.main, TINY, ("model.hidden_size=65",), "hidden_size"),
         (train_bidirectional.main, TINY, ("objective.caption_dropout=2",), "caption_dropout"),
         (train_bidirectional.main, TINY, ("model.layer_patterns=[rows]",), "rows"),
+        (
+            train_bidirectional.main,
+            TINY,
+            ("model.attention_implementation=flex", "--device", "cpu"),
+            "cannot train on cpu",
+        ),
     ],
 )
 def test_configurations(tmp_path, capsys, main, config, overrides, words):
