@@ -18,7 +18,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from measuring import machine, medians, peak_memory, write_json
+from measuring import begin, medians, peak_memory, write_json
 from torch import Tensor
 
 from unified_transformer.attention import IMPLEMENTATIONS
@@ -124,12 +124,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--grids", type=int, nargs="+", default=[16, 32, 64, 128])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", required=True, metavar="FILE.json")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = begin(parser)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(machine())
     print("side dtype name            forward ms    both ms  x causal x dense      MiB")
     rows = []
     for dtype in DTYPES:

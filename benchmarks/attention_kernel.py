@@ -5,12 +5,12 @@
 Prints a row per number of keys: milliseconds of both and their ratio (medians, runs alternating).
 """
 
-import time
 from collections.abc import Callable
-from statistics import median
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from measuring import medians
 from torch import Tensor
 
 from unified_transformer.attention.kernel import attend_by_products
@@ -18,11 +18,9 @@ from unified_transformer.attention.kernel import attend_by_products
 REPEATS = 15
 
 
-def seconds(attention: Callable[..., Tensor], inputs: list[Tensor], mask: Tensor) -> float:
-    """Wall-clock seconds of one forward and backward pass."""
-    start = time.perf_counter()
+def step(attention: Callable[..., Tensor], inputs: list[Tensor], mask: Tensor) -> None:
+    """One forward and backward pass."""
     attention(*inputs, mask).sum().backward()
-    return time.perf_counter() - start
 
 
 def fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -36,13 +34,9 @@ def main() -> None:
     for keys, batch in ((88, 16), (160, 16), (256, 8), (512, 4), (1088, 2)):
         inputs = [torch.randn(batch, 3, keys, 64).bfloat16().requires_grad_() for _ in range(3)]
         mask = torch.ones(keys, keys, dtype=torch.bool).tril().expand(batch, 1, keys, keys)
-        times: dict[str, list[float]] = {"fused": [], "plain": []}
-        for repeat in range(REPEATS + 2):
-            for name, attention in (("fused", fused), ("plain", attend_by_products)):
-                spent = seconds(attention, inputs, mask)
-                if repeat >= 2:
-                    times[name].append(1e3 * spent)
-        a, b = median(times["fused"]), median(times["plain"])
+        both = {"fused": fused, "plain": attend_by_products}
+        calls = {name: partial(step, attention, inputs, mask) for name, attention in both.items()}
+        a, b = (1e3 * spent for spent in medians(calls, REPEATS).values())
         print(f"{keys:4d}  {batch:5d}  {a:8.2f}  {b:8.2f}  {a / b:13.2f}")
 
 

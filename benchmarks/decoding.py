@@ -20,7 +20,7 @@ from typing import Any
 
 import peer
 import torch
-from measuring import machine, seconds, write_json
+from measuring import begin, seconds, write_json
 from torch import Tensor
 
 from pipelines import BidirectionalPipeline
@@ -170,12 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dalle-pytorch", metavar="DIR", help="a clone of its repository")
     parser.add_argument("--checkpoint", metavar="DIR", help="whose passes to count")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", required=True, metavar="FILE.json")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
-    print(machine())
+    arguments = begin(parser)
     model = build_ours()
     figures: dict[str, Any] = {"floor": floor(model), "ours": measure_ours(model, repeats=3)}
     if arguments.dalle_pytorch:

@@ -1,5 +1,6 @@
 """What the benchmarks share: alternating runs, peak memory in a process of its own, the machine."""
 
+import argparse
 import ctypes
 import json
 import multiprocessing
@@ -95,6 +96,17 @@ def _resident(field: str) -> float:
         if line.startswith(field):
             return int(line.split()[1]) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments, with those that all have; sets the threads and says where it runs."""
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", required=True, metavar="FILE.json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    print(machine())
+    return arguments
 
 
 def write_json(path: str, figures: Any) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import peer
 import torch
 from decoding import SIDE, TEXT, build_ours
-from measuring import machine, medians, seconds, write_json
+from measuring import begin, medians, seconds, write_json
 from torch import Tensor, nn
 
 from unified_transformer import UnifiedTransformer
@@ -105,12 +105,7 @@ def measure(dtype: str, folder: str | None, repeats: int) -> list[dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dalle-pytorch", metavar="DIR", help="a clone of its repository")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", required=True, metavar="FILE.json")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
-    print(machine())
+    arguments = begin(parser)
     print("dtype name                     parameters   seconds  tokens/s  x floor")
     rows = []
     for dtype in DTYPES:

@@ -124,8 +124,8 @@ class ImageSteps:
         starts = torch.arange(2 * batch * heads, device=device) * positions + self.prefix
         self.starts = rearrange(starts, "(two b h) -> two b h 1", two=2, b=batch)
         boi = cache.real_text.new_ones(batch, 1)
-        real = torch.cat([cache.real_text, boi], dim=1)
-        self.prefix_bias = None if real.all() else as_bias(real, dtype)[:, None, None]
+        self.real = torch.cat([cache.real_text, boi], dim=1)[:, None, None]
+        self.prefix_bias = None if self.real.all() else as_bias(self.real, dtype)
         self.seen = {}
         for pattern in set(cache.config.layer_patterns) - {"dense"}:
             indices, counts = seen_by_each(pattern, *cache.config.grid)
@@ -134,26 +134,30 @@ class ImageSteps:
     def at(self, places: Tensor) -> Callable[[Block], Attention]:
         """A step at the raster indices `places` [batch, new], of each row its own."""
         written = (self.starts + places[:, None]).flatten()
-        reads: dict[str, tuple[Tensor, Tensor]] = {}
+        reads = {pattern: self.reads(pattern, places) for pattern in self.seen}
+        patterns = self.cache.config.layer_patterns
+        dense_mask = self.dense_mask(places) if "dense" in patterns else None
 
         def attention_of(block: Block) -> Attention:
-            pattern, flat = block.pattern, self.flat[block.layer]
-            if pattern != "dense" and pattern not in reads:
-                indices, bias = self.seen[pattern]
-                rows = self.starts[..., None] + indices[places][:, None]
-                reads[pattern] = rows, bias[places][:, None]
+            flat, stored = self.flat[block.layer], self.cache.layers[block.layer]
 
             def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
                 flat.index_copy_(0, written, torch.stack([key, value]).flatten(0, 3))
-                stored = self.cache.layers[block.layer]
-                if pattern == "dense":
-                    return attend(query, stored[0], stored[1], self.dense_mask(places))
-                rows, bias = reads[pattern]
+                if block.pattern == "dense":
+                    assert dense_mask is not None
+                    return attend(query, stored[0], stored[1], dense_mask)
+                rows, bias = reads[block.pattern]
                 return self.attend(query, stored, F.embedding(rows, flat), bias)
 
             return attention
 
         return attention_of
+
+    def reads(self, pattern: str, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the flat storage [2, batch, heads, new, most], and the bias
+        [batch, 1, new, most] that hides those that do not count."""
+        indices, bias = self.seen[pattern]
+        return self.starts[..., None] + indices[places][:, None], bias[places][:, None]
 
     def attend(self, query: Tensor, stored: Tensor, seen: Tensor, bias: Tensor) -> Tensor:
         """One softmax over the prefix, shared by all new positions, and what each sees by itself:
@@ -171,6 +175,4 @@ class ImageSteps:
         """Boolean [batch, 1, new, position] over the whole storage."""
         index = torch.arange(self.cache.config.image_positions, device=places.device)
         own = (index <= places[..., None])[:, None]
-        boi = self.cache.real_text.new_ones(len(places), 1)
-        prefix = torch.cat([self.cache.real_text, boi], dim=1)[:, None, None]
-        return torch.cat([prefix.expand(-1, -1, own.shape[2], -1), own], dim=-1)
+        return torch.cat([self.real.expand(-1, -1, own.shape[2], -1), own], dim=-1)

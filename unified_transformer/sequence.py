@@ -17,6 +17,11 @@ Direction = Literal["text_to_image", "image_to_text"]
 DIRECTIONS: tuple[Direction, ...] = ("text_to_image", "image_to_text")
 
 
+def allowed(query_is_source: Tensor, key_is_source: Tensor, key_is_earlier: Tensor) -> Tensor:
+    """The rule without padding, elementwise: `source[k] or (not source[q] and k <= q)`."""
+    return key_is_source | (~query_is_source & key_is_earlier)
+
+
 def visible(real: Tensor, source: Tensor, queries: slice = slice(None)) -> Tensor:
     """The rule: `visible(q, k) = real[k] and (source[k] or (not source[q] and k <= q))`.
 
@@ -26,7 +31,7 @@ def visible(real: Tensor, source: Tensor, queries: slice = slice(None)) -> Tenso
     """
     position = torch.arange(real.shape[1], device=real.device)
     earlier = position[None, :] <= position[queries, None]
-    return real[:, None, :] & (source[:, None, :] | (~source[:, queries, None] & earlier))
+    return real[:, None, :] & allowed(source[:, queries, None], source[:, None, :], earlier)
 
 
 @dataclass

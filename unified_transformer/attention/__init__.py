@@ -14,8 +14,9 @@ IMPLEMENTATIONS = {
 AUTO = "auto"
 
 FEWEST_FOR_BLOCKS = 512
-"""Image positions from which gathering pays: at 16 x 16 `dense` is as fast as any, at 32 x 32
-`blockwise` has two to three times its speed on a CPU (`benchmarks/attention.py`)."""
+"""Image positions from which lines pay: at 16 x 16 `dense` is as fast as any, at 32 x 32
+`blockwise` has two to three times its speed on a CPU (`benchmarks/attention.py`). Not measured on a
+GPU yet."""
 
 
 def choose_implementation(device: torch.device, image_positions: int) -> str:

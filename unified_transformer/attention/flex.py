@@ -15,7 +15,7 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from unified_transformer.attention.dense import dense_attention
 from unified_transformer.attention.lines import Lines
 from unified_transformer.attention.patterns import sees
-from unified_transformer.sequence import Sequence
+from unified_transformer.sequence import Sequence, allowed
 
 BLOCK = 128
 """Queries, and keys, of one block: the size `flex_attention` is tuned for."""
@@ -74,7 +74,7 @@ def rule(sequence: Sequence, pattern: str) -> Callable[[Tensor, Tensor], Tensor]
         query_is_source = (query >= text) if two_sided else (query < text)
         key_is_source = (key >= text) if two_sided else (key < text)
         # The rule compares places; the order within the image is the pattern's to judge.
-        by_rule = key_is_source | (~query_is_source & (key <= query))
+        by_rule = allowed(query_is_source, key_is_source, key <= query)
         in_image = (query >= prefix) & (key >= prefix)
         own = sees(pattern, raster(query - prefix), raster(key - prefix), max(1, width), two_sided)
         return torch.where(in_image, own, by_rule)
