@@ -97,6 +97,10 @@ class DeepSpeedPlayer:
             raise ValueError(f"DeepSpeed saved it from {shards} processes")
         self.engine.load_checkpoint(str(saved), tag=TAG)
 
+    def close(self) -> None:
+        """Takes the hooks off the weights, which keep the engine and its group of processes."""
+        self.engine.destroy()
+
 
 def engine_configuration(
     json_file: Path, training: TrainingSettings, processes: int

@@ -1,6 +1,8 @@
 """The processes of a run: who they are, and the sums they take together."""
 
 import contextlib
+import gc
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -44,6 +46,7 @@ class Processes:
             # transformers imports DeepSpeed, where there is one, to save a model: it then need not
             # announce that it found no GPU.
             os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        _import_deepspeed()
         state = PartialState(cpu=device.type == "cpu")
         self.rank: int = state.process_index
         self.count: int = state.num_processes
@@ -64,9 +67,19 @@ class Processes:
         self.close()
 
     def close(self) -> None:
-        """Leaves the group. Also needed after an error: gloo's threads would abort the process."""
-        if dist.is_initialized():
+        """Leaves the group. Also needed after an error.
+
+        Gloo's threads end with the last reference to their group. One that were still to let go of
+        a tensor while the interpreter goes down would abort the process.
+        """
+        if not dist.is_initialized():
+            return
+        deepspeed = sys.modules.get("deepspeed")
+        if deepspeed is not None and deepspeed.comm.is_initialized():
+            deepspeed.comm.destroy_process_group()  # a group of its own as well
+        else:
             dist.destroy_process_group()
+        gc.collect()
 
     @property
     def is_main(self) -> bool:
@@ -160,6 +173,16 @@ class Processes:
             pieces = flat.split([tensor.numel() for tensor in bucket])
             for tensor, piece in zip(bucket, pieces, strict=True):
                 tensor.copy_(piece.view_as(tensor))
+
+
+def _import_deepspeed() -> None:
+    """Imports DeepSpeed, where there is one, before there is a group of several processes.
+
+    Its functions have the group of that time among their defaults, which would keep it alive (and
+    transformers imports it to save a model); see `Processes.close`.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and importlib.util.find_spec("deepspeed"):
+        importlib.import_module("deepspeed")
 
 
 def _share_cores() -> None:

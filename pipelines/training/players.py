@@ -43,6 +43,9 @@ class Player(Protocol):
     def load(self, folder: Path, name: str) -> None:
         """Reads it; raises ValueError where it was saved by another way of training."""
 
+    def close(self) -> None:
+        """Lets go of what outlives the player otherwise; it does not step any more."""
+
 
 class PlainPlayer:
     """A player stepped by a torch optimizer; gradients are averaged over processes here."""
@@ -97,3 +100,6 @@ class PlainPlayer:
             raise ValueError("it was saved under DeepSpeed")
         state = storage.read_tree(folder / "optimizer" / name)
         load_optimizer_state(self.optimizer, state)
+
+    def close(self) -> None:
+        """Nothing to do."""

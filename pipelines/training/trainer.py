@@ -1,7 +1,7 @@
 """One run from its parts to its checkpoint: what surrounds the loop."""
 
 import random
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -95,7 +95,11 @@ class Trainer:
         self.processes.on_main(lambda: self.folder.begin(self.task.describe))
         self._announce()
         report = Report(self.folder.path, self.settings.trackers, self.parts, self.processes)
-        with StopSignals() as signals, report:
+        with ExitStack() as stack:
+            signals = stack.enter_context(StopSignals())
+            stack.enter_context(report)
+            for player in self.parts.players.values():
+                stack.callback(player.close)
             try:
                 complete = self._loop(report, signals).run()
             except NotFinite:

@@ -22,6 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 TOKENIZER = REPOSITORY / "pipelines" / "train_tokenizer.py"
 BIDIRECTIONAL = REPOSITORY / "pipelines" / "train_bidirectional.py"
+ENDS_ITS_THREADS = Path(__file__).with_name("ends_its_threads.py")
 SHORT = [
     "training.steps=12",
     "training.log_every=1",
@@ -59,6 +60,8 @@ def start(name: str, processes: int, script: Path, *arguments: str, cwd: Path) -
 
 def run(name: str, processes: int, script: Path, *arguments: str, cwd: Path) -> str:
     """Runs to the end; what it wrote to stderr."""
+    if processes > 1:
+        script, arguments = ENDS_ITS_THREADS, (str(script), *arguments)
     process = start(name, processes, script, *arguments, cwd=cwd)
     _, error = process.communicate()
     assert process.returncode == 0, error
