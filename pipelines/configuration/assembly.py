@@ -30,7 +30,9 @@ from pipelines.training.loop import Batch
 from pipelines.training.settings import TrainingSettings
 from pipelines.training.task import Task
 from unified_transformer import BidirectionalObjective, UnifiedTransformer, UnifiedTransformerConfig
+from unified_transformer.blocks import Block
 from vq import VQGAN, PatchDiscriminator, VQGANObjective, build_perceptual_loss
+from vq.blocks import ResidualBlock, SelfAttention
 
 Result = TypeVar("Result")
 
@@ -87,6 +89,7 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
         write_parts=lambda folder: tokenizer.save_pretrained(folder / "tokenizer"),
         draw_samples=lambda path, batch: draw_reconstructions(path, tokenizer, batch),
         matrices_in=tokenizer_matrices,
+        recomputed=(ResidualBlock, SelfAttention),
     )
 
 
@@ -156,6 +159,7 @@ def bidirectional_task(
             path, transformer, tokenizer, codec, batch
         ),
         matrices_in=transformer_matrices,
+        recomputed=(Block,),
     )
 
 

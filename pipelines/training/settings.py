@@ -76,6 +76,8 @@ class TrainingSettings:
         batch_size: samples per optimizer step, over all processes and micro-batches.
         micro_batch_size: samples per process that are computed at once; null for all of a
             process's share. Smaller values accumulate gradients and need less memory.
+        activation_checkpointing: keep the inputs of the model's blocks only, and compute the rest
+            again on the way back: a third more work, for several times less memory.
         precision: `fp32`, or `bf16` for autocast over fp32 weights.
         optimizer: the one of every player, but for
         discriminator_optimizer: the discriminator's, where it shall differ.
@@ -98,6 +100,7 @@ class TrainingSettings:
     minutes: float | None = None
     batch_size: int = 16
     micro_batch_size: int | None = None
+    activation_checkpointing: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     discriminator_optimizer: OptimizerSettings | None = None

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from pipelines.data.batches import ReadingCounts
 from pipelines.training.loop import Batch, Objective
 from pipelines.training.optimizer import MatricesIn
@@ -27,6 +29,7 @@ class Task:
             validation batch; likewise.
         matrices_in: how many matrices that decay a parameter holds; they are Muon's where it is
             chosen.
+        recomputed: the modules that activation checkpointing is about.
     """
 
     kind: str
@@ -40,3 +43,4 @@ class Task:
     write_parts: Callable[[Path], None]
     draw_samples: Callable[[Path, Batch], None]
     matrices_in: MatricesIn
+    recomputed: tuple[type[nn.Module], ...]

@@ -17,6 +17,7 @@ from pipelines.training.loop import Loop, Position
 from pipelines.training.metrics import Report
 from pipelines.training.optimizer import build_optimizer
 from pipelines.training.players import NotFinite, PlainPlayer, Player
+from pipelines.training.recomputation import recompute
 from pipelines.training.run_folder import RunFolder
 from pipelines.training.settings import TrainingSettings
 from pipelines.training.state import RunParts, load_state, save_state
@@ -69,6 +70,8 @@ class Trainer:
         module.train()
         own = self.settings.discriminator_optimizer if name == "discriminator" else None
         settings = own or self.settings.optimizer
+        if self.settings.activation_checkpointing:
+            recompute(module, self.task.recomputed)
         if self.settings.compile:
             module.compile()
         if deepspeed is not None:

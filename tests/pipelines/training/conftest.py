@@ -113,6 +113,7 @@ def toy_trainer(
         write_parts=lambda path: _write_part(path / "tokenizer", generator),
         draw_samples=lambda path, batch: path.with_suffix(".txt").write_text(str(len(batch["x"]))),
         matrices_in=one_per_weight,
+        recomputed=(nn.Linear,),
     )
     opened: RunFolder = open_run_folder(str(folder), resume)
     return Trainer(task, settings, opened, Processes(torch.device("cpu")), seed=0)
