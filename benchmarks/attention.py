@@ -15,10 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from measuring import begin, medians, peak_memory, write_json
+from measuring import begin, medians, peak_memory, plot_growth, write_json
 from torch import Tensor
 
 from unified_transformer.attention import IMPLEMENTATIONS
@@ -106,21 +105,6 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
         )
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Seconds and MiB of forward and backward over the number of positions."""
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4))
-    for panel, field in zip(panels, ("seconds", "peak_mib"), strict=True):
-        for name in (CAUSAL, *(f"{pattern}/blockwise" for pattern in PATTERNS)):
-            chosen = [row for row in rows if row["name"] == name and row["dtype"] == "fp32"]
-            counts = [TEXT + 1 + row["side"] ** 2 for row in chosen]
-            panel.plot(counts, [row[field] for row in chosen], marker="o", label=name)
-        panel.set(xscale="log", yscale="log", xlabel="positions", ylabel=field.replace("_", " "))
-        panel.grid(visible=True, alpha=0.3)
-    panels[0].legend()
-    figure.tight_layout()
-    figure.savefig(path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--grids", type=int, nargs="+", default=[16, 32, 64, 128])
@@ -134,7 +118,9 @@ def main() -> None:
             print_rows(found)
             rows += found
             write_json(arguments.output, rows)
-    plot(rows, Path(arguments.output).with_suffix(".png"))
+    shown = [CAUSAL, *(f"{pattern}/blockwise" for pattern in PATTERNS)]
+    fp32 = [row for row in rows if row["dtype"] == "fp32"]
+    plot_growth(fp32, shown, TEXT + 1, Path(arguments.output).with_suffix(".png"))
 
 
 if __name__ == "__main__":

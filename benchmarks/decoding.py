@@ -13,25 +13,24 @@ its pictures by window.
 
 import argparse
 import time
-from collections.abc import Sequence
 from functools import partial
 from statistics import mean, median
 from typing import Any
 
+import ours
 import peer
 import torch
 from measuring import begin, seconds, write_json
+from ours import CODES, SIDE, TEXT, WORDS
 from torch import Tensor
 
 from pipelines import BidirectionalPipeline
 from unified_transformer import (
     SamplingSettings,
     UnifiedTransformer,
-    UnifiedTransformerConfig,
     generate_image_ids,
 )
 
-SIDE, TEXT = 32, 64
 PROMPTS = [
     "a large red circle above a small blue square",
     "a small green star left of a large purple triangle",
@@ -39,27 +38,6 @@ PROMPTS = [
     "a small black diamond right of a small red circle",
 ]
 BANDWIDTH_MATRIX = 8192  # squared and in fp32: 256 MB
-
-
-SPARSE = ("row", "column", "row", "conv")
-
-
-def build_ours(patterns: Sequence[str] = SPARSE) -> UnifiedTransformer:
-    """The peer's shape: its gated feed-forward has as many weights as ours with ratio 6."""
-    return UnifiedTransformer(
-        UnifiedTransformerConfig(
-            text_vocab_size=1000,
-            image_vocab_size=1024,
-            grid_height=SIDE,
-            grid_width=SIDE,
-            hidden_size=256,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            mlp_ratio=6.0,
-            text_positions=TEXT,
-            layer_patterns=list(patterns),
-        )
-    ).eval()
 
 
 def floor(model: UnifiedTransformer) -> dict[str, float]:
@@ -77,7 +55,7 @@ def floor(model: UnifiedTransformer) -> dict[str, float]:
 def draw(
     model: UnifiedTransformer, pictures: int, guidance: float, window: int, passes: list[int]
 ) -> Tensor:
-    text = torch.randint(5, 1000, (1, TEXT), generator=torch.Generator().manual_seed(0))
+    text = torch.randint(5, WORDS, (1, TEXT), generator=torch.Generator().manual_seed(0))
     settings = SamplingSettings(guidance_scale=guidance)
     passes.clear()
     return generate_image_ids(
@@ -114,7 +92,7 @@ def measure_ours(model: UnifiedTransformer, repeats: int) -> list[dict[str, Any]
 
 @torch.no_grad()
 def measure_peer(folder: str) -> list[dict[str, Any]]:
-    text, image = torch.randint(1, 1000, (1, TEXT)), torch.randint(0, 1024, (1, SIDE**2))
+    text, image = torch.randint(1, WORDS, (1, TEXT)), torch.randint(0, CODES, (1, SIDE**2))
     lengths = [0, 256, 512, 768, SIDE**2 - 2]
     rows = []
     for name, attention in (("dense", peer.DENSE), ("sparse", peer.SPARSE)):
@@ -171,7 +149,7 @@ def main() -> None:
     parser.add_argument("--dalle-pytorch", metavar="DIR", help="a clone of its repository")
     parser.add_argument("--checkpoint", metavar="DIR", help="whose passes to count")
     arguments = begin(parser)
-    model = build_ours()
+    model = ours.build()
     figures: dict[str, Any] = {"floor": floor(model), "ours": measure_ours(model, repeats=3)}
     if arguments.dalle_pytorch:
         figures["peer"] = measure_peer(arguments.dalle_pytorch)

@@ -7,12 +7,13 @@ import multiprocessing
 import platform
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
 
 
@@ -107,6 +108,22 @@ def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
     torch.manual_seed(0)
     print(machine())
     return arguments
+
+
+def plot_growth(rows: list[dict[str, Any]], names: Sequence[str], prefix: int, path: Path) -> None:
+    """`seconds` and `peak_mib` of each of `names` over the number of positions, of which `prefix`
+    come before the image's `side` squared."""
+    figure, panels = plt.subplots(1, 2, figsize=(10, 4))
+    for panel, field in zip(panels, ("seconds", "peak_mib"), strict=True):
+        for name in names:
+            chosen = [row for row in rows if row["name"] == name]
+            counts = [prefix + row["side"] ** 2 for row in chosen]
+            panel.plot(counts, [row[field] for row in chosen], marker="o", label=name)
+        panel.set(xscale="log", yscale="log", xlabel="positions", ylabel=field.replace("_", " "))
+        panel.grid(visible=True, alpha=0.3)
+    panels[0].legend()
+    figure.tight_layout()
+    figure.savefig(path)
 
 
 def write_json(path: str, figures: Any) -> None:

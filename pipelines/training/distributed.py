@@ -14,6 +14,7 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from pipelines.command_line import UserError
+from pipelines.training.processor import keep_freed_memory, share_cores
 
 T = TypeVar("T")
 
@@ -42,7 +43,8 @@ class Processes:
                 "`accelerate launch` without it, or use the deepspeed launcher."
             )
         if device.type == "cpu":
-            _share_cores()
+            share_cores()
+            keep_freed_memory()
             # transformers imports DeepSpeed, where there is one, to save a model: it then need not
             # announce that it found no GPU.
             os.environ.setdefault("DS_ACCELERATOR", "cpu")
@@ -183,29 +185,6 @@ def _import_deepspeed() -> None:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and importlib.util.find_spec("deepspeed"):
         importlib.import_module("deepspeed")
-
-
-def _share_cores() -> None:
-    """Divides the cores among the processes of this machine where nobody said how many to use.
-
-    Thread pools that together exceed the cores slow each other down many times over. `accelerate
-    launch` always says how many threads, and where nobody told it, one: that is not taken for a
-    choice. (Who wants one uses `taskset`, whose cores are counted here.)
-    """
-    by_default = "ACCELERATE_MIXED_PRECISION" in os.environ  # the launcher sets it
-    chosen = os.environ.get("OMP_NUM_THREADS")
-    local = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE")
-    if (chosen is None and local is not None) or (chosen == "1" and by_default):
-        threads = max(1, _usable_cores() // int(local or 1))
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-        torch.set_num_threads(threads)
-
-
-def _usable_cores() -> int:
-    """Those that this process may run on, where the system tells."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _buckets(tensors: Iterable[Tensor]) -> Iterable[list[Tensor]]:

@@ -1,11 +1,9 @@
-import os
-
 import pytest
 import torch
 
 from pipelines.command_line import UserError
 from pipelines.training import distributed
-from pipelines.training.distributed import Processes, _buckets, _share_cores
+from pipelines.training.distributed import Processes, _buckets
 
 
 def test_gradients_travel_in_buckets_of_one_format(monkeypatch):
@@ -50,34 +48,6 @@ def test_a_mistake_in_one_process_stops_the_others(monkeypatch, mistaken):
     with pytest.raises(UserError if mistaken else SystemExit) as stop:
         processes.together(work)
     assert mistaken or stop.value.code == 2
-
-
-def test_cores_are_shared_where_nobody_chose(monkeypatch):
-    chosen = []
-    monkeypatch.setattr(distributed.torch, "set_num_threads", chosen.append)
-    monkeypatch.setattr(distributed, "_usable_cores", lambda: 8)
-    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "")  # so that it is put back as it was
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    _share_cores()
-    assert chosen == [2] and os.environ["OMP_NUM_THREADS"] == "2"
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    _share_cores()
-    assert chosen == [2]
-
-
-@pytest.mark.parametrize(("said", "used"), [("1", [8]), ("3", [])])
-def test_one_thread_by_accelerates_default_is_not_a_choice(monkeypatch, said, used):
-    chosen = []
-    monkeypatch.setattr(distributed.torch, "set_num_threads", chosen.append)
-    monkeypatch.setattr(distributed, "_usable_cores", lambda: 8)
-    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    monkeypatch.delenv("LOCAL_SIZE", raising=False)
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    monkeypatch.setenv("OMP_NUM_THREADS", said)
-    _share_cores()
-    assert chosen == used
 
 
 def test_a_launch_of_several_that_became_one_is_told(monkeypatch, capsys):
