@@ -17,6 +17,9 @@ MODEL_TYPE = "vqgan"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
+PIXELS_AT_ONCE = 2**18
+"""Pixels of the pictures that are encoded or decoded together."""
+
 
 @dataclass
 class VQGANOutput:
@@ -60,6 +63,18 @@ class VQGAN(nn.Module):
         gradient."""
         return self.decoder.conv_out.weight  # type: ignore[return-value]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of encoder and decoder."""
+        return self.last_layer.dtype
+
+    def in_format(self, dtype: torch.dtype) -> Self:
+        """Encoder and decoder in another number format, the codebook left in float32: distances
+        to codes are always compared in it."""
+        self.encoder.to(dtype)
+        self.decoder.to(dtype)
+        return self
+
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels [b, 3, H, W] -> vectors before quantization [b, code_dim, h, w].
 
@@ -79,27 +94,30 @@ class VQGAN(nn.Module):
                 f"A picture of {height}x{width} pixels (height x width) does not divide into this "
                 f"tokenizer's {f}x{f} squares; choose multiples of {f}."
             )
-        return self.encoder(pixels)
+        return self.encoder(pixels.to(self.dtype))
 
     def forward(self, pixels: Tensor) -> VQGANOutput:
         """Pixels [b, 3, H, W] -> their reconstruction, with gradients."""
         quantized = self.quantizer(self.encode(pixels))
-        features = self.decoder.features(quantized.codes)
+        features = self.decoder.features(quantized.codes.to(self.dtype))
         return VQGANOutput(self.decoder.paint(features), quantized, features)
 
     @torch.no_grad()
     def encode_to_ids(self, pixels: Tensor) -> Tensor:
-        """Pixels [b, 3, H, W] in [-1, 1] -> ids, int64 [b, H/f, W/f]."""
-        return self.quantizer(self.encode(pixels)).ids
+        """Pixels [b, 3, H, W] in [-1, 1] -> ids, int64 [b, H/f, W/f]; any number of pictures."""
+        at_once = _at_once(pixels.shape[-2:].numel())
+        return torch.cat([self.quantizer(self.encode(some)).ids for some in pixels.split(at_once)])
 
     @torch.no_grad()
     def decode_ids(self, ids: Tensor) -> Tensor:
-        """Ids [b, h, w] -> pixels [b, 3, h*f, w*f] in [-1, 1]."""
-        return self.decode_codes(self.quantizer.look_up(ids)).clamp(-1, 1)
+        """Ids [b, h, w] -> pixels [b, 3, h*f, w*f] in [-1, 1]; any number of pictures."""
+        at_once = _at_once(ids.shape[-2:].numel() * self.downsampling_factor**2)
+        parts = [self.decode_codes(self.quantizer.look_up(some)) for some in ids.split(at_once)]
+        return torch.cat(parts).clamp(-1, 1)
 
     def decode_codes(self, codes: Tensor) -> Tensor:
         """Codes [b, code_dim, h, w] -> pixels [b, 3, h*f, w*f], differentiable and not clamped."""
-        return self.decoder(codes)
+        return self.decoder(codes.to(self.dtype))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes `config.json` and `model.safetensors`: what inference needs, without the training
@@ -138,6 +156,11 @@ class VQGAN(nn.Module):
             ) from None
         _load_weights(model, weights, folder)
         return model.eval()
+
+
+def _at_once(pixels: int) -> int:
+    """How many pictures of so many pixels are encoded or decoded together."""
+    return max(1, PIXELS_AT_ONCE // max(1, pixels))
 
 
 def _read_config(folder: Path) -> VQGANConfig:

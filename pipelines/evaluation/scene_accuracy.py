@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipelines.bidirectional_pipeline import PICTURES_AT_ONCE, BidirectionalPipeline
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.data.scenes import (
     Match,
     Scene,
@@ -85,12 +85,9 @@ def accuracy(matches: Sequence[Match]) -> Accuracy:
 def reconstruction_accuracy(tokenizer: VQGAN, scenes: SceneSet) -> float:
     """The share of pictures that read as the same scene after `encode_to_ids` and `decode_ids`."""
     device = next(tokenizer.parameters()).device
-    right = 0
-    for first in range(0, len(scenes.pictures), PICTURES_AT_ONCE):
-        chosen = slice(first, first + PICTURES_AT_ONCE)
-        pixels = arrays_to_pixels(np.stack(scenes.pictures[chosen])).to(device)
-        again = tokenizer.decode_ids(tokenizer.encode_to_ids(pixels))
-        right += sum(map(shows, scenes.scenes[chosen], map(to_image, again)))
+    pixels = arrays_to_pixels(np.stack(scenes.pictures)).to(device)
+    again = tokenizer.decode_ids(tokenizer.encode_to_ids(pixels))
+    right = sum(map(shows, scenes.scenes, map(to_image, again)))
     return right / len(scenes.scenes)
 
 

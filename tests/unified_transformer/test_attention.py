@@ -56,6 +56,27 @@ def test_flex_equals_dense(grid, pattern, direction):
     torch.testing.assert_close(flex * real, dense * real, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("implementation", ["flex", "blockwise"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_gradients_equal_those_of_dense_on_a_gpu(pattern, direction, implementation):
+    lengths = torch.tensor([150, 3], device="cuda")
+    sequence = build_sequence(lengths, 150, (13, 24), direction)
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, 2, 150 + 1 + 13 * 24, 32)
+    made = [torch.randn(shape, generator=generator).cuda() for _ in range(4)]
+    weight = made[3] * sequence.real[:, None, :, None]
+    results = []
+    for name in ("dense", implementation):
+        query, key, value = (tensor.clone().requires_grad_() for tensor in made[:3])
+        out = IMPLEMENTATIONS[name](query, key, value, sequence, pattern, 0.0)
+        (out * weight).sum().backward()
+        results.append([out * sequence.real[:, None, :, None], query.grad, key.grad, value.grad])
+    for dense, other in zip(*results, strict=True):
+        torch.testing.assert_close(other, dense, rtol=1e-2, atol=1e-2)  # products in TF32
+
+
 def test_flex_skips_blocks_in_which_nothing_is_seen():
     """The share of 128 x 128 blocks at 64 x 64 positions and 63 of text: at most the keys of a
     line, the prefix and the blocks' own width, and columns as few as rows."""

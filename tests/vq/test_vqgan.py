@@ -162,3 +162,32 @@ class TestFolders:
         save_file(weights, folder / "model.safetensors")
         with pytest.raises(ValueError, match=r"decoder\.conv_out\.weight"):
             VQGAN.from_pretrained(folder)
+
+
+def test_many_pictures_are_taken_some_at_a_time(monkeypatch):
+    tokenizer = make_tokenizer()
+    pixels = torch.rand(5, 3, 8, 12) * 2 - 1
+    ids = tokenizer.encode_to_ids(pixels)
+    decoded = tokenizer.decode_ids(ids)
+    batches = []
+    tokenizer.encoder.register_forward_hook(lambda m, given, out: batches.append(len(out)))
+    tokenizer.decoder.layers.register_forward_hook(lambda m, given, out: batches.append(len(out)))
+    monkeypatch.setattr("vq.vqgan.PIXELS_AT_ONCE", 2 * 8 * 12)
+    assert torch.equal(tokenizer.encode_to_ids(pixels), ids)
+    torch.testing.assert_close(tokenizer.decode_ids(ids), decoded)
+    assert batches == [2, 2, 1, 2, 2, 1]
+
+
+def test_bf16_moves_few_ids_and_no_codes(tmp_path):
+    tokenizer = make_tokenizer()
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    ids = tokenizer.encode_to_ids(pixels)
+    decoded, codes = tokenizer.decode_ids(ids), tokenizer.quantizer.look_up(ids)
+    again = tokenizer.in_format(torch.bfloat16)
+    assert again is tokenizer and tokenizer.dtype == torch.bfloat16
+    assert torch.equal(tokenizer.quantizer.look_up(ids), codes)
+    assert (tokenizer.encode_to_ids(pixels) == ids).float().mean() > 0.9
+    in_bf16 = tokenizer.decode_ids(ids)
+    assert in_bf16.dtype == torch.float32
+    torch.testing.assert_close(in_bf16, decoded, atol=0.1, rtol=0)
+    assert tokenizer(pixels).reconstruction.dtype == torch.float32

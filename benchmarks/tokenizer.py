@@ -1,0 +1,145 @@
+"""Pictures per second of the tokenizer: encoding, decoding, and a training step.
+
+    python benchmarks/tokenizer.py --output runs/benchmarks/tokenizer.json \
+        [--checkpoint DIR] [--configs configs/tokenizer/quickstart.yaml ...]
+
+Random weights of the configurations' shapes (the speed does not depend on them), fp32 and bf16:
+whole weights in bf16 for encoding and decoding, autocast for training (forward and backward of the
+reconstruction and the quantizer's losses, without perceptual and adversarial ones). With a
+checkpoint, also what bf16 changes: the share of equal ids, and the reconstructions of scenes (PSNR
+in dB, and the share that the exact reader reads right).
+"""
+
+import argparse
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import begin, medians, peak_memory, write_json
+from torch import Tensor
+
+from pipelines.configuration.loading import load_configuration
+from pipelines.configuration.schemas import TokenizerRun
+from pipelines.data.transforms import arrays_to_pixels
+from pipelines.evaluation.scene_accuracy import reconstruction_accuracy, scene_set
+from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.processor import keep_freed_memory
+from vq import VQGAN, psnr
+
+CONFIGS = [
+    f"configs/tokenizer/{name}.yaml" for name in ("quickstart", "scenes_64", "vqgan_256_f16")
+]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+LARGEST = 2**18
+"""Pixels of the largest batch."""
+
+
+def encoding(model: VQGAN, pixels: Tensor) -> Callable[[], object]:
+    return partial(model.encode_to_ids, pixels)
+
+
+def decoding(model: VQGAN, pixels: Tensor) -> Callable[[], object]:
+    return partial(model.decode_ids, model.encode_to_ids(pixels))
+
+
+def training(model: VQGAN, pixels: Tensor, dtype: str) -> Callable[[], object]:
+    context = partial(torch.autocast, pixels.device.type, dtype=torch.bfloat16)
+    precision = context if dtype == "bf16" else nullcontext
+
+    def step() -> None:
+        model.zero_grad()
+        with precision():
+            output = model(pixels)
+            loss = (output.reconstruction - pixels).abs().mean()
+            loss = loss + output.quantized.commitment_loss.mean()
+        loss.backward()
+
+    return step
+
+
+def prepare(work: str, config: str, batch: int, dtype: str, device: str) -> Callable[[], object]:
+    """One call of `work` over a batch, after a first one."""
+    torch.manual_seed(0)
+    run = load_configuration(config, ["output=unused"], TokenizerRun)
+    model = VQGAN(run.model).to(device)
+    pixels = torch.rand(batch, 3, *run.data.height_width, device=device) * 2 - 1
+    if work == "training":
+        call = training(model.train(), pixels, dtype)
+    else:
+        model.eval().in_format(DTYPES[dtype])
+        call = {"encoding": encoding, "decoding": decoding}[work](model, pixels)
+    call()
+    return call
+
+
+def measure(config: str, dtype: str, device: str) -> list[dict[str, Any]]:
+    """Each work, one picture at a time and many."""
+    height, width = load_configuration(config, ["output=unused"], TokenizerRun).data.height_width
+    cases = [
+        (work, batch)
+        for work in ("encoding", "decoding", "training")
+        for batch in (1, LARGEST // (height * width))
+    ]
+    calls = {case: prepare(case[0], config, case[1], dtype, device) for case in cases}
+    spent = medians(calls, repeats=5, warmup=1, device=device)
+    return [
+        {
+            "config": config,
+            "dtype": dtype,
+            "work": work,
+            "batch": batch,
+            "pictures_per_second": batch / spent[work, batch],
+            "peak_mib": peak_memory(prepare, work, config, batch, dtype, device)["added"],
+        }
+        for work, batch in cases
+    ]
+
+
+@torch.no_grad()
+def compare_formats(checkpoint: str, size: tuple[int, int]) -> dict[str, float]:
+    """What bf16 changes of a trained tokenizer, over 500 scenes with two objects."""
+    folder = open_checkpoint(checkpoint).tokenizer
+    scenes = scene_set("test", 500, 2, size)
+    pixels = arrays_to_pixels(np.stack(scenes.pictures))
+    found: dict[str, float] = {}
+    ids: dict[str, Tensor] = {}
+    for name, dtype in DTYPES.items():
+        model = VQGAN.from_pretrained(folder).in_format(dtype)
+        ids[name] = model.encode_to_ids(pixels)
+        found[f"psnr_{name}"] = float(psnr(model.decode_ids(ids[name]), pixels).mean())
+        found[f"exact_{name}"] = reconstruction_accuracy(model, scenes)
+    return found | {"equal_ids": float((ids["fp32"] == ids["bf16"]).double().mean())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--configs", nargs="+", default=CONFIGS, metavar="YAML")
+    parser.add_argument("--checkpoint", metavar="DIR", help="to compare number formats on")
+    parser.add_argument("--size", type=int, default=64, help="of its pictures, in pixels")
+    arguments = begin(parser)
+    keep_freed_memory()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    figures: dict[str, Any] = {"speed": []}
+    print("dtype work      batch pictures/s  peak MiB")
+    for config in arguments.configs:
+        print(config)
+        for dtype in DTYPES:
+            for row in measure(config, dtype, device):
+                print(
+                    f"{dtype}  {row['work']:9s}{row['batch']:6d}"
+                    f"{row['pictures_per_second']:11.1f}{row['peak_mib']:10.1f}",
+                    flush=True,
+                )
+                figures["speed"].append(row)
+            write_json(arguments.output, figures)
+    if arguments.checkpoint:
+        figures["bf16"] = compare_formats(arguments.checkpoint, (arguments.size,) * 2)
+        print("bf16 against fp32:", figures["bf16"])
+        write_json(arguments.output, figures)
+
+
+if __name__ == "__main__":
+    main()
