@@ -91,7 +91,7 @@ class BidirectionalPipeline:
             raise UserError(str(error)) from error
         transformer = load_transformer(paths.transformer)
         return cls(
-            tokenizer.to(place).in_format(number_format),
+            tokenizer.to(place).decode_in(number_format),
             TextCodec(load_text_tokenizer(paths.text_tokenizer)),
             transformer.to(device=place, dtype=number_format),  # type: ignore[call-arg]
             recommended_sampling(paths.root),

@@ -75,6 +75,7 @@ class Decoder(nn.Module):
     def features(self, codes: Tensor) -> Tensor:
         """What the last layer paints from: [b, code_dim, h, w] -> [b, base width, H/patch_size,
         W/patch_size]"""
+        codes = codes.to(self.from_code.weight.dtype)  # may have been put into another format
         hidden = self.layers(self.conv_in(self.from_code(codes)))
         return F.silu(self.norm_out(hidden))
 

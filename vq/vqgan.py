@@ -18,7 +18,8 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
 PIXELS_AT_ONCE = 2**18
-"""Pixels of the pictures that are encoded or decoded together."""
+"""Pixels of the pictures that are encoded or decoded together: 64 pictures of 64 pixels a side are
+a fourth to twice as fast as all at once (on a CPU; docs/performance.md)."""
 
 
 @dataclass
@@ -63,15 +64,12 @@ class VQGAN(nn.Module):
         gradient."""
         return self.decoder.conv_out.weight  # type: ignore[return-value]
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The number format of encoder and decoder."""
-        return self.last_layer.dtype
+    def decode_in(self, dtype: torch.dtype) -> Self:
+        """Puts the decoder into another number format; pictures stay float32.
 
-    def in_format(self, dtype: torch.dtype) -> Self:
-        """Encoder and decoder in another number format, the codebook left in float32: distances
-        to codes are always compared in it."""
-        self.encoder.to(dtype)
+        Encoder and codebook keep theirs: ids are what captions are read from, and rounding moves
+        them (docs/performance.md: bf16 changed a fifth of them, and a third of the captions).
+        """
         self.decoder.to(dtype)
         return self
 
@@ -94,12 +92,12 @@ class VQGAN(nn.Module):
                 f"A picture of {height}x{width} pixels (height x width) does not divide into this "
                 f"tokenizer's {f}x{f} squares; choose multiples of {f}."
             )
-        return self.encoder(pixels.to(self.dtype))
+        return self.encoder(pixels)
 
     def forward(self, pixels: Tensor) -> VQGANOutput:
         """Pixels [b, 3, H, W] -> their reconstruction, with gradients."""
         quantized = self.quantizer(self.encode(pixels))
-        features = self.decoder.features(quantized.codes.to(self.dtype))
+        features = self.decoder.features(quantized.codes)
         return VQGANOutput(self.decoder.paint(features), quantized, features)
 
     @torch.no_grad()
@@ -117,7 +115,7 @@ class VQGAN(nn.Module):
 
     def decode_codes(self, codes: Tensor) -> Tensor:
         """Codes [b, code_dim, h, w] -> pixels [b, 3, h*f, w*f], differentiable and not clamped."""
-        return self.decoder(codes.to(self.dtype))
+        return self.decoder(codes)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes `config.json` and `model.safetensors`: what inference needs, without the training
