@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from measuring import begin, medians, peak_memory, plot_growth, write_json
 from torch import Tensor
 
+from pipelines.training.processor import keep_freed_memory
 from unified_transformer.attention import IMPLEMENTATIONS
 from unified_transformer.sequence import build_sequence
 
@@ -109,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--grids", type=int, nargs="+", default=[16, 32, 64, 128])
     arguments = begin(parser)
+    keep_freed_memory()  # as training does
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print("side dtype name            forward ms    both ms  x causal x dense      MiB")
     rows = []

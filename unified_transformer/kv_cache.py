@@ -28,8 +28,8 @@ def seen_by_each(pattern: str, height: int, width: int) -> tuple[Tensor, Tensor]
     raster = lines.of(torch.arange(height * width)[None, :, None])
     found = []
     for block in lines.blocks():
-        keys, mask = raster[:, block.keys].flatten(), block.mask()
-        for row, query in enumerate(raster[:, block.queries].flatten().tolist()):
+        keys, mask = block.keys(raster).flatten(), block.mask()
+        for row, query in enumerate(block.queries(raster).flatten().tolist()):
             found.append((query, keys if mask is None else keys[mask[row]]))
     most = max(len(visible) for _, visible in found)
     indices = torch.zeros(height * width, most, dtype=torch.long)

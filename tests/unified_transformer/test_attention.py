@@ -115,21 +115,49 @@ def test_dropout_keeps_the_mean_and_its_gradient_is_that_of_the_same_choices():
 )
 def test_blocks_take_no_more_keys_than_their_lines(pattern, grid, two_sided, keys_per_query):
     lines = Lines(pattern, *grid, two_sided)
-    keys = [(block.keys.stop - block.keys.start) * lines.length for block in lines.blocks()]
-    assert len(keys) == lines.count and max(keys) == keys_per_query
+    blocks = list(lines.blocks(groups=7))
+    assert sum(block.groups * block.own for block in blocks) == lines.count
+    assert max(block.window * lines.length for block in blocks) == keys_per_query
+    assert any(block.groups == 7 for block in blocks)
 
 
 def test_blocks_mask_what_the_pattern_hides_and_nothing_else():
-    cases = product(("row", "column", "conv"), GRIDS, (False, True), (1, 2))
-    for pattern, grid, two_sided, at_once in cases:
+    sizes = ((1, 1), (1, 3), (2, 1), (2, 2), (3, 2))
+    cases = product(("row", "column", "conv"), GRIDS, (False, True), sizes)
+    for pattern, grid, two_sided, size in cases:
         lines = Lines(pattern, *grid, two_sided)
         raster = lines.of(torch.arange(grid[0] * grid[1])[None, :, None])
         seen = torch.zeros(grid[0] * grid[1], grid[0] * grid[1])
-        for block in lines.blocks(at_once):
-            queries, keys = (raster[:, part].flatten() for part in (block.queries, block.keys))
+        for block in lines.blocks(*size):
             mask = block.mask()
-            seen[queries[:, None], keys] += 1.0 if mask is None else mask.float()
+            queries, keys = block.queries(raster)[0, ..., 0], block.keys(raster)[0, ..., 0]
+            for of_group, to_group in zip(queries, keys, strict=True):
+                seen[of_group[:, None], to_group] += 1.0 if mask is None else mask.float()
         assert torch.equal(seen, image_mask(pattern, *grid, two_sided).float())
+
+
+@pytest.mark.parametrize("pattern", ["row", "column", "conv"])
+def test_blocks_put_back_what_they_take(pattern):
+    lines = Lines(pattern, 13, 12, two_sided=True)
+    tensor = torch.randn(2, 13 * 12, 3)
+    written, times = torch.zeros_like(tensor), torch.zeros_like(tensor)
+    for block in lines.blocks(2, 3):
+        block.write_queries(lines.of(written), block.queries(lines.of(tensor)))
+        block.add_keys(lines.of(times), torch.ones_like(block.keys(lines.of(tensor))))
+    assert torch.equal(written, tensor)
+    seen = torch.zeros(13 * 12)
+    for block in lines.blocks(2, 3):
+        taken = block.keys(lines.of(torch.arange(13 * 12)[None, :, None]))
+        seen += taken.flatten().bincount(minlength=13 * 12)
+    assert torch.equal(times, seen[None, :, None].expand_as(times))
+
+
+@pytest.mark.parametrize("scores", [1, 2**30])
+def test_groups_at_once_change_nothing(monkeypatch, scores):
+    for name in ("SCORES_AT_ONCE", "SCORES_OF_A_HEAD"):
+        monkeypatch.setattr(f"unified_transformer.attention.blockwise.{name}", scores)
+    for pattern, direction in product(PATTERNS, DIRECTIONS):
+        test_blockwise_equals_dense((13, 12), pattern, direction)
 
 
 def test_written_out_attention_equals_the_fused_kernel():

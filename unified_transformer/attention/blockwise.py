@@ -1,10 +1,10 @@
 """Attention line by line: cost and memory O(n * sqrt(n)) instead of O(n^2), forward and backward.
 
-The image's queries are taken a line at a time; their keys are the prefix and the few lines around
-that the pattern reaches. Only one line's scores exist at a time, small enough for a processor's
-cache, and the backward pass computes them again instead of keeping them (as FlashAttention does,
-2205.14135, section 3.1). The loop is one operator, so that `torch.compile` sees one node and not
-thousands.
+The image's queries are taken some lines at a time; the keys of a group of lines are the prefix and
+the few lines around that the pattern reaches. Only the scores of some groups exist at a time, few
+enough for a processor's cache, and the backward pass computes them again instead of keeping them
+(as FlashAttention does, 2205.14135, section 3.1). The loop is one operator, so that `torch.compile`
+sees one node and not thousands.
 """
 
 from collections.abc import Iterator
@@ -16,11 +16,15 @@ from torch import Tensor
 
 from unified_transformer.attention.dense import dense_attention
 from unified_transformer.attention.kernel import as_bias
-from unified_transformer.attention.lines import Lines
+from unified_transformer.attention.lines import LINES_BEFORE, Block, Lines
 from unified_transformer.sequence import Sequence
 
-QUERIES_AT_ONCE = 64
-"""Short lines are taken together up to so many queries: fewer and larger products."""
+LINES_OF_A_GROUP = {"row": 1, "column": 1, "conv": 2}
+"""Lines of queries that share a window of keys: more of them copy fewer keys, and hide more."""
+
+SCORES_AT_ONCE, SCORES_OF_A_HEAD = 2**19, 2**14
+"""Groups are taken together up to so many scores in all, in a processor's cache, or so many of each
+head: products of many small matrices in one call."""
 
 
 def blockwise_attention(
@@ -49,23 +53,31 @@ def blockwise_attention(
 @dataclass(frozen=True)
 class Piece:
     """The queries of some lines, and what they attend to: the positions `seen` before the image and
-    the lines `keys`. None for lines: the queries before the image, and no keys of it.
+    the lines around them. None for `queries`: those before the image; None for `keys`: none of the
+    image's.
 
     What hides keys from queries is added to their scores.
     """
 
-    queries: slice | None
+    queries: Block | None
     seen: slice
-    keys: slice | None
+    keys: Block | None
     seen_bias: Tensor | None
     keys_bias: Tensor | None
 
+    @property
+    def groups(self) -> int:
+        """How many groups of queries there are, each with keys of its own."""
+        return 1 if self.queries is None else self.queries.groups
+
     def weights(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Softmax weights [batch * heads, query, key] of scaled queries over gathered keys."""
+        """Softmax weights [batch * heads * group, query, key] of scaled queries over gathered
+        keys."""
         scores = query @ keys.mT
         count = self.seen.stop - self.seen.start
         if self.seen_bias is not None:
-            scores[..., :count].add_(self.seen_bias)
+            to_seen = scores.unflatten(0, (-1, self.groups))[..., :count]
+            to_seen.add_(self.seen_bias[:, None])
         if self.keys_bias is not None:
             scores[..., count:].add_(self.keys_bias)
         return scores.softmax(dim=-1)
@@ -73,40 +85,41 @@ class Piece:
 
 class Parts:
     """A tensor [batch * heads, position, dim] as what comes before the image, and the image's
-    lines; all of them views of it."""
+    lines; both views of it."""
 
     def __init__(self, tensor: Tensor, prefix: int, lines: Lines) -> None:
         self.before = tensor[:, :prefix]
         self.lines = lines.of(tensor[:, prefix:])
 
     def queries(self, piece: Piece) -> Tensor:
-        """What belongs to its queries, [batch * heads, query, dim]."""
+        """What belongs to its queries, [batch * heads * group, query, dim]."""
         if piece.queries is None:
             return self.before
-        return self.lines[:, piece.queries].flatten(1, 2)
+        return piece.queries.queries(self.lines).flatten(0, 1)
 
     def write(self, piece: Piece, rows: Tensor) -> None:
-        """The other way: `rows` [batch * heads, query, dim] to where its queries are."""
+        """The other way: `rows` [batch * heads * group, query, dim] to where its queries are."""
         if piece.queries is None:
             self.before.copy_(rows)
         else:
-            there = self.lines[:, piece.queries]
-            there.copy_(rows.unflatten(1, there.shape[1:3]))
+            piece.queries.write_queries(self.lines, rows.unflatten(0, (-1, piece.groups)))
 
     def keys(self, piece: Piece) -> Tensor:
-        """What belongs to its keys, side by side, [batch * heads, key, dim]."""
+        """What belongs to its keys, side by side, [batch * heads * group, key, dim]."""
         seen = self.before[:, piece.seen]
         if piece.keys is None:
             return seen
-        return torch.cat([seen, self.lines[:, piece.keys].flatten(1, 2)], dim=1)
+        seen = seen[:, None].expand(-1, piece.groups, -1, -1)
+        return torch.cat([seen, piece.keys.keys(self.lines)], dim=2).flatten(0, 1)
 
     def add(self, piece: Piece, rows: Tensor) -> None:
-        """The other way: adds `rows` [batch * heads, key, dim] to where its keys are."""
+        """The other way: adds `rows` [batch * heads * group, key, dim] to where its keys are."""
+        grouped = rows.unflatten(0, (-1, piece.groups))
         count = piece.seen.stop - piece.seen.start
-        self.before[:, piece.seen].add_(rows[:, :count])
+        of_seen = grouped[:, :, :count]
+        self.before[:, piece.seen].add_(of_seen.sum(dim=1, dtype=self.before.dtype))
         if piece.keys is not None:
-            there = self.lines[:, piece.keys]
-            there.add_(rows[:, count:].unflatten(1, there.shape[1:3]))
+            piece.keys.add_keys(self.lines, grouped[:, :, count:])
 
 
 def pieces(before: Tensor, image: Tensor, lines: Lines, like: Tensor) -> Iterator[Piece]:
@@ -123,13 +136,17 @@ def pieces(before: Tensor, image: Tensor, lines: Lines, like: Tensor) -> Iterato
         return as_bias(mask, like.dtype).repeat_interleave(heads, dim=0)
 
     # As target the image is hidden from what comes before it; as source it sees only [BOI] of that.
-    whole = slice(None) if lines.two_sided else None
+    whole = Block(lines, 0, 1, lines.count, 0, 0) if lines.two_sided else None
     yield Piece(None, slice(0, prefix), whole, bias_of(before[..., :prefix]), None)
     seen = slice(prefix - 1 if lines.two_sided else 0, prefix)
     seen_bias = bias_of(image[..., seen])
-    for block in lines.blocks(max(1, QUERIES_AT_ONCE // lines.length)):
+    own = LINES_OF_A_GROUP[lines.pattern]
+    window = own + LINES_BEFORE[lines.pattern] * (2 if lines.two_sided else 1)
+    scores = own * lines.length * (seen.stop - seen.start + window * lines.length)
+    groups = max(1, SCORES_OF_A_HEAD // scores, SCORES_AT_ONCE // (scores * len(like)))
+    for block in lines.blocks(own, groups):
         bias = block.bias(like.dtype, like.device)
-        yield Piece(block.queries, seen, block.keys, seen_bias, bias)
+        yield Piece(block, seen, block, seen_bias, bias)
 
 
 class Dropout:

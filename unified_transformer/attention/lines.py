@@ -45,36 +45,82 @@ class Lines:
         raster = torch.arange(self.height * self.width)
         return self.of(raster[None, :, None]).flatten()
 
-    def blocks(self, at_once: int = 1) -> Iterator["Block"]:
-        """All lines, `at_once` together."""
-        before = LINES_BEFORE[self.pattern]
-        after = before if self.two_sided else 0
-        for first in range(0, self.count, at_once):
-            last = min(first + at_once, self.count)
-            start, stop = max(0, first - before), min(last + after, self.count)
-            yield Block(self, slice(first, last), slice(start, stop))
+    def blocks(self, own: int = 1, groups: int = 1) -> Iterator["Block"]:
+        """All lines in groups of `own`, as many as `groups` of them together where they have the
+        same around them; at the edges, where fewer lines are around, in one group."""
+        reach = LINES_BEFORE[self.pattern]
+        after = reach if self.two_sided else 0
+        first = 0
+        while first < self.count:
+            left = self.count - first
+            whole = min(groups, (left - after) // own) if first >= reach else 0
+            if whole > 0:
+                yield Block(self, first, whole, own, reach, after)
+                first += whole * own
+            else:
+                edge = min(reach - first, left) if first < reach else left
+                yield Block(self, first, 1, edge, min(reach, first), min(after, left - edge))
+                first += edge
 
 
 @dataclass(frozen=True)
 class Block:
-    """The queries of some lines, and the lines of keys that they see: slices of lines."""
+    """Neighbouring groups of lines: queries, and the window of keys that each group sees.
+
+    A group is `own` lines, the first one from line `first` on; its window is these, `before` lines
+    before and `after` lines after them. Tensors of lines are [batch, line, position, dim].
+    """
 
     lines: Lines
-    queries: slice
-    keys: slice
+    first: int
+    groups: int
+    own: int
+    before: int
+    after: int
+
+    @property
+    def window(self) -> int:
+        """Lines of keys of a group."""
+        return self.before + self.own + self.after
+
+    def queries(self, lines: Tensor) -> Tensor:
+        """What belongs to the queries, [batch, group, query, dim]."""
+        return self._of_queries(lines).unflatten(1, (self.groups, self.own)).flatten(2, 3)
+
+    def write_queries(self, lines: Tensor, rows: Tensor) -> None:
+        """The other way: `rows` [batch, group, query, dim] to where the queries are."""
+        there = self._of_queries(lines)
+        there.copy_(rows.unflatten(2, (self.own, -1)).flatten(1, 2))
+
+    def keys(self, lines: Tensor) -> Tensor:
+        """What belongs to the keys, [batch, group, key, dim]."""
+        start = self.first - self.before
+        stop = start + (self.groups - 1) * self.own + self.window
+        windows = lines[:, start:stop].unfold(1, self.window, self.own)
+        return windows.movedim(-1, 2).flatten(2, 3)
+
+    def add_keys(self, lines: Tensor, rows: Tensor) -> None:
+        """The other way: adds `rows` [batch, group, key, dim] to where the keys are; windows
+        overlap."""
+        parts = rows.unflatten(2, (self.window, -1))
+        start = self.first - self.before
+        if self.groups == 1:
+            lines[:, start : start + self.window].add_(parts[:, 0])
+            return
+        last = (self.groups - 1) * self.own
+        for line in range(start, start + self.window):
+            lines[:, line : line + last + 1 : self.own].add_(parts[:, :, line - start])
 
     def mask(self) -> Tensor | None:
-        """Boolean [query, key] (True = visible), None where all is visible."""
-        return block_mask(self.lines, *self._around())
+        """Boolean [query, key] (True = visible) of every group, None where all is visible."""
+        return block_mask(self.lines, self.before, self.own, self.after)
 
     def bias(self, dtype: torch.dtype, device: torch.device) -> Tensor | None:
         """`mask` as what to add to scores."""
-        return block_bias(self.lines, *self._around(), dtype, device)
+        return block_bias(self.lines, self.before, self.own, self.after, dtype, device)
 
-    def _around(self) -> tuple[int, int, int]:
-        """How many lines of keys come before those of the queries, are theirs, and come after."""
-        own = self.queries
-        return own.start - self.keys.start, own.stop - own.start, self.keys.stop - own.stop
+    def _of_queries(self, lines: Tensor) -> Tensor:
+        return lines[:, self.first : self.first + self.groups * self.own]
 
 
 @lru_cache(maxsize=256)
