@@ -8,19 +8,20 @@ equal parameter counts. The floor is reading every weight that an id needs once 
 bandwidth of a matrix-vector product over 256 MB. DALLE-pytorch as shipped, whose cost grows with
 every id, is measured at five lengths and averaged; with the cache that it drops handed through
 (`benchmarks/peer.py`) a whole picture is drawn. With a checkpoint, also the passes and seconds of
-its pictures by window.
+its pictures by window. Beside the JSON: a picture of the growth with the grid.
 """
 
 import argparse
 import time
 from functools import partial
+from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import ours
 import peer
 import torch
-from measuring import begin, seconds, write_json
+from measuring import begin, plot_growth, seconds, write_json
 from ours import CODES, SIDE, TEXT, WORDS
 from torch import Tensor
 
@@ -90,6 +91,18 @@ def measure_ours(model: UnifiedTransformer, repeats: int) -> list[dict[str, Any]
     return rows
 
 
+def measure_growth(repeats: int) -> list[dict[str, Any]]:
+    """Seconds of one picture on growing grids, whatever the place the same for each id."""
+    rows = []
+    for side in (16, 32, 64):
+        model = ours.build(side=side)
+        for name, window in (("id by id", 1), ("eight at once", 8)):
+            call = partial(draw, model, 1, 1.0, window, [])
+            spent = median(seconds(call) for _ in range(repeats))
+            rows.append({"name": name, "side": side, "seconds": spent, "per_id": spent / side**2})
+    return rows
+
+
 @torch.no_grad()
 def measure_peer(folder: str) -> list[dict[str, Any]]:
     text, image = torch.randint(1, WORDS, (1, TEXT)), torch.randint(0, CODES, (1, SIDE**2))
@@ -151,6 +164,9 @@ def main() -> None:
     arguments = begin(parser)
     model = ours.build()
     figures: dict[str, Any] = {"floor": floor(model), "ours": measure_ours(model, repeats=3)}
+    growth = figures["growth"] = measure_growth(repeats=3)
+    picture = Path(arguments.output).with_suffix(".png")
+    plot_growth(growth, ("id by id", "eight at once"), TEXT + 1, picture, ("seconds", "per_id"))
     if arguments.dalle_pytorch:
         figures["peer"] = measure_peer(arguments.dalle_pytorch)
     if arguments.checkpoint:

@@ -110,18 +110,24 @@ def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return arguments
 
 
-def plot_growth(rows: list[dict[str, Any]], names: Sequence[str], prefix: int, path: Path) -> None:
-    """`seconds` and `peak_mib` of each of `names` over the number of positions, of which `prefix`
-    come before the image's `side` squared."""
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4))
-    for panel, field in zip(panels, ("seconds", "peak_mib"), strict=True):
+def plot_growth(
+    rows: list[dict[str, Any]],
+    names: Sequence[str],
+    prefix: int,
+    path: Path,
+    fields: Sequence[str] = ("seconds", "peak_mib"),
+) -> None:
+    """A panel for each of `fields`: of each of `names` over the number of positions, of which
+    `prefix` come before the image's `side` squared."""
+    figure, panels = plt.subplots(1, len(fields), figsize=(5 * len(fields), 4), squeeze=False)
+    for panel, field in zip(panels[0], fields, strict=True):
         for name in names:
             chosen = [row for row in rows if row["name"] == name]
             counts = [prefix + row["side"] ** 2 for row in chosen]
             panel.plot(counts, [row[field] for row in chosen], marker="o", label=name)
         panel.set(xscale="log", yscale="log", xlabel="positions", ylabel=field.replace("_", " "))
         panel.grid(visible=True, alpha=0.3)
-    panels[0].legend()
+    panels[0][0].legend()
     figure.tight_layout()
     figure.savefig(path)
 

@@ -152,10 +152,10 @@ def test_blocks_put_back_what_they_take(pattern):
     assert torch.equal(times, seen[None, :, None].expand_as(times))
 
 
-@pytest.mark.parametrize("scores", [1, 2**30])
-def test_groups_at_once_change_nothing(monkeypatch, scores):
-    for name in ("SCORES_AT_ONCE", "SCORES_OF_A_HEAD"):
-        monkeypatch.setattr(f"unified_transformer.attention.blockwise.{name}", scores)
+@pytest.mark.parametrize("at_once", [1, 2**30])
+def test_groups_at_once_change_nothing(monkeypatch, at_once):
+    for name in ("BYTES_AT_ONCE", "SCORES_OF_A_HEAD"):
+        monkeypatch.setattr(f"unified_transformer.attention.pieces.{name}", at_once)
     for pattern, direction in product(PATTERNS, DIRECTIONS):
         test_blockwise_equals_dense((13, 12), pattern, direction)
 
