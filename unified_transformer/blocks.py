@@ -32,9 +32,11 @@ class SelfAttention(nn.Module):
         projected = rearrange(
             self.query_key_value(x), "b s (three h d) -> three b h s d", three=3, h=self.heads
         )
-        query, key = rotate(projected[:2], turns)
-        value = projected[2]
-        return self.output(rearrange(attention(query, key, value), "b h s d -> b s (h d)"))
+        query_key, value = projected.split([2, 1])  # with one gradient for all, unlike slices
+        query, key = rotate(query_key, turns)
+        return self.output(
+            rearrange(attention(query, key, value.squeeze(0)), "b h s d -> b s (h d)")
+        )
 
 
 class FeedForward(nn.Module):
