@@ -95,7 +95,7 @@ def measure(config: str, dtype: str, device: str) -> list[dict[str, Any]]:
         for batch in (1, LARGEST // (height * width))
     ]
     calls = {case: prepare(case[0], config, case[1], dtype, device) for case in cases}
-    spent = medians(calls, repeats=5, warmup=1, device=device)
+    spent = medians(calls, repeats=5, device=device)
     return [
         {
             "config": config,

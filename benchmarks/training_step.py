@@ -97,7 +97,7 @@ def measure_grid(side: int, dtype: str, device: str) -> list[dict[str, Any]]:
     left_out = () if side <= LARGEST_MASK else ("masked", "stored scores")
     compared = [variant for variant in VARIANTS if variant not in left_out]
     steps = {variant: prepare(variant, side, dtype, device) for variant in compared}
-    spent = medians(steps, REPEATS.get(side, 2), warmup=1, device=device)
+    spent = medians(steps, REPEATS.get(side, 2), device=device)
     del steps
     least = flops(ours.build(SPARSE, side), side) / rate(dtype, device)
     return [
