@@ -77,7 +77,8 @@ class TrainingSettings:
         micro_batch_size: samples per process that are computed at once; null for all of a
             process's share. Smaller values accumulate gradients and need less memory.
         activation_checkpointing: keep the inputs of the model's blocks only, and compute the rest
-            again on the way back: a third more work, for several times less memory.
+            again on the way back: half of the memory and less, the deeper the model, for a quarter
+            more time (docs/performance.md).
         precision: `fp32`, or `bf16` for autocast over fp32 weights.
         optimizer: the one of every player, but for
         discriminator_optimizer: the discriminator's, where it shall differ.
