@@ -63,6 +63,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="ids that a pass of the model tries at once: the speed, and no picture, depends on it "
         "(default: what was measured to be fastest)",
     )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="draw through torch.compile: for many pictures on a GPU; the first take a minute more",
+    )
     add_sampling_arguments(parser)
     add_device_arguments(parser)
     return parser.parse_args(argv)
@@ -75,6 +80,8 @@ def main(argv: list[str] | None = None) -> None:
     pipe = BidirectionalPipeline.from_pretrained(
         arguments.checkpoint, arguments.device, arguments.dtype
     )
+    if arguments.compile:
+        pipe.compile()
     sampling = pipe.sampling_settings(**sampling_given(arguments))
     # Whatever is wrong is refused before a folder is made.
     pipe.check_drawing(arguments.num_images, arguments.rerank, [arguments.seed], arguments.window)

@@ -13,6 +13,9 @@ from unified_transformer.model import UnifiedTransformer
 from unified_transformer.noise import gumbel_noise
 from unified_transformer.sampling import SamplingSettings, guide, sample
 
+compiled_image_step = torch.compile(image_step, dynamic=False)
+"""For every batch size and window once, which takes a minute."""
+
 
 @torch.no_grad()
 def generate_image_ids(
@@ -23,6 +26,7 @@ def generate_image_ids(
     settings: SamplingSettings | None = None,
     window: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    compiled: bool = False,
 ) -> Tensor:
     """Draw pictures: ids [batch * pictures, h, w], the pictures of one prompt side by side.
 
@@ -31,6 +35,7 @@ def generate_image_ids(
     not on its batch. `window` is how many ids a pass of the model tries at once: it changes how
     many passes are needed, and no picture; None is what is fastest where that was measured.
     `progress` is called after every pass with the number of ids that every picture had before it.
+    `compiled` runs the passes through `torch.compile`.
     """
     settings = settings or SamplingSettings()
     config, pictures = model.config, len(seeds[0])
@@ -49,7 +54,8 @@ def generate_image_ids(
     def continue_from(ids: Tensor, places: Tensor) -> Tensor:
         """Ids [picture, new] that follow `ids` at `places`, both [picture, new]."""
         both = partial(repeat, pattern="b new -> (branch b) new", branch=settings.branches)
-        hidden = image_step(model, steps, both(ids), both(places))
+        step = compiled_image_step if compiled else image_step
+        hidden = step(model, steps, both(ids), both(places))
         return sampled(model.image_head(hidden), places + 1)
 
     window = window or fastest_window(len(logits), text_ids.device)

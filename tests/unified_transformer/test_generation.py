@@ -1,5 +1,6 @@
 """Cached decoding equals the full forward pass, in both directions."""
 
+from functools import partial
 from itertools import product
 
 import pytest
@@ -95,6 +96,21 @@ def test_drawing_in_parallel_gives_the_same_pictures(
             one_by_one = ids
         assert torch.equal(ids, one_by_one)
     assert passes[1] == 34 and passes[5] <= 34
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_compiled_passes_draw_the_same_pictures(make_model, make_batch, device):
+    model = make_model(initializer_range=0.1).to(device)
+    batch = make_batch(model.config)
+    text, length = batch["text_ids"].to(device), batch["text_length"].to(device)
+    settings = SamplingSettings(0.9, guidance_scale=2.0)
+    draw = partial(generate_image_ids, model, text, length, [[1, 2]] * 3, settings)
+    for window in (1, 3):
+        torch._dynamo.utils.counters.clear()
+        assert torch.equal(draw(window, compiled=True), draw(window))
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+        assert not torch._dynamo.utils.counters["graph_break"]
 
 
 def test_drawing_and_describing_in_autocast(model, batch):
