@@ -78,7 +78,7 @@ def test_many_candidates_are_drawn_in_parts(pipe, monkeypatch):
     monkeypatch.setattr(
         bidirectional_pipeline,
         "generate_image_ids",
-        lambda *arguments: (calls.append(arguments[3]), generate(*arguments))[1],
+        lambda *given, **named: (calls.append(given[3]), generate(*given, **named))[1],
     )
     monkeypatch.setattr(bidirectional_pipeline, "PICTURES_AT_ONCE", 10)
     parts = pipe.generate_images([prompt], num_images=3, rerank=4, guidance_scale=2.0)
