@@ -45,18 +45,17 @@ def seconds(function: Callable[[], object], device: str = "cpu") -> float:
 def medians(
     candidates: Mapping[str, Callable[[], object]],
     repeats: int,
-    warmup: int = 1,
     device: str = "cpu",
 ) -> dict[str, float]:
     """Median seconds of each candidate; they take turns, so that a drift of the machine's speed
     meets all of them. Each is called once before it is timed: what the one before it left in the
-    caches does not count."""
+    caches does not count. The first turn does not either."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
-    for repeat in range(warmup + repeats):
+    for repeat in range(1 + repeats):
         for name, function in candidates.items():
             function()
             spent = seconds(function, device)
-            if repeat >= warmup:
+            if repeat > 0:
                 times[name].append(spent)
     return {name: median(spent) for name, spent in times.items()}
 

@@ -1,12 +1,11 @@
 """Our transformer at the shape of the measured figures, and one step of training it."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from pipelines.training.distributed import precision_context
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
 from unified_transformer.objective import image_loss
 
@@ -57,8 +56,7 @@ def stepper(
 ) -> Callable[[], None]:
     """A call that takes one step of AdamW, in fp32 or under bf16 autocast."""
     optimizer = torch.optim.AdamW(model.train().parameters(), 1e-3, fused=True)
-    bf16 = partial(torch.autocast, device, dtype=torch.bfloat16)
-    precision = bf16 if dtype == "bf16" else nullcontext
+    precision = precision_context(torch.device(device), dtype)
 
     def step() -> None:
         optimizer.zero_grad()

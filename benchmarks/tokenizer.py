@@ -12,7 +12,6 @@ dB, and the share that the exact reader reads right) and the share of exact capt
 
 import argparse
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -31,6 +30,7 @@ from pipelines.evaluation.scene_accuracy import (
     scene_set,
 )
 from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.distributed import precision_context
 from pipelines.training.processor import keep_freed_memory
 from vq import VQGAN, psnr
 
@@ -57,8 +57,7 @@ def decoding(model: VQGAN, pixels: Tensor) -> Callable[[], object]:
 
 
 def training(model: VQGAN, pixels: Tensor, dtype: str) -> Callable[[], object]:
-    context = partial(torch.autocast, pixels.device.type, dtype=torch.bfloat16)
-    precision = context if dtype == "bf16" else nullcontext
+    precision = precision_context(pixels.device, dtype)
 
     def step() -> None:
         model.zero_grad()

@@ -100,9 +100,9 @@ class BidirectionalPipeline:
         )
 
     def compile(self) -> "BidirectionalPipeline":
-        """Draws through `torch.compile` from here on, which takes up to a minute for each number of
-        pictures drawn together. Meant for GPUs, where it is not measured yet; on a CPU it gains
-        nothing."""
+        """Draws through `torch.compile` from here on, which takes ten seconds and more for each
+        number of pictures drawn together. Meant for GPUs, where it is not measured yet; on a CPU it
+        gains nothing."""
         self.compiled = True
         return self
 

@@ -66,7 +66,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="draw through torch.compile: for many pictures on a GPU; the first take a minute more",
+        help="draw through torch.compile: for many pictures on a GPU; compiling comes first",
     )
     add_sampling_arguments(parser)
     add_device_arguments(parser)

@@ -14,7 +14,7 @@ from unified_transformer.noise import gumbel_noise
 from unified_transformer.sampling import SamplingSettings, guide, sample
 
 compiled_image_step = torch.compile(image_step, dynamic=False)
-"""For every batch size and window once, which takes a minute."""
+"""Compiled once for every batch size and window."""
 
 
 @torch.no_grad()
@@ -45,6 +45,8 @@ def generate_image_ids(
     logits, cache = prefill_prompt(model, text_ids, text_length)
     logits, steps = logits.repeat_interleave(pictures, 0), ImageSteps(cache.repeat(pictures))
 
+    step = compiled_image_step if compiled else image_step
+
     def sampled(logits: Tensor, places: Tensor) -> Tensor:
         """Ids [picture, new] for the raster indices `places` from logits of all branches."""
         scores = guide(logits, settings.guidance_scale) if settings.branches == 2 else logits
@@ -54,7 +56,6 @@ def generate_image_ids(
     def continue_from(ids: Tensor, places: Tensor) -> Tensor:
         """Ids [picture, new] that follow `ids` at `places`, both [picture, new]."""
         both = partial(repeat, pattern="b new -> (branch b) new", branch=settings.branches)
-        step = compiled_image_step if compiled else image_step
         hidden = step(model, steps, both(ids), both(places))
         return sampled(model.image_head(hidden), places + 1)
 
