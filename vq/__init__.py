@@ -4,6 +4,7 @@ from vq.config import VQGANConfig
 from vq.discriminator import PatchDiscriminator, PatchDiscriminatorConfig
 from vq.losses import PerceptualLoss, PerceptualLossSettings, build_perceptual_loss, psnr
 from vq.objective import VQGANObjective, VQGANObjectiveSettings
+from vq.reconstruction import ReconstructionGame, ReconstructionSettings
 from vq.vqgan import VQGAN, VQGANOutput
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "PatchDiscriminatorConfig",
     "PerceptualLoss",
     "PerceptualLossSettings",
+    "ReconstructionGame",
+    "ReconstructionSettings",
     "VQGANConfig",
     "VQGANObjective",
     "VQGANObjectiveSettings",

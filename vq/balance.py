@@ -9,11 +9,12 @@ of them, without running the perceptual loss or the discriminator twice.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vq.vqgan import VQGAN, VQGANOutput
+from vq.encoder_decoder import Decoder
 
 # Esser et al. 2021, eq. 7 has 1e-6; 1e-4 and the limit are taming-transformers'.
 EPSILON = 1e-4
@@ -42,12 +43,15 @@ class Pull:
 
 
 def measure_pull(
-    tokenizer: VQGAN,
-    output: VQGANOutput,
+    decoder: Decoder,
+    output: Any,
     terms_of: Callable[[Tensor], dict[str, Tensor]],
     scale: Tensor,
 ) -> Pull:
-    """The pull of the terms [b] that `terms_of` makes of a reconstruction, times `scale`."""
+    """The pull of the terms [b] that `terms_of` makes of a reconstruction, times `scale`.
+
+    `output` has that `reconstruction` [b, 3, h, w] and the `features` it was painted from.
+    """
     picture = output.reconstruction.detach().requires_grad_()
     with torch.enable_grad():
         terms = terms_of(picture)
@@ -55,9 +59,9 @@ def measure_pull(
             torch.autograd.grad(scale * terms[name].sum(), picture)[0]
             for name in ("reconstruction", "adversarial")
         ]
-        painted = tokenizer.decoder.paint(output.features.detach())
+        painted = decoder.paint(output.features.detach())
         on_last_layer = [
-            torch.autograd.grad(painted, tokenizer.last_layer, direction, retain_graph=True)[0]
+            torch.autograd.grad(painted, decoder.last_layer, direction, retain_graph=True)[0]
             for direction in wanted
         ]
     detached = {name: values.detach() for name, values in terms.items()}

@@ -72,6 +72,11 @@ class Decoder(nn.Module):
         self.conv_out = convolution(channels, config.image_channels * config.patch_size**2, 3)
         self.unpatch = nn.PixelShuffle(config.patch_size)
 
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """Weight of the last convolution; the adversarial term is balanced on its gradient."""
+        return self.conv_out.weight  # type: ignore[return-value]
+
     def features(self, codes: Tensor) -> Tensor:
         """What the last layer paints from: [b, code_dim, h, w] -> [b, base width, H/patch_size,
         W/patch_size]"""

@@ -2,67 +2,29 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from vq.balance import Pull, adaptive_weight, frozen, measure_pull
 from vq.codebook import CodebookLearner
 from vq.global_batch import GlobalBatch
-from vq.losses import pixel_losses, psnr
+from vq.reconstruction import AdversarialLoss, ReconstructionGame, ReconstructionSettings, Turn
 from vq.vqgan import VQGAN, VQGANOutput
 
 Batch = dict[str, Tensor]
 
 
-class AdversarialLoss(Protocol):
-    """Logits [b, ...] -> losses [b]; such as `gan.adversarial_losses.HingeLoss`."""
-
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor: ...
-
-    def generator(self, fake_logits: Tensor) -> Tensor: ...
-
-
 @dataclass(frozen=True)
-class VQGANObjectiveSettings:
-    """Weights of the terms.
+class VQGANObjectiveSettings(ReconstructionSettings):
+    """Weights of the reconstruction's terms, and of the codebook's.
 
     Attributes:
-        l1_weight, l2_weight: of absolute and squared differences of pixels.
-        foreground_weight: factor on pixels unlike the picture's border (1 = off); for drawings on
-            plain backgrounds, whose few pixels would otherwise hardly count.
-        perceptual_weight: of LPIPS.
         codebook_weight: of the codebook term, where codes follow the gradient.
         commitment_weight: beta of van den Oord et al. 2017.
-        adversarial_weight: of the discriminator's term; 0 trains a plain VQ-VAE.
-        adversarial_start_step: the discriminator and its term begin at this step.
-        adversarial_warmup_steps: over which the term then grows to its weight, so that a
-            discriminator that knows nothing yet does no harm.
     """
 
-    l1_weight: float = 1.0
-    l2_weight: float = 0.0
-    foreground_weight: float = 1.0
-    perceptual_weight: float = 1.0
     codebook_weight: float = 1.0
     commitment_weight: float = 0.25
-    adversarial_weight: float = 0.0
-    adversarial_start_step: int = 0
-    adversarial_warmup_steps: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 0:
-                raise ValueError(f"{name} is {value}; it must be 0 or more.")
-        if self.foreground_weight < 1:
-            raise ValueError(
-                f"foreground_weight is {self.foreground_weight}; it must be at least 1 (1 is off)."
-            )
-        if self.l1_weight == self.l2_weight == self.perceptual_weight == 0:
-            raise ValueError(
-                "l1_weight, l2_weight and perceptual_weight are all 0; reconstruction needs one."
-            )
 
 
 class VQGANObjective:
@@ -95,39 +57,40 @@ class VQGANObjective:
         self.tokenizer = tokenizer
         self.settings = settings
         self.players: dict[str, nn.Module] = {"generator": tokenizer}
-        if settings.adversarial_weight > 0:
-            if discriminator is None or adversarial_loss is None:
-                raise ValueError(
-                    f"adversarial_weight is {settings.adversarial_weight} but there is no "
-                    "discriminator; add one, or set adversarial_weight to 0."
-                )
+        if settings.adversarial_weight > 0 and discriminator is not None:
             self.players["discriminator"] = discriminator
-        self.perceptual_loss = perceptual_loss
-        self.adversarial_loss = adversarial_loss
-        self.world_size = world_size
         self.global_batch = GlobalBatch(all_reduce_sum, rank, world_size)
+        self.game = ReconstructionGame(
+            self.players,
+            tokenizer.decoder,
+            settings,
+            self.global_batch,
+            perceptual_loss,
+            adversarial_loss,
+        )
         self.codebook = CodebookLearner(tokenizer.quantizer, tokenizer.config, self.global_batch)
 
-    def turns(
-        self, micro_batches: list[Batch], step: int
-    ) -> Iterator[tuple[str, Iterator[dict[str, Tensor]]]]:
-        """The discriminator's turn, once its term has started, then the generator's.
-
-        Yields (player, losses of each micro-batch). "loss" is differentiable; summed over
-        micro-batches and averaged over processes it is the objective of the global batch, and the
-        other entries likewise. The codebook's update follows the generator's step.
-        """
+    def turns(self, micro_batches: list[Batch], step: int) -> Iterator[Turn]:
+        """The turns of `ReconstructionGame`; the codebook's update follows the generator's step."""
         pixels = [batch["pixels"] for batch in micro_batches]
         self._start_codebook(pixels)
-        pictures = torch.tensor(sum(map(len, pixels)), device=pixels[0].device)
-        scale = self.world_size / self.global_batch.all_reduce_sum(pictures).float()
-        # With a single micro-batch one forward pass serves both turns: the discriminator's step
-        # does not change the generator. With several only their pixels are kept in memory.
-        kept: list[VQGANOutput] = []
-        weight = self._adversarial_weight(step)
-        if weight > 0:
-            yield "discriminator", self._discriminator_losses(pixels, scale, kept)
-        yield "generator", self._generator_losses(pixels, scale, weight, kept)
+        scale = self.game.scale(pixels)
+        usage = self.codebook.usage()
+
+        def generate(index: int) -> VQGANOutput:
+            return self.players["generator"](pixels[index])
+
+        def codebook_losses(index: int, output: VQGANOutput) -> dict[str, Tensor]:
+            self.codebook.observe(output.quantized, pixels[index])
+            # Usage is the same for all pictures: each micro-batch contributes its share.
+            share = scale * len(pixels[index])
+            return {
+                "loss": scale * self._codebook_term(output).sum(),
+                "commitment": scale * output.quantized.commitment_loss.detach().sum(),
+                **{name: value * share for name, value in usage.items()},
+            }
+
+        yield from self.game.turns(pixels, generate, codebook_losses, scale, step)
         self.codebook.update(step)
 
     @torch.no_grad()
@@ -136,8 +99,7 @@ class VQGANObjective:
         says nothing about quality."""
         pixels = batch["pixels"]
         output = self.players["generator"](pixels)
-        terms = self._reconstruction_terms(output.reconstruction, pixels)
-        terms["psnr"] = psnr(output.reconstruction, pixels)
+        terms = self.game.evaluate(output.reconstruction, pixels)
         terms["loss"] = terms.pop("reconstruction") + self._codebook_term(output)
         terms["commitment"] = output.quantized.commitment_loss
         count = torch.tensor(float(len(pixels)), device=pixels.device)
@@ -160,104 +122,6 @@ class VQGANObjective:
         with torch.no_grad():
             self.codebook.start([self.tokenizer.encode(p) for p in pixels], pixels)
         torch.clear_autocast_cache()
-
-    def _adversarial_weight(self, step: int) -> float:
-        settings = self.settings
-        since = step - settings.adversarial_start_step + 1
-        if since <= 0:
-            return 0.0
-        return settings.adversarial_weight * min(
-            1.0, since / max(1, settings.adversarial_warmup_steps)
-        )
-
-    def _reconstruct(
-        self, pixels: Tensor, kept: list[VQGANOutput], keep_graph: bool
-    ) -> VQGANOutput:
-        """One micro-batch through the generator, for its values only unless `keep_graph`."""
-        if kept:
-            return kept[0]
-        if keep_graph:
-            kept.append(self.players["generator"](pixels))
-            return kept[0]
-        with torch.no_grad():
-            output = self.players["generator"](pixels)
-        # Autocast would hand the weights it cast without a graph to the next pass, which needs one.
-        torch.clear_autocast_cache()
-        return output
-
-    def _discriminator_losses(
-        self, pixels: list[Tensor], scale: Tensor, kept: list[VQGANOutput]
-    ) -> Iterator[dict[str, Tensor]]:
-        assert self.adversarial_loss is not None
-        discriminator = self.players["discriminator"]
-        for real in pixels:
-            output = self._reconstruct(real, kept, keep_graph=len(pixels) == 1)
-            real_logits = discriminator(real)
-            fake_logits = discriminator(output.reconstruction.detach())
-            terms = {
-                "loss": self.adversarial_loss.discriminator(real_logits, fake_logits),
-                "real_logit": real_logits.detach().flatten(1).mean(dim=1),
-                "fake_logit": fake_logits.detach().flatten(1).mean(dim=1),
-            }
-            yield {name: scale * values.sum() for name, values in terms.items()}
-
-    def _generator_losses(
-        self, pixels: list[Tensor], scale: Tensor, weight: float, kept: list[VQGANOutput]
-    ) -> Iterator[dict[str, Tensor]]:
-        usage = self.codebook.usage()
-        if weight > 0:
-            pulls, adaptive = self._balance(pixels, scale, kept)
-            usage["adaptive_weight"] = adaptive
-        for index, real in enumerate(pixels):
-            output = kept[0] if kept else self.players["generator"](real)
-            if weight > 0:
-                terms = pulls[index].terms
-                total = terms["reconstruction"] + weight * adaptive * terms["adversarial"]
-                gradient = pulls[index].through(output.reconstruction, weight * adaptive)
-            else:
-                terms = self._reconstruction_terms(output.reconstruction, real)
-                total, gradient = terms["reconstruction"], scale.new_zeros(())
-            terms["commitment"] = output.quantized.commitment_loss
-            self.codebook.observe(output.quantized, real)
-            losses = {name: scale * values.detach().sum() for name, values in terms.items()}
-            losses["loss"] = scale * (total + self._codebook_term(output)).sum() + gradient
-            # The same for all pictures: each micro-batch contributes its share.
-            share = scale * len(real)
-            losses.update({name: value * share for name, value in usage.items()})
-            yield losses
-
-    def _balance(
-        self, pixels: list[Tensor], scale: Tensor, kept: list[VQGANOutput]
-    ) -> tuple[list[Pull], Tensor]:
-        """What the terms want of each micro-batch, and the global batch's adaptive weight."""
-        assert self.adversarial_loss is not None
-        generator_loss, discriminator = (
-            self.adversarial_loss.generator,
-            self.players["discriminator"],
-        )
-        pulls = []
-        for real in pixels:
-
-            def terms_of(fake: Tensor, real: Tensor = real) -> dict[str, Tensor]:
-                terms = self._reconstruction_terms(fake, real)
-                return {**terms, "adversarial": generator_loss(discriminator(fake))}
-
-            output = self._reconstruct(real, kept, keep_graph=len(pixels) == 1)
-            with frozen(discriminator):
-                pulls.append(measure_pull(self.tokenizer, output, terms_of, scale))
-        total = torch.stack([pull.on_last_layer for pull in pulls]).sum(dim=0)
-        return pulls, adaptive_weight(self.global_batch.all_reduce_sum(total) / self.world_size)
-
-    def _reconstruction_terms(self, reconstruction: Tensor, pixels: Tensor) -> dict[str, Tensor]:
-        """Each term [b], and "reconstruction", their weighted sum."""
-        settings = self.settings
-        l1, l2 = pixel_losses(reconstruction, pixels, settings.foreground_weight)
-        terms = {"l1": l1, "l2": l2}
-        total = settings.l1_weight * l1 + settings.l2_weight * l2
-        if self.perceptual_loss is not None and settings.perceptual_weight > 0:
-            terms["perceptual"] = self.perceptual_loss(reconstruction, pixels)
-            total = total + settings.perceptual_weight * terms["perceptual"]
-        return {**terms, "reconstruction": total}
 
     def _codebook_term(self, output: VQGANOutput) -> Tensor:
         """Commitment, and the codebook term where it is a loss: [b]."""

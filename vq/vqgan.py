@@ -58,12 +58,6 @@ class VQGAN(nn.Module):
         """Pixels per id along each side."""
         return self.config.downsampling_factor
 
-    @property
-    def last_layer(self) -> nn.Parameter:
-        """Weight of the decoder's last convolution; the adversarial term is balanced on its
-        gradient."""
-        return self.decoder.conv_out.weight  # type: ignore[return-value]
-
     def decode_in(self, dtype: torch.dtype) -> Self:
         """Puts the decoder into another number format; pictures stay float32.
 

@@ -97,7 +97,7 @@ def test_the_adversarial_weight_grows_over_its_warmup():
     objective = make_objective(
         adversarial_weight=0.8, adversarial_start_step=10, adversarial_warmup_steps=4
     )
-    weights = [objective._adversarial_weight(step) for step in (9, 10, 11, 13, 50)]
+    weights = [objective.game.adversarial_weight(step) for step in (9, 10, 11, 13, 50)]
     assert weights == pytest.approx([0, 0.2, 0.4, 0.8, 0.8])
 
 
@@ -145,10 +145,10 @@ def test_adaptive_weight_and_gradient_are_the_formula():
 
     tokenizer, discriminator = objective.tokenizer, objective.players["discriminator"]
     output = tokenizer(pixels)
-    reconstruction = objective._reconstruction_terms(output.reconstruction, pixels)
+    reconstruction = objective.game.terms(output.reconstruction, pixels)
     reconstruction = reconstruction["reconstruction"].mean()
     adversarial = -discriminator(output.reconstruction).mean()
-    layer = tokenizer.last_layer
+    layer = tokenizer.decoder.last_layer
     (one,) = torch.autograd.grad(reconstruction, layer, retain_graph=True)
     (two,) = torch.autograd.grad(adversarial, layer, retain_graph=True)
     weight = (one.norm() / (two.norm() + 1e-4)).clamp(0, 1e4)

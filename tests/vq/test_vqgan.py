@@ -184,7 +184,7 @@ def test_decoding_in_bf16_leaves_ids_and_codes_alone():
     ids = tokenizer.encode_to_ids(pixels)
     decoded, codes = tokenizer.decode_ids(ids), tokenizer.quantizer.look_up(ids)
     assert tokenizer.decode_in(torch.bfloat16) is tokenizer
-    assert tokenizer.last_layer.dtype == torch.bfloat16
+    assert tokenizer.decoder.last_layer.dtype == torch.bfloat16
     assert torch.equal(tokenizer.encode_to_ids(pixels), ids)
     assert torch.equal(tokenizer.quantizer.look_up(ids), codes)
     in_bf16 = tokenizer.decode_ids(ids)
