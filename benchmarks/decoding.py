@@ -67,7 +67,7 @@ def draw(
         settings,
         window,
         passes.append,
-    )
+    ).ids
 
 
 def measure_ours(model: UnifiedTransformer, repeats: int) -> list[dict[str, Any]]:
@@ -139,7 +139,7 @@ def measure_checkpoint(folder: str) -> list[dict[str, Any]]:
                 drawn.append(
                     generate_image_ids(
                         model, ids[one], length[one], [[seed]], settings, window, done.append
-                    )
+                    ).ids
                 )
                 spent.append(time.perf_counter() - start)
                 passes += len(done) + 1  # with the one over the prompt

@@ -2,27 +2,28 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
+from pipelines import drawing
 from pipelines.command_line import UserError, check_seed, device_and_dtype
 from pipelines.data.text_tokenizer import EncodedText, TextCodec, load_text_tokenizer
-from pipelines.data.transforms import Picture, to_image, to_pixels
+from pipelines.data.transforms import Picture, to_pixels
+from pipelines.drawing import Artist, DrawingSettings
+from pipelines.model_loading import load_reconstructor, load_tokenizer, load_transformer
 from pipelines.recommended_sampling import recommended_sampling
 from pipelines.training.checkpoint import open_checkpoint
 from unified_transformer import (
     CaptionSettings,
+    Reconstructor,
     SamplingSettings,
     UnifiedTransformer,
     generate_captions,
-    generate_image_ids,
-    score_captions,
 )
 from vq import VQGAN
 
@@ -30,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 TASKS = ("text_to_image", "image_to_text")
 """What it can do, by the names in a checkpoint's index."""
-
-PICTURES_AT_ONCE = 128
-"""Sequences decoded together, both branches of guidance counted: larger gains little on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class BidirectionalPipeline:
 
     `sampling` are the settings that `generate_images` uses where it is not told otherwise: those
     the checkpoint recommends, else plain sampling. `tasks` are those it was trained for; others are
-    refused.
+    refused. `reconstructor` paints from hidden states, after end-to-end training.
     """
 
     def __init__(
@@ -63,13 +61,16 @@ class BidirectionalPipeline:
         transformer: UnifiedTransformer,
         sampling: SamplingSettings | None = None,
         tasks: Sequence[str] = TASKS,
+        reconstructor: Reconstructor | None = None,
     ) -> None:
         self.tokenizer = tokenizer.eval()
         self.codec = codec
         self.transformer = transformer.eval()
         self.sampling = sampling or SamplingSettings()
         self.tasks = tuple(tasks)
-        self.compiled = False
+        if reconstructor is not None:
+            reconstructor.eval()
+        self.artist = Artist(self.transformer, self.tokenizer, codec, reconstructor)
 
     @classmethod
     def from_pretrained(
@@ -86,10 +87,11 @@ class BidirectionalPipeline:
         """
         place, number_format = device_and_dtype(device, dtype)
         paths = open_checkpoint(checkpoint, "bidirectional")
-        try:
-            tokenizer = VQGAN.from_pretrained(paths.tokenizer)
-        except (ValueError, FileNotFoundError) as error:
-            raise UserError(str(error)) from error
+        tokenizer = load_tokenizer(paths.tokenizer)
+        reconstructor = None
+        if paths.reconstructor is not None:
+            reconstructor = load_reconstructor(paths.reconstructor, tokenizer.config)
+            reconstructor.to(device=place, dtype=number_format)
         transformer = load_transformer(paths.transformer)
         return cls(
             tokenizer.to(place).decode_in(number_format),
@@ -97,13 +99,14 @@ class BidirectionalPipeline:
             transformer.to(device=place, dtype=number_format),  # type: ignore[call-arg]
             recommended_sampling(paths.root),
             paths.tasks,
+            reconstructor,
         )
 
     def compile(self) -> "BidirectionalPipeline":
         """Draws through `torch.compile` from here on, which takes ten seconds and more for each
         number of pictures drawn together. Meant for GPUs, where it is not measured yet; on a CPU it
         gains nothing."""
-        self.compiled = True
+        self.artist.compiled = True
         return self
 
     @property
@@ -118,10 +121,8 @@ class BidirectionalPipeline:
         prompts: Sequence[str],
         num_images: int = 1,
         seed: int | Sequence[int] = 0,
-        rerank: int = 1,
-        window: int | None = None,
         progress: Callable[[int], None] = lambda done: None,
-        **sampling: Any,
+        **options: Any,
     ) -> list[Image.Image]:
         """Draws `num_images` pictures of each prompt, those of one prompt side by side.
 
@@ -129,14 +130,9 @@ class BidirectionalPipeline:
             prompts: texts in the words that the checkpoint was trained on.
             seed: picture k of a prompt has seed + k; one for all prompts or one for each. The same
                 prompt, seed and settings give the same picture, whatever else is drawn beside it.
-            rerank: each picture is the best of so many candidates by the likelihood of the prompt
-                given the picture (the other direction of the same weights); picture k has the
-                candidates with seeds seed + k * rerank and on.
-            window: how many ids a pass of the model tries at once, which changes the speed and no
-                picture; None is what is fastest where that was measured.
+                With `rerank` picture k has the candidates with seeds seed + k * rerank and on.
             progress: called with the number of pictures finished since the last call.
-            **sampling: `temperature`, `top_k`, `top_p`, `guidance_scale`; None or absent is what
-                the checkpoint recommends.
+            **options: as `drawing_settings` takes them.
 
         Raises:
             UserError: a prompt is empty or too long, a value is out of range, there are not as
@@ -145,8 +141,22 @@ class BidirectionalPipeline:
         seeds = [seed] * len(prompts) if isinstance(seed, int) else seed
         if len(seeds) != len(prompts):
             raise UserError(f"{len(seeds)} seeds for {len(prompts)} prompts; give one for each.")
-        self.check_drawing(num_images, rerank, seeds, window)
-        settings = self.sampling_settings(**sampling)
+        settings = self.drawing_settings(num_images=num_images, **options)
+        return self.draw(prompts, seeds, settings, progress)
+
+    def draw(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        settings: DrawingSettings,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> list[Image.Image]:
+        """`generate_images` by settings of `drawing_settings` and with a seed for each prompt.
+
+        Raises:
+            UserError: a prompt is empty or too long, or a seed is out of range.
+        """
+        settings.check_seeds(seeds)
         encoded = self.encode_prompts(prompts)
         for prompt, text in zip(prompts, encoded, strict=True):
             if text.unknown:
@@ -156,14 +166,51 @@ class BidirectionalPipeline:
                     len(text.ids) - 2,
                     prompt,
                 )
-        prompts_at_once = max(1, PICTURES_AT_ONCE // (num_images * rerank * settings.branches))
+        given = None
+        if settings.complete is not None:
+            given = self.encode_images([settings.complete])[:, : settings.keep_rows]
+        prompts_at_once = max(1, drawing.PICTURES_AT_ONCE // settings.sequences)
         images = []
         for first in range(0, len(encoded), prompts_at_once):
-            chosen = slice(first, first + prompts_at_once)
-            ids = self._draw(encoded[chosen], num_images, rerank, seeds[chosen], settings, window)
-            images += [to_image(pixels) for pixels in self.tokenizer.decode_ids(ids)]
-            progress(len(ids))
+            some = slice(first, first + prompts_at_once)
+            drawn = self.artist.draw(encoded[some], prompts[some], seeds[some], settings, given)
+            images += drawn
+            progress(len(drawn))
         return images
+
+    def drawing_settings(self, **options: Any) -> DrawingSettings:
+        """What `generate_images` draws by.
+
+        Args:
+            **options: the fields of `DrawingSettings` and of `SamplingSettings`. What is None or
+                absent is as the checkpoint has it: the sampling that it recommends, the decoder
+                that it was trained to draw with, half of the rows of a picture to complete.
+
+        Raises:
+            UserError: a value is out of range, or the checkpoint was not trained for it.
+        """
+        self.require("text_to_image")
+        known = {name: value for name, value in options.items() if value is not None}
+        sampling = {field.name: known.pop(field.name, None) for field in fields(SamplingSettings)}
+        height = self.transformer.config.grid_height
+        if known.get("complete") is not None:
+            known.setdefault("keep_rows", height // 2)
+            if not 1 <= known["keep_rows"] < height:
+                raise UserError(
+                    f"keep_rows is {known['keep_rows']}; of {height} rows of ids keep from 1 to "
+                    f"{height - 1}."
+                )
+        has_reconstructor = self.artist.reconstructor is not None
+        known.setdefault("decoder", "hidden" if has_reconstructor else "codebook")
+        settings = DrawingSettings(sampling=self.sampling_settings(**sampling), **known)
+        if settings.rerank > 1 and settings.matcher is None:
+            self.require("image_to_text")
+        if settings.decoder == "hidden" and not has_reconstructor:
+            raise UserError(
+                "this checkpoint was not trained end to end: it has no decoder of hidden states; "
+                "draw with decoder codebook."
+            )
+        return settings
 
     def caption_images(self, images: Iterable[Picture], **captioning: Any) -> list[str]:
         """Describes pictures of any size; `captioning` as the fields of `CaptionSettings`."""
@@ -185,7 +232,7 @@ class BidirectionalPipeline:
         except ValueError as error:
             raise UserError(f"{error}.") from error
         pictures = list(images)
-        at_once = max(1, PICTURES_AT_ONCE // settings.num_beams)
+        at_once = max(1, drawing.PICTURES_AT_ONCE // settings.num_beams)
         captions = []
         for first in range(0, len(pictures), at_once):
             ids = self.encode_images(pictures[first : first + at_once])
@@ -214,25 +261,6 @@ class BidirectionalPipeline:
                 "name one that was."
             )
 
-    def check_drawing(
-        self, num_images: int, rerank: int, seeds: Sequence[int], window: int | None = None
-    ) -> None:
-        """Refuses what `generate_images` could not do, before anything is written.
-
-        Raises:
-            UserError: a number or seed is out of range, or the checkpoint was not trained for it.
-        """
-        if num_images < 1 or rerank < 1:
-            raise UserError("num_images and rerank must be at least 1.")
-        if window is not None and window < 1:
-            raise UserError(f"window is {window}; it must be at least 1.")
-        self.require("text_to_image")
-        if rerank > 1:
-            self.require("image_to_text")
-        for seed in seeds:
-            check_seed(seed)
-            check_seed(seed + num_images * rerank - 1)
-
     def sampling_settings(self, **given: Any) -> SamplingSettings:
         """The checkpoint's recommended settings with what is given put over them.
 
@@ -253,63 +281,3 @@ class BidirectionalPipeline:
         """
         positions = self.transformer.config.text_positions
         return [self.codec.encode_prompt(prompt, positions) for prompt in prompts]
-
-    def _draw(
-        self,
-        prompts: list[EncodedText],
-        num_images: int,
-        rerank: int,
-        seeds: Sequence[int],
-        settings: SamplingSettings,
-        window: int | None,
-    ) -> Tensor:
-        """Ids [prompts * num_images, h, w]."""
-        text_ids, text_length = self.codec.pad(prompts, self.transformer.config.text_positions)
-        text_ids, text_length = (t.to(self.transformer.device) for t in (text_ids, text_length))
-        candidates = num_images * rerank
-        at_once = max(1, PICTURES_AT_ONCE // (len(prompts) * settings.branches))
-        drawn, scores = [], []
-        for first in range(0, candidates, at_once):
-            some = range(first, min(first + at_once, candidates))
-            ids = generate_image_ids(
-                self.transformer,
-                text_ids,
-                text_length,
-                [[seed + k for k in some] for seed in seeds],
-                settings,
-                window,
-                compiled=self.compiled,
-            )
-            drawn.append(rearrange(ids, "(prompt k) h w -> prompt k h w", k=len(some)))
-            if rerank > 1:
-                texts = (t.repeat_interleave(len(some), 0) for t in (text_ids, text_length))
-                found = score_captions(self.transformer, ids, *texts)
-                scores.append(rearrange(found, "(prompt k) -> prompt k", k=len(some)))
-        ids = rearrange(torch.cat(drawn, dim=1), "prompt (n k) h w -> (prompt n) k h w", k=rerank)
-        if rerank == 1:
-            return ids[:, 0]
-        best = rearrange(torch.cat(scores, dim=1), "prompt (n k) -> (prompt n) k", k=rerank)
-        return ids[torch.arange(len(ids)), best.argmax(dim=1)]
-
-
-def load_transformer(folder: Path) -> UnifiedTransformer:
-    """The transformer of a checkpoint, with every weight present.
-
-    Raises:
-        UserError: the folder is damaged or its weights do not fit its config.
-    """
-    try:
-        loaded: Any = UnifiedTransformer.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except Exception as error:  # whatever a damaged file makes the library raise
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"the transformer in {folder} cannot be loaded ({reason}).") from error
-    transformer, report = loaded
-    wrong = [*report["missing_keys"], *report["mismatched_keys"], *report["unexpected_keys"]]
-    if wrong:
-        raise UserError(
-            f"the weights in {folder} do not fit its config.json (for example {wrong[0]}); "
-            "copy the whole checkpoint again."
-        )
-    return transformer

@@ -11,6 +11,7 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -23,6 +24,8 @@ from pipelines.command_line import (
     open_output,
     sampling_given,
 )
+from pipelines.data.transforms import read_image
+from pipelines.drawing import DrawingSettings
 
 PROMPTS_AT_ONCE = 64
 """Pictures are written after so many prompts: stopping a long list loses little."""
@@ -57,6 +60,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--rerank", type=int, default=1, metavar="N", help="keep the best of N by its own captions"
     )
     parser.add_argument(
+        "--complete", metavar="IMAGE", help="keep the first rows of this picture and draw the rest"
+    )
+    parser.add_argument(
+        "--keep-rows", type=int, metavar="K", help="rows of ids to keep (default: half of them)"
+    )
+    parser.add_argument(
+        "--decoder",
+        choices=("codebook", "hidden"),
+        help="paint from ids, or from hidden states (default after end-to-end training)",
+    )
+    parser.add_argument(
         "--window",
         type=int,
         metavar="N",
@@ -82,37 +96,50 @@ def main(argv: list[str] | None = None) -> None:
     )
     if arguments.compile:
         pipe.compile()
-    sampling = pipe.sampling_settings(**sampling_given(arguments))
     # Whatever is wrong is refused before a folder is made.
-    pipe.check_drawing(arguments.num_images, arguments.rerank, [arguments.seed], arguments.window)
+    settings = pipe.drawing_settings(**options(arguments))
+    settings.check_seeds([arguments.seed])
     pipe.encode_prompts(prompts)
     folder = open_output(arguments.output)
-    settings = {**asdict(sampling), "rerank": arguments.rerank}
+    said = description(arguments, settings)
     count = 0
     with (
-        tqdm(total=len(prompts) * arguments.num_images, unit="picture") as progress,
+        tqdm(total=len(prompts) * settings.num_images, unit="picture") as progress,
         (folder / "metadata.jsonl").open("w", encoding="utf-8") as metadata,
     ):
         for first in range(0, len(prompts), PROMPTS_AT_ONCE):
             chosen = prompts[first : first + PROMPTS_AT_ONCE]
-            images = pipe.generate_images(
-                chosen,
-                arguments.num_images,
-                arguments.seed,
-                arguments.rerank,
-                arguments.window,
-                progress.update,
-                **asdict(sampling),
-            )
+            images = pipe.draw(chosen, [arguments.seed] * len(chosen), settings, progress.update)
             for k, image in enumerate(images):
-                prompt, picture = divmod(k, arguments.num_images)
+                prompt, picture = divmod(k, settings.num_images)
                 row = {"file_name": f"{count:05d}.png", "text": chosen[prompt]}
-                row |= {"seed": arguments.seed + picture * arguments.rerank, **settings}
+                row |= {"seed": arguments.seed + picture * settings.rerank, **said}
                 image.save(folder / row["file_name"])
                 metadata.write(json.dumps(row, ensure_ascii=False) + "\n")
                 metadata.flush()
                 count += 1
     print(folder)
+
+
+def options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Of the command line, those that say how to draw."""
+    return {
+        "num_images": arguments.num_images,
+        "rerank": arguments.rerank,
+        "window": arguments.window,
+        "decoder": arguments.decoder,
+        "complete": arguments.complete and read_image(arguments.complete),
+        "keep_rows": arguments.keep_rows,
+        **sampling_given(arguments),
+    }
+
+
+def description(arguments: argparse.Namespace, settings: DrawingSettings) -> dict[str, Any]:
+    """What `metadata.jsonl` says of every picture's settings."""
+    said = {**asdict(settings.sampling), "rerank": settings.rerank, "decoder": settings.decoder}
+    if arguments.complete:
+        said |= {"complete": arguments.complete, "keep_rows": settings.keep_rows}
+    return said
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pipelines.data.text_tokenizer import TextCodec
 from pipelines.data.transforms import to_image
 from pipelines.training.storage import replace_file
 from unified_transformer import (
+    Reconstructor,
     SamplingSettings,
     UnifiedTransformer,
     generate_captions,
@@ -33,9 +34,11 @@ def draw_both_directions(
     tokenizer: VQGAN,
     codec: TextCodec,
     batch: dict[str, Tensor],
+    reconstructor: Reconstructor | None = None,
 ) -> None:
-    """`path`.png: pictures over ones drawn from their captions; `path`.jsonl: the captions, and
-    what the model says of both pictures."""
+    """`path`.png: pictures over ones drawn from their captions, by their ids and, where there is a
+    reconstructor, by their hidden states; `path`.jsonl: the captions, and what the model says of
+    both pictures."""
     batch = {name: tensor[:PICTURES] for name, tensor in batch.items()}
     count = len(batch["image_ids"])
     drawn = generate_image_ids(
@@ -44,18 +47,22 @@ def draw_both_directions(
         batch["text_length"],
         [[seed] for seed in range(count)],
         SamplingSettings(),
+        hidden_state=reconstructor.config.hidden_state if reconstructor else None,
     )
-    said = generate_captions(transformer, torch.cat([batch["image_ids"], drawn]))
+    said = generate_captions(transformer, torch.cat([batch["image_ids"], drawn.ids]))
     captions = [codec.decode_caption(ids) for ids in said.ids]
     prompts = [codec.decode_caption(ids) for ids in batch["text_ids"].tolist()]
-    save_grid(path.with_suffix(".png"), [batch["pixels"], tokenizer.decode_ids(drawn)])
-    rows = zip(prompts, captions[:count], captions[count:], strict=True)
+    rows = [batch["pixels"], tokenizer.decode_ids(drawn.ids)]
+    if reconstructor is not None:
+        rows.append(reconstructor(drawn.hidden))
+    save_grid(path.with_suffix(".png"), rows)
+    texts = zip(prompts, captions[:count], captions[count:], strict=True)
     lines = [
         json.dumps(
             {"prompt": prompt, "caption": caption, "caption_of_drawn": of_drawn},
             ensure_ascii=False,
         )
-        for prompt, caption, of_drawn in rows
+        for prompt, caption, of_drawn in texts
     ]
     text = "\n".join(lines) + "\n"
     replace_file(path.with_suffix(".jsonl"), lambda file: file.write_text(text, encoding="utf-8"))

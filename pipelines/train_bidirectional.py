@@ -48,6 +48,8 @@ def _tokenizer(
     config: BidirectionalRun, folder: RunFolder, processes: Processes
 ) -> CheckpointPaths | None:
     """The tokenizer to use, trained here first if need be; None if that was stopped."""
+    if config.initialize_from is not None:
+        return open_checkpoint(config.initialize_from, "bidirectional")
     if config.tokenizer is not None:
         return open_checkpoint(config.tokenizer, "tokenizer")
     assert config.tokenizer_config is not None

@@ -7,7 +7,15 @@ from unified_transformer.captioning import (
     score_captions,
 )
 from unified_transformer.config import TransformerShape, UnifiedTransformerConfig
-from unified_transformer.drawing import generate_image_ids
+from unified_transformer.drawing import Drawings, generate_image_ids
+from unified_transformer.end_to_end import (
+    EndToEndModel,
+    HiddenState,
+    Reconstructor,
+    ReconstructorConfig,
+    hidden_states_of,
+)
+from unified_transformer.end_to_end_objective import EndToEndObjective, EndToEndSettings
 from unified_transformer.model import UnifiedTransformer, UnifiedTransformerOutput
 from unified_transformer.objective import BidirectionalObjective, BidirectionalObjectiveSettings
 from unified_transformer.sampling import SamplingSettings
@@ -17,6 +25,13 @@ __all__ = [
     "BidirectionalObjectiveSettings",
     "CaptionSettings",
     "Captions",
+    "Drawings",
+    "EndToEndModel",
+    "EndToEndObjective",
+    "EndToEndSettings",
+    "HiddenState",
+    "Reconstructor",
+    "ReconstructorConfig",
     "SamplingSettings",
     "TransformerShape",
     "UnifiedTransformer",
@@ -24,5 +39,6 @@ __all__ = [
     "UnifiedTransformerOutput",
     "generate_captions",
     "generate_image_ids",
+    "hidden_states_of",
     "score_captions",
 ]

@@ -1,12 +1,15 @@
 """Text -> image ids, one by one or several at a time: the same ids either way."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
+from unified_transformer.end_to_end import HiddenState, standing_for_ids
 from unified_transformer.generation import image_step, prefill_prompt
 from unified_transformer.kv_cache import ImageSteps
 from unified_transformer.model import UnifiedTransformer
@@ -15,6 +18,15 @@ from unified_transformer.sampling import SamplingSettings, guide, sample
 
 compiled_image_step = torch.compile(image_step, dynamic=False)
 """Compiled once for every batch size and window."""
+
+
+@dataclass
+class Drawings:
+    """`ids` [picture, h, w]; `hidden` [picture, n, dim], the last hidden state that stands for each
+    id, where it was asked for."""
+
+    ids: Tensor
+    hidden: Tensor | None = None
 
 
 @torch.no_grad()
@@ -27,42 +39,87 @@ def generate_image_ids(
     window: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
     compiled: bool = False,
-) -> Tensor:
-    """Draw pictures: ids [batch * pictures, h, w], the pictures of one prompt side by side.
+    given: Tensor | None = None,
+    hidden_state: HiddenState | None = None,
+) -> Drawings:
+    """Draw pictures; those of one prompt side by side.
 
     `text_ids` [batch, T] is `[CLS] text [SEP]`, padded; `seeds` holds as many seeds for every
     prompt as pictures are wanted of it. A picture depends on its prompt, its seed and the settings,
     not on its batch. `window` is how many ids a pass of the model tries at once: it changes how
     many passes are needed, and no picture; None is what is fastest where that was measured.
     `progress` is called after every pass with the number of ids that every picture had before it.
-    `compiled` runs the passes through `torch.compile`.
+    `compiled` runs the passes through `torch.compile`. `given` [batch, rows, w] are the first rows
+    of the prompts' pictures, fewer than h, which the rest continues. With `hidden_state` the hidden
+    states of the prompt's branch are collected on the way, those of a teacher-forced pass over the
+    finished picture; `consumed` takes one more pass of a single position.
     """
     settings = settings or SamplingSettings()
     config, pictures = model.config, len(seeds[0])
     seed = torch.tensor([s for row in seeds for s in row], device=text_ids.device)
     if settings.branches == 2:
         text_ids, text_length = with_empty_prompts(model, text_ids, text_length)
-    logits, cache = prefill_prompt(model, text_ids, text_length)
-    logits, steps = logits.repeat_interleave(pictures, 0), ImageSteps(cache.repeat(pictures))
+    begin, cache = prefill_prompt(model, text_ids, text_length)
+    begin, steps = begin.repeat_interleave(pictures, 0), ImageSteps(cache.repeat(pictures))
+    states = HiddenStates(begin[: len(seed)], config.image_positions) if hidden_state else None
 
-    step = compiled_image_step if compiled else image_step
-
-    def sampled(logits: Tensor, places: Tensor) -> Tensor:
-        """Ids [picture, new] for the raster indices `places` from logits of all branches."""
+    def sampled(hidden: Tensor, places: Tensor) -> Tensor:
+        """Ids [picture, new] for the raster indices `places` from hidden states of all branches."""
+        logits = model.image_head(hidden)
         scores = guide(logits, settings.guidance_scale) if settings.branches == 2 else logits
         noise = partial(gumbel_noise, seed[:, None], places, scores.shape[-1])
         return sample(scores, settings, noise)
 
-    def continue_from(ids: Tensor, places: Tensor) -> Tensor:
-        """Ids [picture, new] that follow `ids` at `places`, both [picture, new]."""
+    def read(ids: Tensor, places: Tensor, step: Callable = image_step) -> Tensor:
+        """Hidden states [branch * picture, new, dim] of `ids` at `places`, both [picture, new]."""
         both = partial(repeat, pattern="b new -> (branch b) new", branch=settings.branches)
         hidden = step(model, steps, both(ids), both(places))
-        return sampled(model.image_head(hidden), places + 1)
+        if states is not None:
+            states.keep(hidden[: len(seed)], places)
+        return hidden
 
-    window = window or fastest_window(len(logits), text_ids.device)
-    first = sampled(logits[:, None], torch.zeros_like(seed)[:, None])
+    def continue_from(ids: Tensor, places: Tensor) -> Tensor:
+        """Ids [picture, new] that follow `ids` at `places`, both [picture, new]."""
+        step = compiled_image_step if compiled else image_step
+        return sampled(read(ids, places, step), places + 1)
+
+    if given is None:
+        first = sampled(begin[:, None], torch.zeros_like(seed)[:, None])
+    else:
+        first = rearrange(given, "b rows w -> b (rows w)").repeat_interleave(pictures, 0)
+        read_rows(first[:, :-1], config.grid_width, read)
+    window = window or fastest_window(len(begin), text_ids.device)
     ids = draw(first, continue_from, config.grid, window, progress)
-    return rearrange(ids, "b (h w) -> b h w", h=config.grid_height)
+    if hidden_state == "consumed":
+        read(ids[:, -1:], torch.full_like(ids[:, -1:], config.image_positions - 1))
+    hidden = standing_for_ids(states.all, hidden_state) if states and hidden_state else None
+    return Drawings(rearrange(ids, "b (h w) -> b h w", h=config.grid_height), hidden)
+
+
+class HiddenStates:
+    """Hidden states, `all` [picture, 1 + n, dim], of [BOI] and of the image positions.
+
+    A later pass over a place overwrites an earlier one: each place is passed once more, at the
+    latest, after the ids up to it are final.
+    """
+
+    def __init__(self, begin: Tensor, image_positions: int) -> None:
+        """`begin` [picture, dim] is that of [BOI]."""
+        self.all = begin.new_zeros(len(begin), 1 + image_positions, begin.shape[-1])
+        self.all[:, 0] = begin
+        self._rows = torch.arange(len(begin), device=begin.device)[:, None]
+
+    def keep(self, hidden: Tensor, places: Tensor) -> None:
+        """`hidden` [picture, new, dim] at the raster indices `places` [picture, new]."""
+        self.all[self._rows, places + 1] = hidden
+
+
+def read_rows(ids: Tensor, width: int, read: Callable[[Tensor, Tensor], Any]) -> None:
+    """Passes given ids [picture, m] through the model, a row of the grid at a time."""
+    for first in range(0, ids.shape[1], width):
+        some = ids[:, first : first + width]
+        places = torch.arange(first, first + some.shape[1], device=ids.device)
+        read(some, places.expand_as(some))
 
 
 def fastest_window(sequences: int, device: torch.device) -> int:
@@ -79,7 +136,7 @@ def draw(
     window: int,
     progress: Callable[[int], None],
 ) -> Tensor:
-    """Ids [picture, h * w] that begin with `first` [picture, 1], `window` at a time.
+    """Ids [picture, h * w] that begin with `first`, one id or whole rows, `window` at a time.
 
     Jacobi decoding with fixed noise: each pass draws the next `window` ids of every picture from
     drafts of those between, which are the draws of the pass before. As noise belongs to places, an
@@ -88,13 +145,17 @@ def draw(
     the result is what drawing one by one gives. Speculative Jacobi decoding (2410.01699) keeps the
     distribution by rejection in the same way, but not the picture of a seed.
 
-    The first draft of an id is the one above it, and on the first row `first`.
+    The first draft of an id is the one above it, and on the first row the first of all.
     """
     height, width = grid
     last = height * width - 1
     window = min(window, width)  # else first drafts would overwrite later ones
-    ids = repeat(first, "b 1 -> b n", n=(height + 1) * width).clone()  # one row below the picture
-    done = torch.ones_like(first)  # how many ids of each picture are final, [picture, 1]
+    given = first.shape[1]
+    ids = repeat(first[:, 0], "b -> b n", n=(height + 1) * width).clone()  # one row below
+    ids[:, :given] = first
+    if given >= width:
+        ids[:, given : given + width] = first[:, -width:]
+    done = torch.full_like(first[:, :1], given)  # how many of each picture are final, [picture, 1]
     ahead = torch.arange(window, device=first.device)
     while (least := int(done.min())) <= last:
         places = (done - 1 + ahead).clamp(max=last - 1)

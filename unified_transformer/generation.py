@@ -60,14 +60,15 @@ def precision(model: UnifiedTransformer) -> torch.dtype:
 def prefill_prompt(
     model: UnifiedTransformer, text_ids: Tensor, text_length: Tensor
 ) -> tuple[Tensor, KeyValueCache]:
-    """Text as source and [BOI]: the logits of z_1 [batch, image vocabulary], and the cache."""
+    """Text as source and [BOI]: the hidden state of [BOI] [batch, dim], of which the image head
+    makes the logits of z_1, and the cache."""
     text_positions = text_ids.shape[1]
     sequence = build_sequence(text_length, text_positions, (0, 0), "text_to_image")
     cache = KeyValueCache(model.config, sequence.real[:, :text_positions], precision(model))
     embeddings = model.embeddings
     embedded = embeddings(embeddings.text(text_ids), embeddings.begin(len(text_ids)))
     hidden = run_prefix(model, embedded, sequence, cache, first=0)
-    return model.image_head(hidden[:, -1]), cache
+    return hidden[:, -1], cache
 
 
 def prefill_image(model: UnifiedTransformer, image_ids: Tensor) -> KeyValueCache:

@@ -108,6 +108,8 @@ class BidirectionalObjective:
     and `caption_dropped` [batch], `image_ids` [batch, h, w].
     """
 
+    main_player = "transformer"
+
     def __init__(
         self,
         model: nn.Module,
@@ -115,7 +117,7 @@ class BidirectionalObjective:
         settings: BidirectionalObjectiveSettings,
         all_reduce_sum: Callable[[Tensor], Tensor] = lambda tensor: tensor,
     ) -> None:
-        self.players: dict[str, nn.Module] = {"transformer": model}
+        self.players: dict[str, nn.Module] = {self.main_player: model}
         self.config = config
         self.settings = settings
         self.all_reduce_sum = all_reduce_sum
@@ -124,30 +126,35 @@ class BidirectionalObjective:
         self, micro_batches: list[Batch], step: int
     ) -> Iterator[tuple[str, Iterator[dict[str, Tensor]]]]:
         """One turn: the transformer's. Losses sum over micro-batches and average over processes."""
+        scales = self.scales(micro_batches)
+        yield self.main_player, (self._losses(batch, scales) for batch in micro_batches)
+
+    def scales(self, micro_batches: list[Batch]) -> dict[str, Tensor]:
+        """What makes sums over "image" and "caption" targets of this process means over those of
+        the global batch, once they are averaged over processes."""
         tokens = torch.stack([self._target_tokens(batch) for batch in micro_batches]).sum(0)
         counts = self.all_reduce_sum(torch.cat([tokens, torch.ones_like(tokens[:1])]))
         image_tokens, caption_tokens, processes = counts.unbind()
-        scale = {
+        return {
             "image": (processes / image_tokens).float(),
             "caption": (processes / caption_tokens).float(),
         }
-        yield "transformer", (self._losses(batch, scale) for batch in micro_batches)
 
     def _target_tokens(self, batch: Batch) -> Tensor:
         """How many image ids and caption tokens a micro-batch has as targets, int64 [2]."""
         image = torch.tensor(batch["image_ids"].numel(), device=batch["text_length"].device)
         return torch.stack([image, (batch["text_length"] - 1).sum()])
 
-    def _losses(self, batch: Batch, scale: dict[str, Tensor]) -> dict[str, Tensor]:
-        model, settings = self.players["transformer"], self.settings
+    def _losses(self, batch: Batch, scales: dict[str, Tensor]) -> dict[str, Tensor]:
+        model, settings = self.players[self.main_player], self.settings
         losses: dict[str, Tensor] = {}
         loss = torch.zeros((), device=batch["image_ids"].device)
         if settings.text_to_image_weight:
-            nats = image_loss(model, batch, self.config, scale["image"]).total
+            nats = image_loss(model, batch, self.config, scales["image"]).total
             losses["text_to_image"] = nats.detach()
             loss = loss + settings.text_to_image_weight * nats
         if settings.image_to_text_weight:
-            nats = caption_loss(model, batch, self.config, scale["caption"]).total
+            nats = caption_loss(model, batch, self.config, scales["caption"]).total
             losses["image_to_text"] = nats.detach()
             loss = loss + settings.image_to_text_weight * nats
         return {"loss": loss, **losses}
@@ -155,7 +162,7 @@ class BidirectionalObjective:
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """(sum, count) of each direction's loss per target token, no caption dropped."""
-        model = self.players["transformer"]
+        model = self.players[self.main_player]
         kept = {**batch, "caption_dropped": torch.zeros_like(batch["caption_dropped"])}
         image, caption = image_nll(model, kept, self.config), caption_nll(model, kept, self.config)
         caption_tokens = batch["text_length"] - 1

@@ -2,13 +2,17 @@
 
 from vq.config import VQGANConfig
 from vq.discriminator import PatchDiscriminator, PatchDiscriminatorConfig
+from vq.encoder_decoder import Decoder
+from vq.global_batch import GlobalBatch
 from vq.losses import PerceptualLoss, PerceptualLossSettings, build_perceptual_loss, psnr
 from vq.objective import VQGANObjective, VQGANObjectiveSettings
 from vq.reconstruction import ReconstructionGame, ReconstructionSettings
-from vq.vqgan import VQGAN, VQGANOutput
+from vq.vqgan import VQGAN, VQGANOutput, pictures_at_once
 
 __all__ = [
     "VQGAN",
+    "Decoder",
+    "GlobalBatch",
     "PatchDiscriminator",
     "PatchDiscriminatorConfig",
     "PerceptualLoss",
@@ -20,5 +24,6 @@ __all__ = [
     "VQGANObjectiveSettings",
     "VQGANOutput",
     "build_perceptual_loss",
+    "pictures_at_once",
     "psnr",
 ]

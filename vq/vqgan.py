@@ -97,13 +97,13 @@ class VQGAN(nn.Module):
     @torch.no_grad()
     def encode_to_ids(self, pixels: Tensor) -> Tensor:
         """Pixels [b, 3, H, W] in [-1, 1] -> ids, int64 [b, H/f, W/f]; any number of pictures."""
-        at_once = _at_once(pixels.shape[-2:].numel())
+        at_once = pictures_at_once(pixels.shape[-2:].numel())
         return torch.cat([self.quantizer(self.encode(some)).ids for some in pixels.split(at_once)])
 
     @torch.no_grad()
     def decode_ids(self, ids: Tensor) -> Tensor:
         """Ids [b, h, w] -> pixels [b, 3, h*f, w*f] in [-1, 1]; any number of pictures."""
-        at_once = _at_once(ids.shape[-2:].numel() * self.downsampling_factor**2)
+        at_once = pictures_at_once(ids.shape[-2:].numel() * self.downsampling_factor**2)
         parts = [self.decode_codes(self.quantizer.look_up(some)) for some in ids.split(at_once)]
         return torch.cat(parts).clamp(-1, 1)
 
@@ -150,8 +150,8 @@ class VQGAN(nn.Module):
         return model.eval()
 
 
-def _at_once(pixels: int) -> int:
-    """How many pictures of so many pixels are encoded or decoded together."""
+def pictures_at_once(pixels: int) -> int:
+    """How many pictures of so many pixels each are encoded or decoded together."""
     return max(1, PIXELS_AT_ONCE // max(1, pixels))
 
 

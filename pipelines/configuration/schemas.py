@@ -6,10 +6,15 @@ from pipelines.command_line import check_seed
 from pipelines.data.settings import DataSettings
 from pipelines.data.text_tokenizer import TextTokenizerSettings
 from pipelines.training.settings import TrainingSettings
-from unified_transformer import BidirectionalObjectiveSettings, TransformerShape
+from unified_transformer import (
+    BidirectionalObjectiveSettings,
+    EndToEndSettings,
+    TransformerShape,
+)
 from vq import (
     PatchDiscriminatorConfig,
     PerceptualLossSettings,
+    ReconstructionSettings,
     VQGANConfig,
     VQGANObjectiveSettings,
 )
@@ -53,7 +58,13 @@ class BidirectionalRun:
 
     Args:
         tokenizer: the checkpoint of a tokenizer run; or
-        tokenizer_config: a tokenizer YAML, which is then trained first, into OUTPUT/tokenizer.
+        tokenizer_config: a tokenizer YAML, which is then trained first, into OUTPUT/tokenizer; or
+        initialize_from: a checkpoint of this kind, whose tokenizers are kept and whose transformer
+            is trained on.
+        end_to_end: present, it trains a decoder of the transformer's hidden states along, whose
+            losses are
+        reconstruction: their weights (those of the tokenizer's `objective`);
+        discriminator, perceptual: as in a tokenizer's run.
         deepspeed: a JSON for the `deepspeed` launcher; any other launcher trains without it.
         output: the run's folder.
     """
@@ -68,13 +79,28 @@ class BidirectionalRun:
     data: DataSettings = field(default_factory=DataSettings)
     tokenizer: str | None = None
     tokenizer_config: str | None = None
+    initialize_from: str | None = None
+    end_to_end: EndToEndSettings | None = None
+    reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
+    discriminator: PatchDiscriminatorConfig = field(default_factory=PatchDiscriminatorConfig)
+    perceptual: PerceptualLossSettings = field(default_factory=PerceptualLossSettings)
     deepspeed: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        if self.tokenizer is None and self.tokenizer_config is None:
+        tokenizers = (self.tokenizer, self.tokenizer_config)
+        if self.initialize_from is not None and tokenizers != (None, None):
+            raise ValueError(
+                f"initialize_from is {self.initialize_from}, which brings its own tokenizer; set "
+                "tokenizer and tokenizer_config to null."
+            )
+        if self.initialize_from is None and tokenizers == (None, None):
             raise ValueError(
                 "tokenizer is null; name the checkpoint of a tokenizer run (tokenizer=DIR), or "
                 "a configuration to train one from (tokenizer_config=YAML)."
+            )
+        if self.end_to_end is not None and self.objective.text_to_image_weight == 0:
+            raise ValueError(
+                "end_to_end trains what draws, but objective.text_to_image_weight is 0; raise it."
             )

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipelines.bidirectional_pipeline import PICTURES_AT_ONCE, BidirectionalPipeline
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import UserError
 from pipelines.data.transforms import to_pixels
+from pipelines.drawing import PICTURES_AT_ONCE
 from pipelines.evaluation.pairs import Pairs, as_generated
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
 from unified_transformer.objective import caption_nll, image_nll

@@ -26,7 +26,7 @@ from pipelines.training.storage import reach_disk, reach_disk_of_parent
 
 FORMAT_VERSION = 1
 INDEX = "model_index.json"
-# What each kind of checkpoint holds, by folder.
+# What each kind of checkpoint holds at least, by folder; the index of each names its own.
 PARTS = {
     "tokenizer": ("tokenizer",),
     "bidirectional": ("tokenizer", "text_tokenizer", "transformer"),
@@ -53,6 +53,12 @@ class CheckpointPaths:
     @property
     def transformer(self) -> Path:
         return self.root / "transformer"
+
+    @property
+    def reconstructor(self) -> Path | None:
+        """Only after end-to-end training."""
+        folder = self.root / "reconstructor"
+        return folder if folder.is_dir() else None
 
 
 def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPaths:
@@ -86,7 +92,7 @@ def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPath
             f"{root} is a {found} checkpoint where a {kind} checkpoint is expected; "
             f"name one that {_trainer(kind)} has written."
         )
-    for part in PARTS.get(found, ()):
+    for part in index.get("parts", PARTS.get(found, ())):
         if not (root / part).is_dir():
             raise UserError(f"{root} lacks its folder {part!r}; copy the whole checkpoint.")
     return CheckpointPaths(root, found, tasks, index.get("step"))
@@ -122,7 +128,13 @@ def write_checkpoint(
     writing = target.with_name(target.name + ".writing")
     writing.mkdir(parents=True)
     write_parts(writing)
-    index = {"kind": kind, "format_version": FORMAT_VERSION, "tasks": list(tasks), "step": step}
+    index = {
+        "kind": kind,
+        "format_version": FORMAT_VERSION,
+        "tasks": list(tasks),
+        "parts": sorted(part.name for part in writing.iterdir()),
+        "step": step,
+    }
     (writing / INDEX).write_text(json.dumps(index, indent=2) + "\n")
     reach_disk(writing)
     new = writing.rename(target.with_name(target.name + ".new"))

@@ -96,7 +96,7 @@ class PlainPlayer:
             storage.write_tree(folder / "optimizer" / name, self.optimizer.state_dict())
 
     def load(self, folder: Path, name: str) -> None:
-        if not (folder / "optimizer").is_dir():
+        if not (folder / "optimizer" / f"{name}.json").is_file():
             raise ValueError("it was saved under DeepSpeed")
         state = storage.read_tree(folder / "optimizer" / name)
         load_optimizer_state(self.optimizer, state)

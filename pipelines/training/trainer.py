@@ -74,7 +74,8 @@ class Trainer:
             recompute(module, self.task.recomputed)
         if self.settings.compile:
             module.compile()
-        if deepspeed is not None:
+        # An engine drives a single model; a discriminator steps beside it.
+        if deepspeed is not None and name in self.task.averaged:
             from pipelines.training.deepspeed_engine import DeepSpeedPlayer
 
             player = DeepSpeedPlayer(

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import BidirectionalPipeline, bidirectional_pipeline
+from pipelines import BidirectionalPipeline, drawing
 from pipelines.command_line import UserError
 from pipelines.recommended_sampling import recommend_sampling
-from unified_transformer import SamplingSettings, score_captions
+from unified_transformer import SamplingSettings, generate_image_ids, score_captions
 
 PROMPTS = ["a small red circle", "a large blue star above a small red circle", "a large red star"]
 
@@ -36,7 +36,7 @@ def test_same_seed_same_picture_whatever_the_batch(pipe, monkeypatch):
     alone = pipe.generate_images([PROMPTS[1]], seed=4)
     assert same(together[3], alone[0]) and not same(together[2], together[3])
     assert same(pipe.generate_images(PROMPTS, seed=[7, 4, 9])[1], alone[0])
-    monkeypatch.setattr("pipelines.bidirectional_pipeline.PICTURES_AT_ONCE", 2)
+    monkeypatch.setattr(drawing, "PICTURES_AT_ONCE", 2)
     for one, other in zip(together, pipe.generate_images(PROMPTS, 2, seed=3), strict=True):
         assert same(one, other)
 
@@ -59,7 +59,9 @@ def test_reranking_keeps_the_candidate_whose_caption_is_likeliest(pipe):
     best = pipe.generate_images([prompt], rerank=4, seed=8)[0]
     # The same candidates, scored one by one by the ids they were drawn with.
     text = torch.tensor([pipe.encode_prompts([prompt])[0].ids])
-    ids = pipe._draw(pipe.encode_prompts([prompt]), 4, 1, [8], pipe.sampling, None)
+    ids = generate_image_ids(
+        pipe.transformer, text, torch.tensor([text.shape[1]]), [[8, 9, 10, 11]], pipe.sampling
+    ).ids
     scores = [
         score_captions(pipe.transformer, one[None], text, torch.tensor([text.shape[1]])).item()
         for one in ids
@@ -74,13 +76,13 @@ def test_many_candidates_are_drawn_in_parts(pipe, monkeypatch):
     prompt = "a small red circle"
     together = pipe.generate_images([prompt], num_images=3, rerank=4, guidance_scale=2.0)
     calls = []
-    generate = bidirectional_pipeline.generate_image_ids
+    generate = drawing.generate_image_ids
     monkeypatch.setattr(
-        bidirectional_pipeline,
+        drawing,
         "generate_image_ids",
         lambda *given, **named: (calls.append(given[3]), generate(*given, **named))[1],
     )
-    monkeypatch.setattr(bidirectional_pipeline, "PICTURES_AT_ONCE", 10)
+    monkeypatch.setattr(drawing, "PICTURES_AT_ONCE", 10)
     parts = pipe.generate_images([prompt], num_images=3, rerank=4, guidance_scale=2.0)
     assert [len(seeds[0]) for seeds in calls] == [5, 5, 2]
     assert all(same(one, other) for one, other in zip(together, parts, strict=True))

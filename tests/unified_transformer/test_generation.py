@@ -29,8 +29,8 @@ def test_cached_drawing_equals_the_full_forward(make_model, make_batch, patterns
     batch = make_batch(model.config)
     text, length, image = batch["text_ids"], batch["text_length"], batch["image_ids"]
     full = model(text, length, image, "text_to_image")
-    logits, cache = prefill_prompt(model, text, length)
-    torch.testing.assert_close(logits, full.image_logits[:, 0], rtol=1e-4, atol=1e-5)
+    begin, cache = prefill_prompt(model, text, length)
+    torch.testing.assert_close(begin, full.hidden[:, 8], rtol=1e-4, atol=1e-5)
     steps = ImageSteps(cache)
     for index in range(35):
         places = torch.full((3, 1), index)
@@ -90,7 +90,7 @@ def test_drawing_in_parallel_gives_the_same_pictures(
     text, length = batch["text_ids"], batch["text_length"]
     for window in (1, 3, 5, 40):
         done = []
-        ids = generate_image_ids(model, text, length, seeds, settings, window, done.append)
+        ids = generate_image_ids(model, text, length, seeds, settings, window, done.append).ids
         passes[window] = len(done)
         if window == 1:
             one_by_one = ids
@@ -108,14 +108,14 @@ def test_compiled_passes_draw_the_same_pictures(make_model, make_batch, device):
     draw = partial(generate_image_ids, model, text, length, [[1, 2]] * 3, settings)
     for window in (1, 3):
         torch._dynamo.utils.counters.clear()
-        assert torch.equal(draw(window, compiled=True), draw(window))
+        assert torch.equal(draw(window, compiled=True).ids, draw(window).ids)
         assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
         assert not torch._dynamo.utils.counters["graph_break"]
 
 
 def test_drawing_and_describing_in_autocast(model, batch):
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        ids = generate_image_ids(model, batch["text_ids"], batch["text_length"], [[0, 1]] * 3)
+        ids = generate_image_ids(model, batch["text_ids"], batch["text_length"], [[0, 1]] * 3).ids
         said = generate_captions(model, ids)
     assert ids.shape == (6, 7, 5) and len(said.ids) == 6
 
@@ -133,7 +133,7 @@ def test_drawing_in_parallel_takes_fewer_passes_where_ids_can_be_guessed():
 
 def test_greedy_ids_are_the_likeliest_of_a_teacher_forced_pass(model, batch):
     text, length = batch["text_ids"], batch["text_length"]
-    ids = generate_image_ids(model, text, length, [[0]] * 3, SamplingSettings(temperature=0))
+    ids = generate_image_ids(model, text, length, [[0]] * 3, SamplingSettings(temperature=0)).ids
     logits = model(text, length, ids, "text_to_image").image_logits
     assert torch.equal(logits.argmax(-1), ids.flatten(1))
 
@@ -142,8 +142,8 @@ def test_greedy_ids_are_the_likeliest_of_a_teacher_forced_pass(model, batch):
 def test_a_picture_depends_on_its_prompt_and_seed_not_on_its_batch(model, batch, scale):
     settings = SamplingSettings(temperature=0.9, top_p=0.95, guidance_scale=scale)
     text, length = batch["text_ids"], batch["text_length"]
-    together = generate_image_ids(model, text, length, [[5, 6], [5, 6], [8, 9]], settings)
-    alone = generate_image_ids(model, text[1:2, :5], length[1:2], [[6]], settings)
+    together = generate_image_ids(model, text, length, [[5, 6], [5, 6], [8, 9]], settings).ids
+    alone = generate_image_ids(model, text[1:2, :5], length[1:2], [[6]], settings).ids
     assert torch.equal(alone[0], together[3])
     assert not torch.equal(together[2], together[3])
     assert not torch.equal(together[0], together[2])
@@ -153,7 +153,7 @@ def test_guidance_mixes_the_prompts_logits_with_the_empty_prompts(model, batch):
     text, length = batch["text_ids"], batch["text_length"]
     settings = SamplingSettings(temperature=0, guidance_scale=2.5)
     kept = text.clone()
-    ids = generate_image_ids(model, text, length, [[0]] * 3, settings)
+    ids = generate_image_ids(model, text, length, [[0]] * 3, settings).ids
     assert torch.equal(text, kept), "the caller's prompts must stay as they are"
     both_text, both_length = with_empty_prompts(model, text, length)
     logits = model(both_text, both_length, ids.repeat(2, 1, 1), "text_to_image").image_logits

@@ -7,12 +7,9 @@ import torch
 
 from pipelines import train_bidirectional, train_tokenizer
 from pipelines.command_line import UserError
-from pipelines.configuration.assembly import (
-    bidirectional_task,
-    run_text_tokenizer,
-    tokenizer_matrices,
-    transformer_matrices,
-)
+from pipelines.configuration.assembly import bidirectional_task, run_text_tokenizer
+from pipelines.configuration.assembly.bidirectional import transformer_matrices
+from pipelines.configuration.assembly.tokenizer import tokenizer_matrices
 from pipelines.configuration.loading import REPOSITORY, load_configuration
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.training.checkpoint import open_checkpoint

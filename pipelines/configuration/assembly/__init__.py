@@ -1,0 +1,6 @@
+"""Configurations -> objects: the one place where vq, unified_transformer and gan meet."""
+
+from pipelines.configuration.assembly.bidirectional import bidirectional_task, run_text_tokenizer
+from pipelines.configuration.assembly.tokenizer import tokenizer_task
+
+__all__ = ["bidirectional_task", "run_text_tokenizer", "tokenizer_task"]

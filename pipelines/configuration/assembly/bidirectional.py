@@ -1,0 +1,215 @@
+"""The second stage."""
+
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
+
+from pipelines.command_line import UserError
+from pipelines.configuration.assembly.end_to_end import (
+    build_reconstructor,
+    end_to_end_objective,
+    go_on_from,
+)
+from pipelines.configuration.assembly.parts import build_loader, check_size, on_device
+from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
+from pipelines.configuration.loading import dump_configuration
+from pipelines.configuration.schemas import BidirectionalRun
+from pipelines.data.sources import captions_for_vocabulary, open_source
+from pipelines.data.text_tokenizer import (
+    TextCodec,
+    load_text_tokenizer,
+    train_text_tokenizer,
+)
+from pipelines.model_loading import load_tokenizer, load_transformer
+from pipelines.samples import draw_both_directions
+from pipelines.training import storage
+from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
+from pipelines.training.distributed import Processes
+from pipelines.training.loop import Batch
+from pipelines.training.task import Task
+from unified_transformer import (
+    BidirectionalObjective,
+    TransformerShape,
+    UnifiedTransformer,
+    UnifiedTransformerConfig,
+)
+from unified_transformer.blocks import Block
+from vq import VQGAN
+
+TEXT_TOKENIZER = "text_tokenizer"
+"""Of a run, in its folder."""
+
+FREE_TO_CHANGE = ("attention_implementation", "dropout")
+"""Of a transformer whose training goes on from a checkpoint."""
+
+
+def bidirectional_task(
+    config: BidirectionalRun,
+    processes: Processes,
+    tokenizer_checkpoint: CheckpointPaths,
+    text_tokenizer: PreTrainedTokenizerBase,
+) -> Task:
+    """Trains a transformer in both directions over the ids of a frozen tokenizer; end to end also
+    a decoder of its hidden states.
+
+    Raises:
+        UserError: the data cannot be read, or does not suit the tokenizer; or the checkpoint to
+            start from does not suit the configuration.
+    """
+    device = processes.device
+    tokenizer = load_tokenizer(tokenizer_checkpoint.tokenizer).to(device).requires_grad_(False)
+    grid = check_size(config.data, tokenizer.downsampling_factor)
+    codec = TextCodec(text_tokenizer)
+    loader = build_loader(
+        config.data,
+        config.training,
+        config.seed,
+        processes,
+        codec,
+        config.model.text_positions,
+        config.objective.caption_dropout,
+    )
+    torch.manual_seed(config.seed)
+    model_config = _transformer_config(config, codec, tokenizer, grid)
+    transformer = UnifiedTransformer(model_config)
+    reconstructor = None
+    if config.end_to_end is not None:
+        reconstructor = build_reconstructor(config.end_to_end, model_config, tokenizer)
+        reconstructor.to(device)
+    if config.initialize_from is not None:
+        start = open_checkpoint(config.initialize_from, "bidirectional")
+        take_weights(transformer, start)
+        if reconstructor is not None and start.reconstructor is not None:
+            go_on_from(reconstructor, start.reconstructor, tokenizer)
+    transformer.to(device)  # type: ignore[arg-type]  # transformers wraps it without its types
+
+    def encode(batch: Batch) -> Batch:
+        batch = on_device(batch, device)
+        return {**batch, "image_ids": tokenizer.encode_to_ids(batch["pixels"])}
+
+    disable_progress_bar()  # the run has one of its own
+
+    def describe(folder: Path) -> None:
+        dump_configuration(config, folder / "config.yaml")
+        if not (folder / TEXT_TOKENIZER).exists():
+            writing = storage.begin(folder / TEXT_TOKENIZER)
+            text_tokenizer.save_pretrained(writing)
+            storage.commit(writing)
+
+    def write_parts(folder: Path) -> None:
+        tokenizer.save_pretrained(folder / "tokenizer")
+        text_tokenizer.save_pretrained(folder / "text_tokenizer")
+        transformer.save_pretrained(folder / "transformer")
+        if reconstructor is not None:
+            reconstructor.save_pretrained(folder / "reconstructor")
+
+    if reconstructor is None:
+        objective = BidirectionalObjective(
+            transformer, model_config, config.objective, processes.all_reduce_sum
+        )
+    else:
+        objective = end_to_end_objective(config, transformer, reconstructor, processes)
+    return Task(
+        kind="bidirectional",
+        abilities=_directions(config),
+        objective=objective,
+        averaged=(objective.main_player,),
+        batches=lambda step: [encode(batch) for batch in loader.step(step)],
+        validation_batches=lambda: map(
+            encode, loader.validation_batches(config.training.validation_batches)
+        ),
+        describe=describe,
+        reading=loader.counts,
+        write_parts=write_parts,
+        draw_samples=lambda path, batch: draw_both_directions(
+            path, transformer, tokenizer, codec, batch, reconstructor
+        ),
+        matrices_in=transformer_matrices,
+        recomputed=(Block, *LARGE_MODULES),
+    )
+
+
+def take_weights(transformer: UnifiedTransformer, start: CheckpointPaths) -> None:
+    """Gives a new transformer the weights of a checkpoint's.
+
+    Raises:
+        UserError: they are of another shape.
+    """
+    loaded = load_transformer(start.transformer)
+    for name in (field.name for field in fields(TransformerShape)):
+        ours, theirs = getattr(transformer.config, name), getattr(loaded.config, name)
+        if ours != theirs and name not in FREE_TO_CHANGE:
+            raise UserError(
+                f"model.{name} is {ours}, but {start.root}, from which training is to go on, has "
+                f"{theirs}; give it the same."
+            )
+    if transformer.config.grid != loaded.config.grid:
+        height, width = loaded.config.grid
+        raise UserError(
+            f"{start.root} draws {height} x {width} ids, and data.size makes "
+            f"{' x '.join(map(str, transformer.config.grid))} of a picture; give it the same size."
+        )
+    transformer.load_state_dict(loaded.state_dict())
+
+
+def _transformer_config(
+    config: BidirectionalRun, codec: TextCodec, tokenizer: VQGAN, grid: tuple[int, int]
+) -> UnifiedTransformerConfig:
+    """The shape that was asked for, over these words and codes."""
+    return UnifiedTransformerConfig(
+        **asdict(config.model),
+        text_vocab_size=codec.vocabulary_size,
+        image_vocab_size=tokenizer.config.codebook_size,
+        grid_height=grid[0],
+        grid_width=grid[1],
+        pad_token_id=codec.pad_id,
+        cls_token_id=codec.cls_id,
+        sep_token_id=codec.sep_id,
+        bos_token_id=codec.bos_id,
+    )
+
+
+def _directions(config: BidirectionalRun) -> tuple[str, ...]:
+    """The tasks that the objective gives any weight."""
+    weights = {
+        "text_to_image": config.objective.text_to_image_weight,
+        "image_to_text": config.objective.image_to_text_weight,
+    }
+    return tuple(task for task, weight in weights.items() if weight > 0)
+
+
+def run_text_tokenizer(
+    config: BidirectionalRun, processes: Processes, run: Path
+) -> PreTrainedTokenizerBase:
+    """The text tokenizer of a run: the one in its folder, where it is resumed, that of the
+    checkpoint it starts from, or the one it names, or one trained on its captions."""
+
+    def prepare() -> PreTrainedTokenizerBase:
+        if (run / TEXT_TOKENIZER).exists():
+            return load_text_tokenizer(run / TEXT_TOKENIZER)
+        if config.initialize_from is not None:
+            start = open_checkpoint(config.initialize_from, "bidirectional")
+            return load_text_tokenizer(start.text_tokenizer)
+        if config.text_tokenizer.path is not None:
+            return load_text_tokenizer(config.text_tokenizer.path)
+        source = open_source(config.data, seed=config.seed)
+        return train_text_tokenizer(captions_for_vocabulary(source), config.text_tokenizer)
+
+    return processes.on_main(prepare)
+
+
+def transformer_matrices(name: str, parameter: Tensor) -> int:
+    """How many matrices, for weight decay and Muon, a parameter of the second stage holds.
+
+    None in embeddings and heads, whose rows each stand for one token; three in the projection to
+    queries, keys and values, which are unlike each other: made orthogonal together, they learn
+    far more slowly (docs/results.md).
+    """
+    name = name.removeprefix("transformer.")  # of a model with a reconstructor beside it
+    if parameter.ndim < 2 or name.startswith(("embeddings.", "image_head.", "text_head.")):
+        return 0
+    return 3 if name.endswith("query_key_value.weight") else 1

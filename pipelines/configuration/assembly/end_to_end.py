@@ -1,0 +1,94 @@
+"""End-to-end training: where the transformer, the VQGAN's decoder and its losses meet."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from torch import nn
+
+from gan import HingeLoss
+from pipelines.command_line import UserError
+from pipelines.configuration.assembly.judges import build_discriminator, perceptual_loss
+from pipelines.configuration.schemas import BidirectionalRun
+from pipelines.model_loading import load_reconstructor
+from pipelines.training.distributed import Processes
+from unified_transformer import (
+    EndToEndModel,
+    EndToEndObjective,
+    EndToEndSettings,
+    Reconstructor,
+    ReconstructorConfig,
+    UnifiedTransformer,
+    UnifiedTransformerConfig,
+)
+from vq import VQGAN, Decoder, GlobalBatch, ReconstructionGame
+
+
+def build_reconstructor(
+    settings: EndToEndSettings, config: UnifiedTransformerConfig, tokenizer: VQGAN
+) -> Reconstructor:
+    """A new mapper, and a decoder of the tokenizer's shape, with its weights where it is to start
+    from them."""
+    decoder = Decoder(tokenizer.config)
+    if settings.decoder_start == "tokenizer":
+        decoder.load_state_dict(tokenizer.decoder.state_dict())
+    shape = ReconstructorConfig(
+        hidden_size=config.hidden_size,
+        code_dim=tokenizer.config.code_dim,
+        grid_height=config.grid_height,
+        grid_width=config.grid_width,
+        mapper_size=settings.mapper_size or config.hidden_size,
+        hidden_state=settings.hidden_state,
+    )
+    return Reconstructor(shape, decoder)
+
+
+def go_on_from(reconstructor: Reconstructor, folder: Path, tokenizer: VQGAN) -> None:
+    """Gives a new reconstructor the weights of a checkpoint's.
+
+    Raises:
+        UserError: they are of another shape.
+    """
+    loaded = load_reconstructor(folder, tokenizer.config)
+    for name, ours in asdict(reconstructor.config).items():
+        theirs = getattr(loaded.config, name)
+        if ours != theirs:
+            raise UserError(
+                f"end_to_end.{name} is {ours}, but {folder}, from which training is to go on, has "
+                f"{theirs}; give it the same."
+            )
+    reconstructor.load_state_dict(loaded.state_dict())
+
+
+def end_to_end_objective(
+    config: BidirectionalRun,
+    transformer: UnifiedTransformer,
+    reconstructor: Reconstructor,
+    processes: Processes,
+) -> EndToEndObjective:
+    """One player that draws and describes, and a discriminator where the reconstruction's
+    adversarial term has a weight."""
+    assert config.end_to_end is not None
+    players: dict[str, nn.Module] = {"generator": EndToEndModel(transformer, reconstructor)}
+    settings = config.reconstruction
+    discriminator = build_discriminator(settings, config.discriminator, config.data, processes)
+    if discriminator is not None:
+        players["discriminator"] = discriminator
+    decoder = reconstructor.decoder
+    assert isinstance(decoder, Decoder)
+    game = ReconstructionGame(
+        players,
+        decoder,
+        settings,
+        GlobalBatch(processes.all_reduce_sum, processes.rank, processes.count),
+        perceptual_loss(settings, config.perceptual, processes),
+        HingeLoss(),
+        config.end_to_end.reconstruction_weight,
+    )
+    return EndToEndObjective(
+        players,
+        transformer.config,
+        config.objective,
+        config.end_to_end,
+        game,
+        processes.all_reduce_sum,
+    )

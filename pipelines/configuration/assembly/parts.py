@@ -1,0 +1,69 @@
+"""What the tasks have in common: batches, and refusals."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from pipelines.command_line import UserError
+from pipelines.data.loader import BatchLoader
+from pipelines.data.settings import DataSettings
+from pipelines.data.sources import open_training_sources
+from pipelines.data.text_tokenizer import TextCodec
+from pipelines.training.distributed import Processes
+from pipelines.training.loop import Batch
+from pipelines.training.settings import TrainingSettings
+
+Result = TypeVar("Result")
+
+
+def build_loader(
+    data: DataSettings,
+    training: TrainingSettings,
+    seed: int,
+    processes: Processes,
+    codec: TextCodec | None = None,
+    text_positions: int = 0,
+    caption_dropout: float = 0.0,
+) -> BatchLoader:
+    """This process's share of the batches."""
+    micro_batch_size, accumulation = or_user_error(lambda: training.divide_batch(processes.count))
+    train, validation = open_training_sources(data, codec is not None, seed)
+    return BatchLoader(
+        train,
+        validation=validation,
+        size=data.height_width,
+        micro_batch_size=micro_batch_size,
+        accumulation=accumulation,
+        rank=processes.rank,
+        world_size=processes.count,
+        seed=seed,
+        codec=codec,
+        text_positions=text_positions,
+        caption_dropout=caption_dropout,
+        workers=data.workers,
+    )
+
+
+def check_size(data: DataSettings, factor: int) -> tuple[int, int]:
+    """The grid of ids of the data's pictures."""
+    height, width = data.height_width
+    if height % factor or width % factor:
+        raise UserError(
+            f"data.size is {height} x {width}, which does not divide into the tokenizer's "
+            f"{factor} x {factor} squares; choose multiples of {factor}."
+        )
+    return height // factor, width // factor
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """A batch where it is computed with."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def or_user_error(build: Callable[[], Result]) -> Result:
+    """Model packages refuse with ValueError and FileNotFoundError: here the user's mistakes."""
+    try:
+        return build()
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,55 @@
+"""The models in a checkpoint's folders, each with every weight present."""
+
+from pathlib import Path
+from typing import Any
+
+from pipelines.command_line import UserError
+from unified_transformer import Reconstructor, UnifiedTransformer
+from vq import VQGAN, Decoder, VQGANConfig
+
+
+def load_tokenizer(folder: Path) -> VQGAN:
+    """The image tokenizer.
+
+    Raises:
+        UserError: the folder is damaged or its weights do not fit its config.
+    """
+    try:
+        return VQGAN.from_pretrained(folder)
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(str(error)) from error
+
+
+def load_reconstructor(folder: Path, config: VQGANConfig) -> Reconstructor:
+    """Mapper and decoder of end-to-end training; the decoder is shaped like the tokenizer's.
+
+    Raises:
+        UserError: the folder is damaged or of another tokenizer.
+    """
+    try:
+        return Reconstructor.from_pretrained(folder, Decoder(config))
+    except ValueError as error:
+        raise UserError(f"{error}.") from error
+
+
+def load_transformer(folder: Path) -> UnifiedTransformer:
+    """The transformer of a checkpoint, with every weight present.
+
+    Raises:
+        UserError: the folder is damaged or its weights do not fit its config.
+    """
+    try:
+        loaded: Any = UnifiedTransformer.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except Exception as error:  # whatever a damaged file makes the library raise
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the transformer in {folder} cannot be loaded ({reason}).") from error
+    transformer, report = loaded
+    wrong = [*report["missing_keys"], *report["mismatched_keys"], *report["unexpected_keys"]]
+    if wrong:
+        raise UserError(
+            f"the weights in {folder} do not fit its config.json (for example {wrong[0]}); "
+            "copy the whole checkpoint again."
+        )
+    return transformer

@@ -1,0 +1,177 @@
+"""Both directions and the reconstruction from hidden states, over the same weights."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from unified_transformer.config import UnifiedTransformerConfig
+from unified_transformer.end_to_end import EndToEndOutput, HiddenState
+from unified_transformer.objective import (
+    Batch,
+    BidirectionalObjective,
+    BidirectionalObjectiveSettings,
+    as_prompt,
+    caption_loss,
+)
+from unified_transformer.scheduled_sampling import mix_in_own_ids
+
+Turn = tuple[str, Iterator[dict[str, Tensor]]]
+
+
+@dataclass
+class EndToEndSettings:
+    """What end-to-end training adds.
+
+    hidden_state: which hidden state stands for an id (see `ReconstructorConfig`).
+    mapper_size: width of the mapper's middle; null for the transformer's.
+    decoder_start: `tokenizer`, from the tokenizer's weights, or `random`, from nothing.
+    reconstruction_weight: of the reconstruction loss beside the generation losses (the paper's:
+        equal).
+    sampled_ids: the share of ids in the teacher-forced prefix that are the model's own draws, so
+        that the reconstructor meets its own mistakes; a pass without gradients more.
+    sampled_ids_warmup_steps: over which that share rises from 0.
+    """
+
+    hidden_state: HiddenState = "consumed"
+    mapper_size: int | None = None
+    decoder_start: str = "tokenizer"
+    reconstruction_weight: float = 1.0
+    sampled_ids: float = 0.0
+    sampled_ids_warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mapper_size is not None and self.mapper_size < 1:
+            raise ValueError(f"mapper_size is {self.mapper_size}; it must be at least 1")
+        if self.decoder_start not in ("tokenizer", "random"):
+            raise ValueError(
+                f"decoder_start is {self.decoder_start!r}; it must be tokenizer or random"
+            )
+        if self.reconstruction_weight <= 0:
+            raise ValueError(
+                f"reconstruction_weight is {self.reconstruction_weight}; it must be above 0"
+            )
+        if not 0 <= self.sampled_ids < 1:
+            raise ValueError(f"sampled_ids is {self.sampled_ids}; it must be in [0, 1)")
+        if self.sampled_ids_warmup_steps < 0:
+            raise ValueError(
+                f"sampled_ids_warmup_steps is {self.sampled_ids_warmup_steps}; it must be 0 or more"
+            )
+
+    def share_at(self, step: int) -> float:
+        """Of the model's own ids in the prefix at a step."""
+        return self.sampled_ids * min(1.0, (step + 1) / max(1, self.sampled_ids_warmup_steps))
+
+
+class ReconstructionLosses(Protocol):
+    """The losses of pictures painted by the generator, and a discriminator's turn where there is
+    one; such as `vq.ReconstructionGame`."""
+
+    weight: float
+
+    def scale(self, pixels: list[Tensor]) -> Tensor: ...
+
+    def turns(
+        self,
+        pixels: list[Tensor],
+        generate: Callable[[int], Any],
+        other_losses: Callable[[int, Any], dict[str, Tensor]],
+        scale: Tensor,
+        step: int,
+    ) -> Iterator[Turn]: ...
+
+    def evaluate(self, reconstruction: Tensor, pixels: Tensor) -> dict[str, Tensor]:
+        """Figures [batch], "reconstruction" among them, the loss."""
+
+
+class EndToEndObjective(BidirectionalObjective):
+    """`L = w_t2i * L_t2i + w_i2t * L_i2t + w_r * L_r` (ERNIE-ViLG, "End-to-end training").
+
+    The pass from text to image predicts ids and reconstructs; L_r is the mean over all pictures of
+    the global batch. A batch has what `BidirectionalObjective` takes, and `pixels`.
+
+    Args:
+        players: "generator", an `EndToEndModel`, and a "discriminator" where there is one; shared
+            with `reconstruction`.
+        end_to_end: what this mode adds.
+        reconstruction: the losses of what is painted, weighed by `reconstruction_weight`.
+    """
+
+    main_player = "generator"
+
+    def __init__(
+        self,
+        players: dict[str, nn.Module],
+        config: UnifiedTransformerConfig,
+        settings: BidirectionalObjectiveSettings,
+        end_to_end: EndToEndSettings,
+        reconstruction: ReconstructionLosses,
+        all_reduce_sum: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    ) -> None:
+        super().__init__(players[self.main_player], config, settings, all_reduce_sum)
+        self.players = players
+        self.end_to_end = end_to_end
+        self.reconstruction = reconstruction
+
+    def turns(self, micro_batches: list[Batch], step: int) -> Iterator[Turn]:
+        """The discriminator's turn, where there is one, then the generator's."""
+        scales = self.scales(micro_batches)
+        pixels = [batch["pixels"] for batch in micro_batches]
+        prefixes = [self._prefix(batch, step) for batch in micro_batches]
+
+        def generate(index: int) -> EndToEndOutput:
+            return self._reconstruct(micro_batches[index], prefixes[index], scales["image"])
+
+        def generation_losses(index: int, output: EndToEndOutput) -> dict[str, Tensor]:
+            assert output.loss is not None
+            losses = {"text_to_image": output.loss.detach()}
+            loss = self.settings.text_to_image_weight * output.loss
+            if self.settings.image_to_text_weight:
+                model, batch = self.players[self.main_player], micro_batches[index]
+                nats = caption_loss(model, batch, self.config, scales["caption"]).total
+                losses["image_to_text"] = nats.detach()
+                loss = loss + self.settings.image_to_text_weight * nats
+            return {"loss": loss, **losses}
+
+        yield from self.reconstruction.turns(
+            pixels, generate, generation_losses, self.reconstruction.scale(pixels), step
+        )
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """`BidirectionalObjective`'s figures, and those of the reconstructions over pictures."""
+        figures = super().evaluate(batch)
+        kept = {**batch, "caption_dropped": torch.zeros_like(batch["caption_dropped"])}
+        painted = self._reconstruct(kept, kept["image_ids"], torch.ones(()))
+        assert painted.reconstruction is not None
+        found = self.reconstruction.evaluate(painted.reconstruction, batch["pixels"])
+        count = torch.tensor(len(batch["pixels"]))
+        return figures | {name: (values.sum(), count) for name, values in found.items()}
+
+    def validation_loss(self, means: dict[str, float]) -> float:
+        """The loss of training, from the means of `evaluate`."""
+        return super().validation_loss(means) + self.reconstruction.weight * means["reconstruction"]
+
+    def _prefix(self, batch: Batch, step: int) -> Tensor:
+        """The ids [batch, h, w] that the model is shown."""
+        share = self.end_to_end.share_at(step)
+        if share == 0:
+            return batch["image_ids"]
+        model, prompt = self.players[self.main_player], as_prompt(batch, self.config)
+        return mix_in_own_ids(model, batch, prompt, share, step)
+
+    def _reconstruct(self, batch: Batch, prefix: Tensor, scale: Tensor) -> EndToEndOutput:
+        """The pass from text to image after `prefix`, each target weighing `scale`."""
+        text_ids, text_length = as_prompt(batch, self.config)
+        shape = (len(prefix), self.config.image_positions)
+        return self.players[self.main_player](
+            text_ids=text_ids,
+            text_length=text_length,
+            image_ids=prefix,
+            direction="text_to_image",
+            loss_weight=torch.ones(shape, device=prefix.device) * scale,
+            image_targets=batch["image_ids"],
+            reconstruct=True,
+        )

@@ -1,0 +1,36 @@
+"""A prefix in which some ids are the model's own draws, so that it meets its own mistakes."""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from unified_transformer.noise import gumbel_noise, mix
+from unified_transformer.objective import Batch
+
+
+@torch.no_grad()
+def mix_in_own_ids(
+    model: nn.Module, batch: Batch, prompt: tuple[Tensor, Tensor], share: float, step: int
+) -> Tensor:
+    """`image_ids` [batch, h, w] with about a `share` of them drawn anew by the model.
+
+    Scheduled sampling (1506.03099) in one pass for all positions, as for transformers in
+    1906.07651: each id is drawn after the given ids before it, at temperature 1. The draws depend
+    on picture and step alone, not on how pictures are dealt over processes.
+    """
+    text_ids, text_length = prompt
+    given = rearrange(batch["image_ids"], "b h w -> b (h w)")
+    logits = model(
+        text_ids=text_ids,
+        text_length=text_length,
+        image_ids=batch["image_ids"],
+        direction="text_to_image",
+    ).image_logits.float()
+    # Autocast would hand the weights it cast without a graph to the next pass, which needs one.
+    torch.clear_autocast_cache()
+    places = torch.arange(given.shape[1], device=given.device)
+    seeds = mix(mix(given + (places << 32)).sum(dim=1) + step)[:, None]
+    drawn = (logits + gumbel_noise(seeds, places, logits.shape[-1])).argmax(dim=-1)
+    # The distribution function of the Gumbel distribution makes a uniform number of it.
+    uniform = torch.exp(-torch.exp(-gumbel_noise(seeds + 1, places, 1)))[..., 0]
+    return torch.where(uniform < share, drawn, given).view_as(batch["image_ids"])
