@@ -2,8 +2,14 @@
 
 import pytest
 import torch
+from torch import nn
 
-from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
+from unified_transformer import (
+    Reconstructor,
+    ReconstructorConfig,
+    UnifiedTransformer,
+    UnifiedTransformerConfig,
+)
 
 
 def small_model(seed=0, **changes):
@@ -40,6 +46,26 @@ def ragged_batch(config, lengths=(8, 5, 3), seed=1):
     }
 
 
+class Upscale(nn.Module):
+    """A decoder as a VQGAN has one, with a factor of 2."""
+
+    def __init__(self, code_dim=4):
+        super().__init__()
+        self.inner, self.last = nn.Conv2d(code_dim, 8, 3, padding=1), nn.Conv2d(8, 12, 1)
+
+    def features(self, codes):
+        return torch.relu(self.inner(codes))
+
+    def paint(self, features):
+        return nn.functional.pixel_shuffle(self.last(features), 2)
+
+
+def small_reconstructor(config, hidden_state="consumed"):
+    torch.manual_seed(3)
+    shape = ReconstructorConfig(config.hidden_size, 4, *config.grid, 16, hidden_state)
+    return Reconstructor(shape, Upscale())
+
+
 @pytest.fixture
 def model():
     return small_model()
@@ -58,6 +84,16 @@ def make_model():
 @pytest.fixture
 def make_batch():
     return ragged_batch
+
+
+@pytest.fixture
+def make_reconstructor():
+    return small_reconstructor
+
+
+@pytest.fixture
+def make_decoder():
+    return Upscale
 
 
 @pytest.fixture

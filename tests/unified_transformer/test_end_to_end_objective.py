@@ -1,0 +1,159 @@
+"""The generation losses and a reconstruction that a stand-in judges by squared differences; the
+VQGAN's own losses and a discriminator come in tests/pipelines."""
+
+import pytest
+import torch
+
+from unified_transformer import (
+    BidirectionalObjectiveSettings,
+    EndToEndModel,
+    EndToEndObjective,
+    EndToEndSettings,
+)
+from unified_transformer.objective import as_prompt, caption_nll, image_nll
+from unified_transformer.scheduled_sampling import mix_in_own_ids
+
+
+class Squares:
+    """Reconstruction losses without a discriminator."""
+
+    weight = 0.5
+
+    def scale(self, pixels):
+        return torch.tensor(1 / sum(map(len, pixels)))
+
+    def terms(self, reconstruction, pixels):
+        return (reconstruction - pixels).square().flatten(1).mean(dim=1)
+
+    def turns(self, pixels, generate, other_losses, scale, step):
+        def losses():
+            for index, real in enumerate(pixels):
+                output = generate(index)
+                found = scale * self.terms(output.reconstruction, real).sum()
+                others = other_losses(index, output)
+                yield {**others, "loss": others["loss"] + self.weight * found}
+
+        yield "generator", losses()
+
+    def evaluate(self, reconstruction, pixels):
+        return {"reconstruction": self.terms(reconstruction, pixels)}
+
+
+@pytest.fixture
+def pairs(batch):
+    generator = torch.Generator().manual_seed(2)
+    return {**batch, "pixels": torch.rand(3, 3, 14, 10, generator=generator) * 2 - 1}
+
+
+@pytest.fixture
+def make_objective(make_reconstructor):
+    def make(**settings):
+        whole = EndToEndModel(model, make_reconstructor(model.config)).eval()
+        weights = BidirectionalObjectiveSettings(text_to_image_weight=0.7, image_to_text_weight=0.3)
+        return EndToEndObjective(
+            {"generator": whole}, model.config, weights, EndToEndSettings(**settings), Squares()
+        )
+
+    return make
+
+
+def loss_and_gradients(objective, micro_batches, step=0):
+    whole = objective.players["generator"]
+    whole.zero_grad()
+    total = 0.0
+    for player, losses in objective.turns(micro_batches, step):
+        assert player == "generator"
+        for terms in losses:
+            terms["loss"].backward()
+            total += terms["loss"].item()
+    return total, {name: p.grad.clone() for name, p in whole.named_parameters()}
+
+
+def test_the_loss_is_the_weighted_sum_of_all_three(model, pairs, make_objective):
+    objective = make_objective()
+    total, gradients = loss_and_gradients(objective, [pairs])
+    image = image_nll(model, pairs, model.config).mean()
+    caption = caption_nll(model, pairs, model.config).sum() / (7 + 4 + 2)
+    painted = objective._reconstruct(pairs, pairs["image_ids"], torch.ones(()))
+    reconstruction = (painted.reconstruction - pairs["pixels"]).square().mean()
+    expected = 0.7 * image + 0.3 * caption + 0.5 * reconstruction
+    assert total == pytest.approx(expected.item(), rel=1e-5)
+    assert all(gradient.abs().max() > 0 for gradient in gradients.values())
+
+
+def test_micro_batches_equal_the_whole_batch(model, pairs, make_objective):
+    objective = make_objective(sampled_ids=0.5)
+    whole, reference = loss_and_gradients(objective, [pairs])
+    rows = [{n: t[part] for n, t in pairs.items()} for part in (slice(0, 1), slice(1, 3))]
+    total, gradients = loss_and_gradients(objective, rows)
+    assert total == pytest.approx(whole, rel=1e-5)
+    for name, gradient in reference.items():
+        assert (gradients[name] - gradient).norm() <= 1e-5 * max(gradient.norm(), 1e-3), name
+
+
+def test_the_validation_loss_is_that_of_training(model, pairs, make_objective):
+    objective = make_objective()
+    means = {name: float(s / n) for name, (s, n) in objective.evaluate(pairs).items()}
+    total, _ = loss_and_gradients(objective, [pairs])
+    assert objective.validation_loss(means) == pytest.approx(total, rel=1e-5)
+
+
+def test_own_ids_are_drawn_anew_every_step_and_by_the_picture_alone(model, pairs):
+    prompt = as_prompt(pairs, model.config)
+    mixed = mix_in_own_ids(model, pairs, prompt, 0.4, step=3)
+    share = (mixed != pairs["image_ids"]).float().mean()
+    assert 0.25 < share < 0.45  # some draws are the given id
+    assert torch.equal(mixed, mix_in_own_ids(model, pairs, prompt, 0.4, step=3))
+    assert not torch.equal(mixed, mix_in_own_ids(model, pairs, prompt, 0.4, step=4))
+    alone = {name: tensor[1:2] for name, tensor in pairs.items()}
+    prompt = as_prompt(alone, model.config)
+    assert torch.equal(mix_in_own_ids(model, alone, prompt, 0.4, step=3), mixed[1:2])
+    assert mix_in_own_ids(model, pairs, as_prompt(pairs, model.config), 1e-9, 3).equal(
+        pairs["image_ids"]
+    )
+
+
+def test_own_ids_follow_the_models_distribution(make_model, make_batch):
+    model = make_model(initializer_range=0.1)
+    batch = make_batch(model.config)
+    text, length = as_prompt(batch, model.config)
+    logits = model(text, length, batch["image_ids"], "text_to_image").image_logits
+    expected = logits.softmax(-1).mean(dim=(0, 1))
+    counts = torch.zeros(model.config.image_vocab_size)
+    for step in range(200):
+        drawn = mix_in_own_ids(model, batch, (text, length), 0.999, step)
+        counts += torch.bincount(drawn.flatten(), minlength=len(counts))
+    assert (counts / counts.sum() - expected).abs().max() < 0.005
+
+
+def test_own_ids_are_in_the_prefix_and_not_the_target(model, pairs, make_objective):
+    objective = make_objective(sampled_ids=0.9)
+    prefix = objective._prefix(pairs, 0)
+    assert not torch.equal(prefix, pairs["image_ids"])
+    output = objective._reconstruct(pairs, prefix, torch.ones(()))
+    text, length = as_prompt(pairs, model.config)
+    logits = model(text, length, prefix, "text_to_image").image_logits.log_softmax(-1)
+    nats = -logits.gather(2, pairs["image_ids"].flatten(1)[..., None])[..., 0]
+    torch.testing.assert_close(output.nats, nats, rtol=1e-4, atol=1e-4)
+
+
+def test_the_share_of_own_ids_rises():
+    settings = EndToEndSettings(sampled_ids=0.4, sampled_ids_warmup_steps=4)
+    shares = [settings.share_at(step) for step in (0, 1, 3, 9)]
+    assert shares == pytest.approx([0.1, 0.2, 0.4, 0.4])
+    assert EndToEndSettings().share_at(5) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mapper_size": 0}, "mapper_size"),
+        ({"decoder_start": "zero"}, "tokenizer or random"),
+        ({"reconstruction_weight": 0.0}, "reconstruction_weight"),
+        ({"sampled_ids": 1.0}, "sampled_ids"),
+        ({"sampled_ids_warmup_steps": -1}, "sampled_ids_warmup_steps"),
+    ],
+)
+def test_impossible_settings_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        EndToEndSettings(**change)
