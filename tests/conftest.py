@@ -1,6 +1,8 @@
 """Shared by all tests: GPU tests skip cleanly where there is no GPU, and a small checkpoint with
 random weights, as training writes it."""
 
+import shutil
+
 import pytest
 import torch
 from transformers.utils import logging as transformers_logging
@@ -8,8 +10,13 @@ from transformers.utils import logging as transformers_logging
 from pipelines.data.scenes import LANGUAGES
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 from pipelines.training.checkpoint import write_checkpoint
-from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
-from vq import VQGAN, VQGANConfig
+from unified_transformer import (
+    Reconstructor,
+    ReconstructorConfig,
+    UnifiedTransformer,
+    UnifiedTransformerConfig,
+)
+from vq import VQGAN, Decoder, VQGANConfig
 
 transformers_logging.disable_progress_bar()
 
@@ -74,6 +81,26 @@ def checkpoint(tmp_path_factory):
         transformer.save_pretrained(folder / "transformer")
 
     target = tmp_path_factory.mktemp("run") / "checkpoint"
+    write_checkpoint(target, "bidirectional", ("text_to_image", "image_to_text"), 0, write_parts)
+    return target
+
+
+@pytest.fixture(scope="session")
+def end_to_end_checkpoint(checkpoint, tmp_path_factory):
+    """The same with a reconstructor."""
+    tokenizer = VQGAN.from_pretrained(checkpoint / "tokenizer")
+    torch.manual_seed(1)
+    shape = ReconstructorConfig(
+        hidden_size=32, code_dim=4, grid_height=4, grid_width=4, mapper_size=16
+    )
+    reconstructor = Reconstructor(shape, Decoder(tokenizer.config))
+
+    def write_parts(folder):
+        shutil.copytree(checkpoint, folder, dirs_exist_ok=True)
+        reconstructor.save_pretrained(folder / "reconstructor")
+        (folder / "model_index.json").unlink()
+
+    target = tmp_path_factory.mktemp("end_to_end") / "checkpoint"
     write_checkpoint(target, "bidirectional", ("text_to_image", "image_to_text"), 0, write_parts)
     return target
 

@@ -10,8 +10,14 @@ from PIL import Image
 
 from pipelines import BidirectionalPipeline, drawing
 from pipelines.command_line import UserError
+from pipelines.data.transforms import to_image
 from pipelines.recommended_sampling import recommend_sampling
-from unified_transformer import SamplingSettings, generate_image_ids, score_captions
+from unified_transformer import (
+    SamplingSettings,
+    generate_image_ids,
+    hidden_states_of,
+    score_captions,
+)
 
 PROMPTS = ["a small red circle", "a large blue star above a small red circle", "a large red star"]
 
@@ -125,3 +131,85 @@ def test_weights_that_do_not_fit_their_config_are_refused(checkpoint, tmp_path):
     path.write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"do not fit its config\.json"):
         BidirectionalPipeline.from_pretrained(copy)
+
+
+def test_the_first_rows_of_a_picture_can_be_kept(pipe):
+    picture = pipe.generate_images([PROMPTS[1]], seed=9)[0]
+    ids = pipe.encode_images([picture])
+    settings = pipe.drawing_settings(complete=picture)
+    assert settings.keep_rows == 2
+    completed = pipe.generate_images(PROMPTS, num_images=2, complete=picture, keep_rows=3)
+    assert len(completed) == 6
+    again = pipe.generate_images(PROMPTS[:1], seed=1, complete=picture, keep_rows=3)[0]
+    assert same(completed[1], again)
+    text = torch.tensor([pipe.encode_prompts(PROMPTS[:1])[0].ids])
+    drawn = generate_image_ids(
+        pipe.transformer, text, torch.tensor([text.shape[1]]), [[0]], given=ids[:, :3]
+    )
+    assert torch.equal(drawn.ids[:, :3], ids[:, :3])
+    assert same(completed[0], to_image(pipe.tokenizer.decode_ids(drawn.ids)[0]))
+
+
+class DarkestFirst:
+    """Scores a picture by its darkness."""
+
+    def scores(self, pictures, texts):
+        assert len(pictures) == len(texts)
+        self.texts = texts
+        return torch.tensor([-float(np.asarray(picture).mean()) for picture in pictures])
+
+
+def test_a_matcher_chooses_in_place_of_the_models_own_captions(pipe):
+    matcher = DarkestFirst()
+    candidates = pipe.generate_images(PROMPTS[:2], num_images=6, seed=2)
+    best = pipe.generate_images(PROMPTS[:2], 2, seed=2, rerank=3, matcher=matcher)
+    assert matcher.texts == [PROMPTS[0]] * 6 + [PROMPTS[1]] * 6
+    brightness = [float(np.asarray(image).mean()) for image in candidates]
+    for row in range(4):
+        chosen = 3 * row + int(np.argmin(brightness[3 * row : 3 * row + 3]))
+        assert same(best[row], candidates[chosen])
+
+
+def test_end_to_end_checkpoints_paint_from_hidden_states(end_to_end_checkpoint):
+    pipe = BidirectionalPipeline.from_pretrained(end_to_end_checkpoint)
+    assert pipe.drawing_settings().decoder == "hidden"
+    by_hidden, by_ids = (
+        pipe.generate_images(PROMPTS, 2, seed=4, decoder=decoder) for decoder in (None, "codebook")
+    )
+    two_stage = BidirectionalPipeline(pipe.tokenizer, pipe.codec, pipe.transformer)
+    plain = two_stage.generate_images(PROMPTS, 2, seed=4)
+    assert all(same(one, other) for one, other in zip(by_ids, plain, strict=True))
+    assert not any(same(one, other) for one, other in zip(by_ids, by_hidden, strict=True))
+    # The picture is that of a teacher-forced pass over the ids.
+    text_ids, length = pipe.codec.pad(pipe.encode_prompts(PROMPTS[:1]), 16)
+    ids = generate_image_ids(pipe.transformer, text_ids, length, [[4]]).ids
+    hidden = hidden_states_of(pipe.transformer, text_ids, length, ids, "consumed")
+    expected = np.asarray(to_image(pipe.artist.reconstructor(hidden)[0]), np.int16)
+    assert np.abs(np.asarray(by_hidden[0], np.int16) - expected).max() <= 1
+    best = pipe.generate_images(PROMPTS[:1], seed=4, rerank=4)[0]
+    assert any(same(best, one) for one in pipe.generate_images(PROMPTS[:1], 4, seed=4))
+
+
+def test_parts_that_the_index_names_must_be_there(end_to_end_checkpoint, tmp_path):
+    copy = tmp_path / "checkpoint"
+    shutil.copytree(end_to_end_checkpoint, copy)
+    shutil.rmtree(copy / "reconstructor")
+    with pytest.raises(UserError, match="lacks its folder 'reconstructor'"):
+        BidirectionalPipeline.from_pretrained(copy)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"decoder": "hidden"}, "was not trained end to end"),
+        ({"decoder": "pixels"}, "codebook or hidden"),
+        ({"keep_rows": 2}, "give one"),
+        ({"complete": Image.new("RGB", (32, 32)), "keep_rows": 4}, "keep from 1 to 3"),
+        ({"complete": Image.new("RGB", (32, 32)), "keep_rows": 0}, "keep from 1 to 3"),
+        ({"matcher": DarkestFirst()}, "rerank"),
+        ({"window": 0}, "window is 0"),
+    ],
+)
+def test_impossible_drawings_are_refused(pipe, options, words):
+    with pytest.raises(UserError, match=words):
+        pipe.generate_images(PROMPTS, **options)

@@ -46,7 +46,7 @@ def pairs(batch):
 
 
 @pytest.fixture
-def make_objective(make_reconstructor):
+def make_objective(model, make_reconstructor):
     def make(**settings):
         whole = EndToEndModel(model, make_reconstructor(model.config)).eval()
         weights = BidirectionalObjectiveSettings(text_to_image_weight=0.7, image_to_text_weight=0.3)
