@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pipelines import train_bidirectional, train_tokenizer
 from pipelines.command_line import UserError
@@ -82,6 +83,61 @@ def test_bidirectional_configurations(file, tmp_path, tokenizer_checkpoint):
     assert transformer.config.grid == (4, 4) and transformer.config.image_vocab_size == 32
     assert VQGAN.from_pretrained(checkpoint.tokenizer).config.codebook_size == 32
     assert list((tmp_path / "run" / "samples").glob("*.png"))
+
+
+def start_from(checkpoint, output, *more):
+    return [
+        *["--config", "bidirectional/tiny.yaml", *SMALL, *SMALL_TRANSFORMER, f"output={output}"],
+        *["tokenizer_config=null", f"initialize_from={checkpoint}", "training.steps=1"],
+        *["model.text_positions=16", "training.optimizer.learning_rate=1e-9", *more],
+    ]
+
+
+def test_training_goes_on_from_a_checkpoint(tmp_path, checkpoint):
+    """At no learning rate to speak of: the weights are those of the checkpoint."""
+    painting = [
+        "end_to_end.hidden_state=predicting",
+        "reconstruction.perceptual_weight=0",
+        "training.precision=fp32",
+    ]
+    train_bidirectional.main(start_from(checkpoint, tmp_path / "first", *painting))
+    first = open_checkpoint(tmp_path / "first", "bidirectional")
+    for part in ("transformer", "tokenizer"):
+        ours, theirs = (load_file(f / part / "model.safetensors") for f in (first.root, checkpoint))
+        assert ours.keys() == theirs.keys()
+        assert all((ours[name] - theirs[name]).abs().max() < 1e-6 for name in ours)
+    ours, theirs = (f / "text_tokenizer/tokenizer.json" for f in (first.root, checkpoint))
+    assert ours.read_text() == theirs.read_text()
+    decoder = load_file(first.reconstructor / "model.safetensors")
+    tokenizer = load_file(checkpoint / "tokenizer" / "model.safetensors")
+    for name, weight in decoder.items():
+        if name.startswith("decoder."):
+            assert (weight - tokenizer[name]).abs().max() < 1e-6, name
+    train_bidirectional.main(start_from(first.root, tmp_path / "second", *painting))
+    second = load_file(tmp_path / "second/checkpoint/reconstructor/model.safetensors")
+    assert all((second[name] - decoder[name]).abs().max() < 1e-6 for name in decoder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("model.hidden_size=64", "model.hidden_size is 64, but"),
+        ("data.size=64", "draws 4 x 4 ids"),
+        ("tokenizer=somewhere", "which brings its own tokenizer"),
+        ("model.layer_patterns=[row]", "model.layer_patterns is"),
+    ],
+)
+def test_training_does_not_go_on_from_another_model(tmp_path, checkpoint, capsys, change, words):
+    with pytest.raises(SystemExit) as stop:
+        train_bidirectional.main(start_from(checkpoint, tmp_path / "run", change))
+    assert stop.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_another_reconstructor_is_refused(tmp_path, end_to_end_checkpoint, capsys):
+    arguments = start_from(end_to_end_checkpoint, tmp_path / "run", "end_to_end.mapper_size=8")
+    with pytest.raises(SystemExit) as stop:
+        train_bidirectional.main([*arguments, "reconstruction.perceptual_weight=0"])
+    assert stop.value.code == 2 and "end_to_end.mapper_size is 8" in capsys.readouterr().err
 
 
 def test_a_direction_without_weight_is_no_task_of_the_checkpoint(tmp_path, tokenizer_checkpoint):

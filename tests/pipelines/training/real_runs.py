@@ -41,6 +41,16 @@ TOKENIZER = [
     "discriminator.base_channels=8",
     "discriminator.layers=2",
 ]
+PAINTING = [
+    "end_to_end.sampled_ids=0.3",
+    "training.optimizer.epsilon=1e-5",
+    "reconstruction.l1_weight=0",
+    "reconstruction.l2_weight=1",
+    "reconstruction.perceptual_weight=0",
+    "reconstruction.adversarial_weight=0.5",
+    "discriminator.base_channels=8",
+    "discriminator.layers=2",
+]
 
 
 def tokenizer_trainer(folder: Path, processes: Processes, resume: bool = False) -> Trainer:
@@ -95,6 +105,10 @@ def run_both(folder: Path, tokenizer: Path, processes: Processes) -> None:
         folder / "muon", tokenizer, processes, False, "training.optimizer.name=muon"
     )
     keep_gradients(muon, folder / "muon.safetensors")
+    end_to_end = bidirectional_trainer(
+        folder / "end_to_end", tokenizer, processes, False, *PAINTING
+    )
+    keep_gradients(painting, folder / "end_to_end.safetensors")
 
 
 if __name__ == "__main__":

@@ -118,6 +118,18 @@ def bidirectional_arguments(tokenizer: Path) -> list[str]:
     return [*config, f"tokenizer={tokenizer}", "training.micro_batch_size=4", *SHORT]
 
 
+ADVERSARIAL = [
+    "end_to_end.hidden_state=consumed",
+    "training.optimizer.epsilon=1e-5",
+    "reconstruction.l1_weight=0",
+    "reconstruction.l2_weight=1",
+    "reconstruction.perceptual_weight=0",
+    "reconstruction.adversarial_weight=0.5",
+    "discriminator.base_channels=8",
+    "discriminator.layers=2",
+]
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_accelerate_launch(tokenizer, tmp_path, processes):
     arguments = ["--config", "configs/tokenizer/tiny.yaml", "output=run", *SHORT]
@@ -142,6 +154,25 @@ def test_deepspeed(tokenizer, bidirectional, tmp_path, processes, zero):
         return
     storage.shutil.rmtree(folder / "state" / "step_12")
     run("deepspeed", processes, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
+    assert losses(folder) == pytest.approx(straight, abs=1e-6)
+    other = start("python", 1, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
+    _, error = other.communicate()
+    assert other.returncode == 2 and "saved under DeepSpeed" in error.splitlines()[-1]
+
+
+def test_end_to_end_under_deepspeed(tokenizer, tmp_path):
+    """Two processes, the generator in the engine and the discriminator beside it; resumed once."""
+    arguments = [*bidirectional_arguments(tokenizer), *ADVERSARIAL]
+    (tmp_path / "plain").mkdir()
+    run("python", 1, BIDIRECTIONAL, *arguments, cwd=tmp_path / "plain")
+    arguments += ["deepspeed=configs/deepspeed/zero_2.json", "training.save_every=5"]
+    run("deepspeed", 2, BIDIRECTIONAL, *arguments, cwd=tmp_path)
+    folder = tmp_path / "run"
+    straight = losses(folder)
+    assert straight == pytest.approx(losses(tmp_path / "plain" / "run"), abs=1e-4)
+    assert open_checkpoint(folder, "bidirectional").reconstructor is not None
+    storage.shutil.rmtree(folder / "state" / "step_12")
+    run("deepspeed", 2, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
     assert losses(folder) == pytest.approx(straight, abs=1e-6)
     other = start("python", 1, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
     _, error = other.communicate()

@@ -60,7 +60,7 @@ def two_processes(tmp_path_factory, one_process):
     return folder
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "bidirectional", "muon"])
+@pytest.mark.parametrize("stage", ["tokenizer", "bidirectional", "muon", "end_to_end"])
 def test_two_processes_equal_one(one_process, two_processes, stage):
     found = [
         [row for row in read_metrics(folder / stage / "metrics.jsonl")]
@@ -91,13 +91,16 @@ def stop_in_step(trainer, steps):
     return trainer
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "bidirectional"])
+@pytest.mark.parametrize("stage", ["tokenizer", "bidirectional", "end_to_end"])
 def test_resuming_equals_never_having_stopped(one_process, processes, tmp_path, stage, one_thread):
     def trainer(resume):
         if stage == "tokenizer":
             return real_runs.tokenizer_trainer(tmp_path / "run", processes, resume)
         tokenizer = one_process / "tokenizer"
-        return real_runs.bidirectional_trainer(tmp_path / "run", tokenizer, processes, resume)
+        changes = real_runs.PAINTING if stage == "end_to_end" else []
+        return real_runs.bidirectional_trainer(
+            tmp_path / "run", tokenizer, processes, resume, *changes
+        )
 
     assert not stop_in_step(trainer(resume=False), 6).train(resume=False)
     assert trainer(resume=True).train(resume=True)
