@@ -105,9 +105,7 @@ def run_both(folder: Path, tokenizer: Path, processes: Processes) -> None:
         folder / "muon", tokenizer, processes, False, "training.optimizer.name=muon"
     )
     keep_gradients(muon, folder / "muon.safetensors")
-    end_to_end = bidirectional_trainer(
-        folder / "end_to_end", tokenizer, processes, False, *PAINTING
-    )
+    painting = bidirectional_trainer(folder / "end_to_end", tokenizer, processes, False, *PAINTING)
     keep_gradients(painting, folder / "end_to_end.safetensors")
 
 
