@@ -1,0 +1,112 @@
+"""The claims of ERNIE-ViLG (2112.15283) put to the test, small: one command, one page.
+
+    python benchmarks/reproduction.py --output runs/reproduction [--emoji DIR] [--page FILE.md]
+
+Trains every arm of every claim with several seeds and equal budgets, measures them on test rows,
+and writes `reproduction.md` with pictures of the curves: which claims hold here, which do not, and
+which the noise cannot decide. `--emoji` is a folder with `train.parquet` and `test.parquet`
+(columns `image`, `text`, `text_zh`; docs/results.md says how to make it). A finished cell is never
+run again: start the same command anew to go on. Cost: about four hours on two cores.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from measuring import machine
+from reproduction_study.arms import ARMS, datasets
+from reproduction_study.cells import Study
+from reproduction_study.page import SECTIONS, Results, plot_curves
+
+from pipelines.command_line import UserError, command
+from pipelines.training.storage import replace_file
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Put the paper's claims to the test.")
+    parser.add_argument("--output", required=True, metavar="DIR", help="new, or of this study")
+    parser.add_argument("--emoji", metavar="DIR", help="captioned drawings, for claims 1 and 2")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", metavar="TEXT", help="cells whose name has it")
+    parser.add_argument("--page", metavar="FILE.md", help="default: reproduction.md in the output")
+    parser.add_argument(
+        "--shorten", type=int, default=1, metavar="N", help="an Nth of all steps: a dry run"
+    )
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    if arguments.seeds < 1 or arguments.shorten < 1:
+        raise UserError("--seeds and --shorten must be at least 1.")
+    data = datasets(arguments.emoji)
+    study = Study(Path(arguments.output), arguments.shorten)
+    # Seed by seed, so that a study that is stopped early has all arms.
+    cells = [
+        (one, arm, seed)
+        for seed in range(arguments.seeds)
+        for one in data.values()
+        for arm in ARMS[one.name]
+        if arguments.only in f"{one.name}_{arm.name}_{seed}"
+    ]
+    results = Results(study, data, arguments.seeds)
+    page = Path(arguments.page or study.folder / "reproduction.md")
+    left = [
+        (one, arm, seed)
+        for one, arm, seed in cells
+        if study.finished(f"{one.name}_{arm.name}_{seed}") is None
+    ]
+    spent: list[float] = []
+    for number, (one, arm, seed) in enumerate(left):
+        hours = sum(spent) / len(spent) * (len(left) - number) / 3600 if spent else None
+        remaining = f"about {hours:.1f} hours left" if hours is not None else "time unknown yet"
+        print(
+            f"[{len(cells) - len(left) + number + 1} of {len(cells)}] {one.name} {arm.name}, "
+            f"seed {seed}; {remaining}",
+            file=sys.stderr,
+        )
+        start = time.monotonic()
+        study.tokenizer(one, arm.tokenizer)
+        study.arm(one, arm, seed)
+        spent.append(time.monotonic() - start)
+        write_page(results, page, arguments)
+    write_page(results, page, arguments)
+    print(page)
+
+
+def write_page(results: Results, page: Path, arguments: argparse.Namespace) -> None:
+    """The page, and the pictures beside it."""
+    plot_curves(results, page.parent / "images")
+    found = ", ".join(f"{name} {value}" for name, value in machine().items())
+    text = f"""# The paper's claims, reproduced small
+
+    python benchmarks/reproduction.py --output {arguments.output}{
+        " --emoji DIR" if arguments.emoji else ""
+    }
+
+{introduction(results)}
+
+Machine: {found}.
+
+{"".join(section(results) + chr(10) for section in SECTIONS)}"""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(page, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def introduction(results: Results) -> str:
+    """What was trained, on what, for how long."""
+    lines = []
+    for data in results.data.values():
+        base = [cell["minutes"] for cell in results.cells(data.name, "base").values()]
+        minutes = f"{sum(base) / len(base):.1f} minutes" if base else "not run yet"
+        lines.append(
+            f"- {data.name}: tokenizers {data.tokenizer_steps} steps, {len(ARMS[data.name])} arms of "
+            f"{data.steps} steps of 32 pairs ({minutes} for the base)."
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What the study trains: data sets, and arms that differ from a base in few settings."""
+
+from dataclasses import dataclass
+
+RECONSTRUCTION = ("reconstruction.l1_weight=1", "reconstruction.l2_weight=1")
+END_TO_END = ("end_to_end.hidden_state=consumed", "reconstruction.perceptual_weight=0")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where pictures come from and what is trained on them.
+
+    Attributes:
+        tokenizer_config, config, dual_encoder_config: YAMLs, and
+        overrides: of all three.
+        tokenizer_steps, steps: the budget of a tokenizer, and of an arm.
+        model: overrides of an arm's transformer.
+        reconstruction: the tokenizer's own losses, for end-to-end arms.
+        gumbel: overrides that make the tokenizer a dVAE.
+    """
+
+    name: str
+    tokenizer_config: str
+    config: str
+    dual_encoder_config: str
+    tokenizer_steps: int
+    steps: int
+    overrides: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    reconstruction: tuple[str, ...] = RECONSTRUCTION
+    gumbel: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train the second stage.
+
+    Attributes:
+        name: of the arm.
+        changes: overrides of the base.
+        tokenizer: whose ids: `vq`, or `dvae` (Gumbel-softmax).
+        length: steps, in those of the data set's budget.
+        sampling: whether guidance, reranking and completion are measured on it as well.
+    """
+
+    name: str
+    changes: tuple[str, ...] = ()
+    tokenizer: str = "vq"
+    length: int = 1
+    sampling: bool = False
+
+    @property
+    def end_to_end(self) -> bool:
+        return any(change.startswith("end_to_end") for change in self.changes)
+
+
+BASE = Arm("base")
+PATTERNS = (
+    Arm("dense", ("model.layer_patterns=[dense]",)),
+    Arm("row", ("model.layer_patterns=[row]",)),
+    Arm("column", ("model.layer_patterns=[column]",)),
+    Arm("conv", ("model.layer_patterns=[conv]",)),
+)
+CONSUMED = Arm("end_to_end", END_TO_END)
+PREDICTING = Arm("end_to_end_predicting", (*END_TO_END, "end_to_end.hidden_state=predicting"))
+DVAE = (
+    Arm("dvae", tokenizer="dvae"),
+    Arm("dvae_end_to_end", END_TO_END, tokenizer="dvae"),
+    Arm(
+        "dvae_end_to_end_predicting",
+        (*END_TO_END, "end_to_end.hidden_state=predicting"),
+        tokenizer="dvae",
+    ),
+)
+OPTIONS = (
+    Arm("end_to_end_own_ids", (*END_TO_END, "end_to_end.sampled_ids=0.3")),
+    Arm(
+        "end_to_end_adversarial",
+        (
+            *END_TO_END,
+            "reconstruction.adversarial_weight=0.2",
+            "discriminator.base_channels=32",
+            "discriminator.layers=2",
+        ),
+    ),
+    Arm("end_to_end_new_decoder", (*END_TO_END, "end_to_end.decoder_start=random")),
+)
+DRAW_ONLY = ("objective.image_to_text_weight=0",)
+DESCRIBE_ONLY = ("objective.text_to_image_weight=0",)
+DIRECTIONS = (
+    Arm("draw_only", DRAW_ONLY),
+    Arm("draw_only_twice", DRAW_ONLY, length=2),
+    Arm("describe_only", DESCRIBE_ONLY),
+    Arm("describe_only_twice", DESCRIBE_ONLY, length=2),
+)
+
+ARMS = {
+    "scenes": (
+        Arm("base", sampling=True),
+        *PATTERNS,
+        CONSUMED,
+        PREDICTING,
+        *DVAE,
+        *OPTIONS,
+        *DIRECTIONS,
+    ),
+    "emoji": (BASE, *PATTERNS, CONSUMED, PREDICTING, *DVAE),
+}
+
+SMALL = (
+    "model.hidden_size=192",
+    "model.num_hidden_layers=4",
+    "model.num_attention_heads=3",
+    "training.batch_size=32",
+)
+
+
+def datasets(emoji: str | None) -> dict[str, Dataset]:
+    """By name; the drawings only where their folder is given."""
+    found = {
+        "scenes": Dataset(
+            "scenes",
+            "configs/tokenizer/quickstart.yaml",
+            "configs/bidirectional/quickstart.yaml",
+            "configs/dual_encoder/scenes_64.yaml",
+            tokenizer_steps=1000,
+            steps=600,
+            overrides=("data.max_objects=1", "data.object_weights=null"),
+            model=("model.text_positions=16",),
+            reconstruction=(*RECONSTRUCTION, "reconstruction.foreground_weight=3"),
+        )
+    }
+    if emoji is not None:
+        found["emoji"] = Dataset(
+            "emoji",
+            "configs/tokenizer/emoji_64.yaml",
+            "configs/bidirectional/emoji_64.yaml",
+            "configs/dual_encoder/emoji_64.yaml",
+            tokenizer_steps=2400,
+            steps=500,
+            overrides=(f"data.source={emoji}",),
+            model=SMALL,
+        )
+    return found

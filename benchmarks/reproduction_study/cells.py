@@ -1,0 +1,160 @@
+"""A cell of the study: one training run and its figures, kept so that it is never run twice."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipelines.dual_encoder.matcher import Matcher
+
+from pipelines import train_bidirectional, train_dual_encoder, train_tokenizer
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.data.settings import DataSettings
+from pipelines.data.sources import open_source
+from pipelines.evaluation.pairs import Pairs, read_pairs
+from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.metrics import METRICS, read_metrics
+from pipelines.training.storage import replace_file
+from reproduction_study.arms import Arm, Dataset
+from reproduction_study.figures import Figures, pair_figures, scene_figures
+from vq import VQGAN
+
+POINTS = 6
+"""Of a validation curve."""
+QUIET = ("training.trackers=[]", "training.sample_every=0")
+
+
+class Study:
+    """The folder of a study: `runs/` are training runs, `cells/` the figures of finished ones.
+
+    Args:
+        shorten: divides every number of steps, to see that everything runs.
+    """
+
+    def __init__(self, folder: Path, shorten: int = 1) -> None:
+        self.folder = folder
+        self.shorten = shorten
+        (folder / "cells").mkdir(parents=True, exist_ok=True)
+
+    def finished(self, name: str) -> Figures | None:
+        """The figures of a cell, if it has been run."""
+        file = self.folder / "cells" / f"{name}.json"
+        return json.loads(file.read_text()) if file.exists() else None
+
+    def cell(self, name: str, run: Callable[[], Figures]) -> Figures:
+        """The figures of a cell, run now if need be."""
+        found = self.finished(name)
+        if found is None:
+            start = time.monotonic()
+            found = run()
+            found["seconds"] = time.monotonic() - start
+            text = json.dumps(found, indent=2) + "\n"
+            file = self.folder / "cells" / f"{name}.json"
+            replace_file(file, lambda writing: writing.write_text(text, encoding="utf-8"))
+        return found
+
+    def train(self, main: Callable, config: str, run: Path, overrides: list[str]) -> None:
+        """One training run to its end, taken up where an earlier one was interrupted."""
+        arguments = ["--config", config, *QUIET, *overrides, f"output={run}"]
+        main([*arguments, "--resume"] if run.exists() else arguments)
+        shutil.rmtree(run / "state")
+
+    def steps(self, steps: int) -> list[str]:
+        """The overrides for a budget."""
+        count = max(2, steps // self.shorten)
+        return [f"training.steps={count}", "training.minutes=null", "training.save_every=200"]
+
+    def tokenizer(self, data: Dataset, kind: str) -> Figures:
+        """Trains the tokenizer `kind` of a data set, once for all arms and seeds."""
+        run = self.folder / "runs" / f"{data.name}_tokenizer_{kind}"
+        changes = data.gumbel if kind == "dvae" else ()
+
+        def train() -> Figures:
+            overrides = [*data.overrides, *changes, *self.steps(data.tokenizer_steps)]
+            self.train(train_tokenizer.main, data.tokenizer_config, run, overrides)
+            tokenizer = VQGAN.from_pretrained(open_checkpoint(run, "tokenizer").tokenizer)
+            last = [row for row in read_metrics(run / METRICS) if "validation_psnr" in row][-1]
+            return {
+                "psnr": last["validation_psnr"],
+                "codebook_size": tokenizer.config.codebook_size,
+                "minutes": minutes(run),
+            }
+
+        return self.cell(f"{data.name}_tokenizer_{kind}", train)
+
+    def dual_encoder(self, data: Dataset) -> Matcher:
+        """Trains the dual encoder that measures a data set, and opens it."""
+        run = self.folder / "runs" / f"{data.name}_dual_encoder"
+
+        def train() -> Figures:
+            self.train(train_dual_encoder.main, data.dual_encoder_config, run, [*data.overrides])
+            return {"minutes": minutes(run)}
+
+        self.cell(f"{data.name}_dual_encoder", train)
+        return Matcher.from_pretrained(run / "checkpoint")
+
+    def arm(self, data: Dataset, arm: Arm, seed: int) -> Figures:
+        """Trains an arm with a seed, and measures it."""
+        name = f"{data.name}_{arm.name}_{seed}"
+        run = self.folder / "runs" / name
+
+        def train() -> Figures:
+            overrides = [*data.overrides, *data.model, *self.steps(arm.length * data.steps)]
+            if arm.end_to_end:
+                overrides += data.reconstruction
+            overrides += [*arm.changes, f"seed={seed}", "training.export=last"]
+            tokenizer = self.folder / "runs" / f"{data.name}_tokenizer_{arm.tokenizer}"
+            overrides += [f"tokenizer={tokenizer}", "tokenizer_config=null"]
+            count = max(2, arm.length * data.steps // self.shorten)
+            overrides.append(f"training.validate_every={max(1, count // POINTS)}")
+            self.train(train_bidirectional.main, data.config, run, overrides)
+            start = time.monotonic()
+            pipe = BidirectionalPipeline.from_pretrained(run)
+            matcher = self.dual_encoder(data)
+            if data.name == "scenes":
+                figures = scene_figures(pipe, arm.sampling, matcher)
+            else:
+                figures = pair_figures(pipe, test_pairs(data, pipe), matcher)
+            return {
+                "figures": figures,
+                "curve": curve(run),
+                "minutes": minutes(run),
+                "minutes_measuring": (time.monotonic() - start) / 60,
+                "overrides": overrides,
+            }
+
+        return self.cell(name, train)
+
+
+def minutes(run: Path) -> float:
+    """That a run trained for."""
+    return max(row.get("minutes", 0.0) for row in read_metrics(run / METRICS))
+
+
+def curve(run: Path) -> list[dict[str, Any]]:
+    """The validation losses of a run, by step."""
+    kept = ("step", "validation_text_to_image", "validation_image_to_text", "validation_psnr")
+    rows = [row for row in read_metrics(run / METRICS) if "validation_loss" in row]
+    return [{name: row[name] for name in kept if name in row} for row in rows]
+
+
+def test_pairs(data: Dataset, pipe: BidirectionalPipeline) -> Pairs:
+    """The test part, but for names too long to be prompts."""
+    source = next(o.split("=", 1)[1] for o in data.overrides if o.startswith("data.source="))
+    settings = DataSettings(
+        source=source, split="test", text_column=["text", "text_zh"], size=pipe.picture_size
+    )
+    pairs = read_pairs(open_source(settings), pipe.picture_size, most=10**6)
+    positions = pipe.transformer.config.text_positions
+    fits = [
+        not pipe.codec.encode_caption(caption, positions).truncated for caption in pairs.captions
+    ]
+
+    def kept(rows: list) -> list:
+        return [row for row, fit in zip(rows, fits, strict=True) if fit]
+
+    return Pairs(
+        kept(pairs.pictures), kept(pairs.captions), kept(pairs.references), pairs.unreadable
+    )

@@ -1,0 +1,186 @@
+"""What is measured of a trained arm, on test rows that nothing was trained or chosen on."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pipelines.dual_encoder.matcher import Matcher
+from pipelines.evaluation.dual_encoder_metrics import diversity, frechet_distance, r_precision
+
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.data.scenes import compare, parse_caption, read_scene
+from pipelines.data.transforms import arrays_to_pixels, to_image
+from pipelines.evaluation.pairs import Pairs, as_generated
+from pipelines.evaluation.scene_accuracy import SceneSet, caption_accuracy, scene_set, shows
+from unified_transformer import Drawings, generate_image_ids, hidden_states_of, score_captions
+from vq import psnr
+
+SAMPLING = {"temperature": 0.8, "guidance_scale": 2.0}
+"""Of all drawings, unless a figure is about it; chosen before the study, on validation scenes."""
+GUIDANCE_SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
+CANDIDATES = (1, 2, 4, 8, 16)
+SCENES = 500
+FEWER_SCENES = 250
+"""Of each figure about sampling, of which there are many."""
+PICTURES = 2
+"""Of each name, for diversity."""
+
+Figures = dict[str, Any]
+
+
+def scene_figures(pipe: BidirectionalPipeline, sampling: bool, matcher: Matcher | None) -> Figures:
+    """Shares of test scenes of one object, every attribute right by the exact reader."""
+    test, held_out = (
+        scene_set(split, SCENES, 1, pipe.picture_size) for split in ("test", "held_out")
+    )
+    figures: Figures = {}
+    if "text_to_image" in pipe.tasks:
+        for decoder in decoders(pipe):
+            figures[f"drawn_{decoder}"] = drawn_right(pipe, test, decoder=decoder)
+            figures[f"held_out_{decoder}"] = drawn_right(pipe, held_out, decoder=decoder)
+        for decoder, images in reconstructions(pipe, test.pictures, test.captions).items():
+            figures[f"gold_{decoder}"] = fmean(map(shows, test.scenes, images))
+            figures[f"gold_psnr_{decoder}"] = mean_psnr(images, test.pictures)
+    if "image_to_text" in pipe.tasks:
+        figures["described"] = caption_accuracy(pipe, test).exact
+    if sampling:
+        figures["sampling"] = sampling_figures(pipe, matcher)
+    return figures
+
+
+def sampling_figures(pipe: BidirectionalPipeline, matcher: Matcher | None) -> Figures:
+    """What guidance, candidates and given rows add; on fewer scenes."""
+    test = scene_set("test", FEWER_SCENES, 1, pipe.picture_size)
+    halves = [
+        pipe.generate_images([caption], seed=seed, complete=picture, **SAMPLING)[0]
+        for seed, (caption, picture) in enumerate(zip(test.captions, test.pictures, strict=True))
+    ]
+    return {
+        "guidance": {
+            str(scale): drawn_right(pipe, test, guidance_scale=scale) for scale in GUIDANCE_SCALES
+        },
+        **best_of_figures(pipe, test.captions, matcher),
+        "completed": fmean(map(says, test.captions, halves)),
+    }
+
+
+@torch.no_grad()
+def best_of_figures(
+    pipe: BidirectionalPipeline, captions: Sequence[str], matcher: Matcher | None
+) -> Figures:
+    """Of the first N of 16 candidates: the share of captions for which the one chosen is right,
+    and for which any is."""
+    right, own, by_matcher = [], [], []
+    most, positions = max(CANDIDATES), pipe.transformer.config.text_positions
+    settings = pipe.sampling_settings(**SAMPLING)
+    for number, caption in enumerate(captions):
+        text = pipe.codec.pad(pipe.encode_prompts([caption]), positions)
+        seeds = [[number * most + k for k in range(most)]]
+        drawn = generate_image_ids(pipe.transformer, *text, seeds, settings)
+        images = pipe.artist.paint(drawn, "codebook")
+        right.append([says(caption, image) for image in images])
+        repeated = (tensor.repeat_interleave(most, 0) for tensor in text)
+        own.append(score_captions(pipe.transformer, drawn.ids, *repeated))
+        if matcher is not None:
+            by_matcher.append(matcher.scores(images, [caption] * most))
+    is_right = torch.tensor(right).float()
+
+    def chosen(scores: list[torch.Tensor]) -> dict[str, float]:
+        best = {n: torch.stack(scores)[:, :n].argmax(dim=1, keepdim=True) for n in CANDIDATES}
+        return {str(n): is_right.gather(1, index).mean().item() for n, index in best.items()}
+
+    figures = {
+        "best_of": chosen(own),
+        "any_of": {str(n): is_right[:, :n].amax(dim=1).mean().item() for n in CANDIDATES},
+    }
+    return figures | ({"best_of_by_dual_encoder": chosen(by_matcher)} if by_matcher else {})
+
+
+def drawn_right(pipe: BidirectionalPipeline, scenes: SceneSet, **options: Any) -> float:
+    """The share of captions whose picture reads as they say; each has its own noise."""
+    seeds = range(len(scenes.captions))
+    images = pipe.generate_images(scenes.captions, seed=seeds, **{**SAMPLING, **options})
+    return fmean(map(says, scenes.captions, images))
+
+
+def says(caption: str, image: Image.Image) -> bool:
+    """Whether a picture shows what a caption says."""
+    return compare(parse_caption(caption), read_scene(np.asarray(image))).exact
+
+
+def decoders(pipe: BidirectionalPipeline) -> list[str]:
+    """What the pipeline can paint with."""
+    return ["codebook"] if pipe.artist.reconstructor is None else ["codebook", "hidden"]
+
+
+@torch.no_grad()
+def reconstructions(
+    pipe: BidirectionalPipeline, pictures: Sequence[np.ndarray], captions: Sequence[str]
+) -> dict[str, list[Image.Image]]:
+    """By decoder: the pictures painted from their own ids, and from the hidden states that a
+    teacher-forced pass over caption and ids gives ("gold" in the paper's table)."""
+    ids = pipe.encode_images(pictures)
+    painted = {"codebook": [to_image(pixels) for pixels in pipe.tokenizer.decode_ids(ids)]}
+    reconstructor = pipe.artist.reconstructor
+    if reconstructor is None:
+        return painted
+    positions = pipe.transformer.config.text_positions
+    encoded = [pipe.codec.encode_caption(caption, positions) for caption in captions]
+    painted["hidden"] = []
+    for first in range(0, len(encoded), 64):
+        some = slice(first, first + 64)
+        text = pipe.codec.pad(encoded[some], positions)
+        state = reconstructor.config.hidden_state
+        hidden = hidden_states_of(pipe.transformer, *text, ids[some], state)
+        painted["hidden"] += pipe.artist.paint(Drawings(ids[some], hidden), "hidden")
+    return painted
+
+
+def mean_psnr(images: Sequence[Image.Image], pictures: Sequence[np.ndarray]) -> float:
+    """In dB."""
+    ours, real = (
+        arrays_to_pixels(np.stack([np.asarray(one) for one in some])) for some in (images, pictures)
+    )
+    return psnr(ours, real).mean().item()
+
+
+def pair_figures(pipe: BidirectionalPipeline, pairs: Pairs, matcher: Matcher) -> Figures:
+    """On captioned pictures, by the study's dual encoder: Fréchet distance of the features,
+    R-precision among 100 names, diversity within a name."""
+    real = matcher.image_features(pairs.pictures)
+    texts = matcher.text_features(pairs.captions)
+    figures: Figures = {}
+
+    def measure(name: str, sets: Sequence[Sequence[Image.Image]]) -> None:
+        features = [matcher.image_features(images) for images in sets]
+        figures[f"distance_{name}"] = fmean(frechet_distance(real, some) for some in features)
+        figures[f"r_precision_{name}"] = fmean(
+            r_precision(some, texts, pairs.captions) for some in features
+        )
+        if len(features) > 1:
+            figures[f"diversity_{name}"] = diversity(torch.stack(features, dim=1))
+
+    if "text_to_image" in pipe.tasks:
+        for decoder in decoders(pipe):
+            count = len(pairs.captions)
+            sets = [
+                pipe.generate_images(
+                    pairs.captions,
+                    seed=range(part * count, (part + 1) * count),
+                    decoder=decoder,
+                    **SAMPLING,
+                )
+                for part in range(PICTURES)
+            ]
+            measure(f"drawn_{decoder}", sets)
+        for decoder, images in reconstructions(pipe, pairs.pictures, pairs.captions).items():
+            measure(f"gold_{decoder}", [images])
+            figures[f"gold_psnr_{decoder}"] = mean_psnr(images, pairs.pictures)
+    if "image_to_text" in pipe.tasks:
+        said = pipe.caption_images(pairs.pictures)
+        right = [{as_generated(pipe, text) for text in texts} for texts in pairs.references]
+        figures["described"] = fmean(map(set.__contains__, right, said))
+    return figures
