@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from vq.balance import Pull, adaptive_weight, frozen, measure_pull
-from vq.codebook import CodebookLearner
+from vq.codebook import codebook_learner
 from vq.global_batch import GlobalBatch
+from vq.gumbel import cosine_course
 from vq.losses import pixel_losses, psnr
 from vq.vqgan import VQGAN, VQGANOutput
 
@@ -35,6 +36,11 @@ class VQGANObjectiveSettings:
         perceptual_weight: of LPIPS.
         codebook_weight: of the codebook term, where codes follow the gradient.
         commitment_weight: beta of van den Oord et al. 2017.
+        kl_weight: of the KL term of a "gumbel" quantizer (`vq/gumbel.py` on its size); like the
+            three that follow, not used by another.
+        kl_warmup_steps: over which the weight grows from 0 (DALL-E, A.2: 5,000).
+        final_temperature: of the Gumbel-softmax, at first 1 (DALL-E, A.2: 1/16).
+        temperature_steps: over which the temperature falls (DALL-E, A.2: 150,000).
         adversarial_weight: of the discriminator's term; 0 trains a plain VQ-VAE.
         adversarial_start_step: the discriminator and its term begin at this step.
         adversarial_warmup_steps: over which the term then grows to its weight, so that a
@@ -47,6 +53,10 @@ class VQGANObjectiveSettings:
     perceptual_weight: float = 1.0
     codebook_weight: float = 1.0
     commitment_weight: float = 0.25
+    kl_weight: float = 0.001
+    kl_warmup_steps: int = 5000
+    final_temperature: float = 1 / 16
+    temperature_steps: int = 150_000
     adversarial_weight: float = 0.0
     adversarial_start_step: int = 0
     adversarial_warmup_steps: int = 0
@@ -63,10 +73,28 @@ class VQGANObjectiveSettings:
             raise ValueError(
                 "l1_weight, l2_weight and perceptual_weight are all 0; reconstruction needs one."
             )
+        if not 0 < self.final_temperature <= 1:
+            raise ValueError(
+                f"final_temperature is {self.final_temperature}; it must be above 0 and at most 1."
+            )
+
+    def temperature(self, step: int) -> float:
+        """Of the Gumbel-softmax at a step: a cosine from 1 to `final_temperature`."""
+        fallen = cosine_course(step, self.temperature_steps)
+        return 1 - (1 - self.final_temperature) * fallen
+
+    def quantizer_weights(self, step: int | None = None) -> dict[str, float]:
+        """Of a quantizer's losses by name, at a step or as they are in the end."""
+        grown = 1.0 if step is None else cosine_course(step, self.kl_warmup_steps)
+        return {
+            "commitment": self.commitment_weight,
+            "codebook": self.codebook_weight,
+            "kl": self.kl_weight * grown,
+        }
 
 
 class VQGANObjective:
-    """L = reconstruction + codebook + commitment + adaptive weight * adversarial.
+    """L = reconstruction + codebook + commitment (or KL) + adaptive weight * adversarial.
 
     Esser et al. 2021, eqs. 4 to 7. Every term is a mean per picture, and the objective their mean
     over all pictures of the global batch. With EMA codes the codebook term is not a loss but the
@@ -94,6 +122,7 @@ class VQGANObjective:
     ) -> None:
         self.tokenizer = tokenizer
         self.settings = settings
+        self._weights = settings.quantizer_weights()
         self.players: dict[str, nn.Module] = {"generator": tokenizer}
         if settings.adversarial_weight > 0:
             if discriminator is None or adversarial_loss is None:
@@ -106,7 +135,7 @@ class VQGANObjective:
         self.adversarial_loss = adversarial_loss
         self.world_size = world_size
         self.global_batch = GlobalBatch(all_reduce_sum, rank, world_size)
-        self.codebook = CodebookLearner(tokenizer.quantizer, tokenizer.config, self.global_batch)
+        self.codebook = codebook_learner(tokenizer.quantizer, tokenizer.config, self.global_batch)
 
     def turns(
         self, micro_batches: list[Batch], step: int
@@ -119,6 +148,8 @@ class VQGANObjective:
         """
         pixels = [batch["pixels"] for batch in micro_batches]
         self._start_codebook(pixels)
+        self.tokenizer.quantizer.anneal(self.settings.temperature(step))
+        self._weights = self.settings.quantizer_weights(step)
         pictures = torch.tensor(sum(map(len, pixels)), device=pixels[0].device)
         scale = self.world_size / self.global_batch.all_reduce_sum(pictures).float()
         # With a single micro-batch one forward pass serves both turns: the discriminator's step
@@ -138,8 +169,10 @@ class VQGANObjective:
         output = self.players["generator"](pixels)
         terms = self._reconstruction_terms(output.reconstruction, pixels)
         terms["psnr"] = psnr(output.reconstruction, pixels)
-        terms["loss"] = terms.pop("reconstruction") + self._codebook_term(output)
-        terms["commitment"] = output.quantized.commitment_loss
+        # At the weights of the end: losses before and after a warm-up must be comparable.
+        weights = self.settings.quantizer_weights()
+        terms["loss"] = terms.pop("reconstruction") + self._codebook_term(output, weights)
+        terms |= output.quantized.losses
         count = torch.tensor(float(len(pixels)), device=pixels.device)
         return {name: (values.sum(), count) for name, values in terms.items()}
 
@@ -217,10 +250,12 @@ class VQGANObjective:
             else:
                 terms = self._reconstruction_terms(output.reconstruction, real)
                 total, gradient = terms["reconstruction"], scale.new_zeros(())
-            terms["commitment"] = output.quantized.commitment_loss
+            terms |= output.quantized.losses
             self.codebook.observe(output.quantized, real)
             losses = {name: scale * values.detach().sum() for name, values in terms.items()}
-            losses["loss"] = scale * (total + self._codebook_term(output)).sum() + gradient
+            losses["loss"] = (
+                scale * (total + self._codebook_term(output, self._weights)).sum() + gradient
+            )
             # The same for all pictures: each micro-batch contributes its share.
             share = scale * len(real)
             losses.update({name: value * share for name, value in usage.items()})
@@ -259,10 +294,7 @@ class VQGANObjective:
             total = total + settings.perceptual_weight * terms["perceptual"]
         return {**terms, "reconstruction": total}
 
-    def _codebook_term(self, output: VQGANOutput) -> Tensor:
-        """Commitment, and the codebook term where it is a loss: [b]."""
-        settings, quantized = self.settings, output.quantized
-        term = settings.commitment_weight * quantized.commitment_loss
-        if self.tokenizer.quantizer.learned_by_gradient:
-            term = term + settings.codebook_weight * quantized.codebook_loss
-        return term
+    def _codebook_term(self, output: VQGANOutput, weights: dict[str, float]) -> Tensor:
+        """The quantizer's losses, weighted: [b]."""
+        losses = output.quantized.losses
+        return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(dim=0)

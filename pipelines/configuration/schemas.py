@@ -19,6 +19,11 @@ NO_DEEPSPEED = (
     "and an engine drives a single model; start it with accelerate launch or plain python."
 )
 
+NOISE_AND_DISCRIMINATOR = (
+    "a discriminator needs several passes over a micro-batch, and each would mix its codes with "
+    "other noise; set objective.adversarial_weight=0, or model.quantizer=nearest."
+)
+
 
 @dataclass(frozen=True)
 class TokenizerRun:
@@ -45,6 +50,11 @@ class TokenizerRun:
         check_seed(self.seed)
         if self.deepspeed is not None:
             raise ValueError(f"deepspeed is {self.deepspeed}; {NO_DEEPSPEED}")
+        if self.model.quantizer == "gumbel" and self.objective.adversarial_weight > 0:
+            raise ValueError(
+                "model.quantizer is gumbel and objective.adversarial_weight is "
+                f"{self.objective.adversarial_weight}; {NOISE_AND_DISCRIMINATOR}"
+            )
 
 
 @dataclass(frozen=True)
