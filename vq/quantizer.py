@@ -59,6 +59,9 @@ class Quantizer(nn.Module):
         """The encoder's outputs [b, c, h, w] -> their codes."""
         raise NotImplementedError
 
+    def initialize_projection(self, layer: nn.Conv2d) -> None:
+        """Adjusts the start of the encoder's last layer, for a quantizer that needs another."""
+
     def anneal(self, temperature: float) -> None:
         """Sets the temperature of the relaxation in training, for a quantizer that has one."""
 

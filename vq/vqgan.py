@@ -52,6 +52,7 @@ class VQGAN(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.quantizer = QUANTIZERS[config.quantizer](config)
+        self.quantizer.initialize_projection(self.encoder.to_code)
         self.decoder = Decoder(config)
         # The order convolutions are fastest in, on a CPU in bf16 by a third (and so are norms).
         self.to(memory_format=torch.channels_last)

@@ -176,6 +176,12 @@ TINY = ROOT / "configs/bidirectional/tiny.yaml"
             ("objective.adversarial_weight=1", "discriminator.layers=4"),
             "48 pixels",
         ),
+        (
+            train_tokenizer.main,
+            TINY_TOKENIZER,
+            ("model.quantizer=gumbel", "objective.adversarial_weight=1"),
+            "adversarial_weight=0",
+        ),
         (train_tokenizer.main, TINY_TOKENIZER, ("deepspeed=x.json",), "without DeepSpeed"),
         (train_bidirectional.main, TINY, ("tokenizer=nowhere",), "nowhere"),
         (train_bidirectional.main, TINY, ("model.hidden_size=65",), "hidden_size"),

@@ -87,8 +87,8 @@ def test_relaxed_codes_become_codes_as_the_temperature_falls():
         """From the mixed codes to the nearest ones of the codebook."""
         torch.manual_seed(3)
         quantizer.anneal(temperature)
-        flat = quantizer(given).codes.permute(0, 2, 3, 1).reshape(-1, 4)
-        return float(torch.cdist(flat, quantizer.codebook).amin(dim=1).mean())
+        flat = quantizer(given).codes.detach().permute(0, 2, 3, 1).reshape(-1, 4)
+        return float(torch.cdist(flat, quantizer.codebook.detach()).amin(dim=1).mean())
 
     warm, cool, cold = distance(1.0), distance(1 / 16), distance(1e-3)
     assert warm > 3 * cool > 9 * cold
