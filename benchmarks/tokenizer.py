@@ -64,7 +64,7 @@ def training(model: VQGAN, pixels: Tensor, dtype: str) -> Callable[[], object]:
         with precision():
             output = model(pixels)
             loss = (output.reconstruction - pixels).abs().mean()
-            loss = loss + output.quantized.commitment_loss.mean()
+            loss = loss + output.quantized.losses["commitment"].mean()
         loss.backward()
 
     return step

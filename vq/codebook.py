@@ -1,4 +1,4 @@
-"""Learning the codes: their start, their running means, the revival of dead ones, and their usage.
+"""Learning the codes: their start, their running means, and the revival of dead ones.
 
 Everything here is a function of the *global* batch: two processes learn the codebook that one
 would, however the pictures are dealt over micro-batches.
@@ -10,28 +10,26 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from vq.code_usage import CodeUsage
 from vq.config import VQGANConfig
 from vq.global_batch import GlobalBatch, gumbel_keys, picture_checksums
-from vq.quantizer import QuantizerOutput, VectorQuantizer
+from vq.quantizer import Quantizer, QuantizerOutput, VectorQuantizer
 
 # Encoder vectors per code among which the start is chosen; bounds what is gathered.
 START_CANDIDATES_PER_CODE = 8
 
 
-class CodebookLearner:
-    """Collects what a step's micro-batches used, and updates the codebook once per optimizer step.
+class CodebookLearner(CodeUsage):
+    """Codes that stand for the encoder's vectors nearest to them: laid over the first batch, moved
+    once per optimizer step, and restarted where nothing uses them."""
 
-    Its state is the quantizer's buffers; `observe` is called for every micro-batch and `update`
-    after the optimizer's step.
-    """
+    quantizer: VectorQuantizer
 
     def __init__(
         self, quantizer: VectorQuantizer, config: VQGANConfig, global_batch: GlobalBatch
     ) -> None:
-        self.quantizer = quantizer
-        self.config = config
-        self.global_batch = global_batch
-        self._uses: Tensor | None = None  # [codebook_size, 1 + code_dim]: counts, sums of vectors
+        super().__init__(quantizer, config, global_batch)
+        self._sums: Tensor | None = None  # [codebook_size, code_dim] of this step's vectors so far
         self._errors: list[tuple[Tensor, Tensor, Tensor]] = []  # errors, vectors, checksums
 
     @property
@@ -58,13 +56,12 @@ class CodebookLearner:
 
     @torch.no_grad()
     def observe(self, quantized: QuantizerOutput, pixels: Tensor) -> None:
-        """Adds the uses of one micro-batch to this step's."""
+        """Adds the uses of one micro-batch, of pictures [b, c, H, W], to this step's."""
+        super().observe(quantized, pixels)
         vectors, ids = _flatten(quantized.vectors), quantized.ids.flatten()
-        if self._uses is None:
-            size, dim = self.config.codebook_size, self.config.code_dim
-            self._uses = vectors.new_zeros(size, 1 + dim)
-        self._uses[:, 0] += torch.bincount(ids, minlength=len(self._uses))
-        self._uses[:, 1:].index_add_(0, ids, vectors)
+        if self._sums is None:
+            self._sums = vectors.new_zeros(self.quantizer.codebook.shape)
+        self._sums.index_add_(0, ids, vectors)
         if self._may_revive():
             codes = self.quantizer.comparable(self.quantizer.codebook)[ids]
             errors = (vectors - codes).square().sum(dim=1)
@@ -73,13 +70,11 @@ class CodebookLearner:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Moves the running means, the codes with them, and restarts dead codes."""
-        assert self._uses is not None, "observe() comes before update()"
-        quantizer, decay = self.quantizer, self.config.ema_decay
-        uses = self.global_batch.all_reduce_sum(self._uses)
-        quantizer.ema_counts.lerp_(uses[:, 0], 1 - decay)
-        quantizer.ema_sums.lerp_(uses[:, 1:], 1 - decay)
-        quantizer.idle_steps += 1
-        quantizer.idle_steps[uses[:, 0] > 0] = 0
+        super().update(step)
+        assert self._sums is not None, "observe() comes before update()"
+        quantizer = self.quantizer
+        sums = self.global_batch.all_reduce_sum(self._sums)
+        quantizer.ema_sums.lerp_(sums, 1 - self.config.ema_decay)
         if not quantizer.learned_by_gradient:
             # An unused code's mean stays what it was while count and sum fade together.
             alive = quantizer.ema_counts > 1e-6
@@ -88,20 +83,7 @@ class CodebookLearner:
             quantizer.codebook.copy_(quantizer.comparable(codes))
         if self._may_revive():
             self._revive(step)
-        self._uses, self._errors = None, []
-
-    @torch.no_grad()
-    def usage(self) -> dict[str, Tensor]:
-        """Health of the codebook before this step: over a window of steps, not over one batch.
-
-        `codebook_used` is the share of codes that had a use within the window of the running mean,
-        `perplexity` the exponential of the entropy of the running use counts (at most the
-        codebook's size).
-        """
-        window = 1 / (1 - self.config.ema_decay)
-        used = (self.quantizer.idle_steps < window).float().mean()
-        share = self.quantizer.ema_counts / self.quantizer.ema_counts.sum().clamp(min=1e-12)
-        return {"codebook_used": used, "perplexity": torch.special.entr(share).sum().exp()}
+        self._sums, self._errors = None, []
 
     def _may_revive(self) -> bool:
         """Whether some code is dead already, or will be if this step does not use it."""
@@ -127,6 +109,15 @@ class CodebookLearner:
         quantizer.ema_counts[ids] = 1.0
         quantizer.ema_sums[ids] = codes
         quantizer.idle_steps[ids] = 0
+
+
+def codebook_learner(
+    quantizer: Quantizer, config: VQGANConfig, global_batch: GlobalBatch
+) -> CodeUsage:
+    """What this kind of quantizer needs beside its gradients."""
+    if isinstance(quantizer, VectorQuantizer):
+        return CodebookLearner(quantizer, config, global_batch)
+    return CodeUsage(quantizer, config, global_batch)
 
 
 def _flatten(grid: Tensor) -> Tensor:

@@ -31,7 +31,12 @@ class VQGANConfig:
         encoder_kernel_size: 3, or 1 for an encoder that codes every f x f square by itself: its
             convolutions are 1x1 (halving, 2x2) and without attention. The decoder still sees all.
             Ids then say nothing twice, which makes them much easier to predict.
-        latent_channels: width of the encoder's output before it is projected to `code_dim`.
+        latent_channels: width of the encoder's output before it is projected to `encoder_channels`.
+        quantizer: "nearest" (a vector per position becomes its nearest code: VQ-VAE, VQGAN) or
+            "gumbel" (a logit per code and position, relaxed by Gumbel-softmax in training: the
+            discrete VAE of DALL-E). Of what follows, "gumbel" uses `codebook_size`, `code_dim`
+            and `ema_decay` (for its statistics): its codes are weights like any other, so distance,
+            update, start and revival do not apply.
         codebook_size: number of codes.
         code_dim: length of a code.
         codebook_distance: "cosine" (codes and encoder vectors on the unit sphere, Yu et al. 2022)
@@ -55,6 +60,7 @@ class VQGANConfig:
     normalization: Literal["group", "channel"] = "group"
     encoder_kernel_size: Literal[1, 3] = 3
     latent_channels: int = 256
+    quantizer: Literal["nearest", "gumbel"] = "nearest"
     codebook_size: int = 8192
     code_dim: int = 8
     codebook_distance: Literal["cosine", "euclidean"] = "cosine"
@@ -113,10 +119,16 @@ class VQGANConfig:
         """f: the side in pixels of the square that one id stands for."""
         return int(self.patch_size * 2 ** (len(self.channel_multipliers) - 1))
 
+    @property
+    def encoder_channels(self) -> int:
+        """Of the encoder's output: a vector to compare with codes, or one logit per code."""
+        return self.codebook_size if self.quantizer == "gumbel" else self.code_dim
+
 
 _CHOICES: dict[str, tuple] = {
     "normalization": ("group", "channel"),
     "encoder_kernel_size": (1, 3),
+    "quantizer": ("nearest", "gumbel"),
     "codebook_distance": ("cosine", "euclidean"),
     "codebook_update": ("ema", "gradient"),
     "codebook_start": ("first_batch", "random"),

@@ -15,7 +15,7 @@ from vq.config import VQGANConfig
 
 
 class Encoder(nn.Module):
-    """[b, image_channels, H, W] -> [b, code_dim, H/f, W/f]"""
+    """[b, image_channels, H, W] -> [b, encoder_channels, H/f, W/f]"""
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Encoder(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.norm_out = normalization_layer(norm, channels)
         self.conv_out = convolution(channels, config.latent_channels, kernel_size)
-        self.to_code = nn.Conv2d(config.latent_channels, config.code_dim, 1)
+        self.to_code = nn.Conv2d(config.latent_channels, config.encoder_channels, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         hidden = self.layers(self.conv_in(self.patch(pixels)))

@@ -1,5 +1,5 @@
-"""Vectors -> ids of their nearest codes. Looking up changes nothing; learning the codes is
-`codebook.py`'s job."""
+"""Vectors -> ids of their nearest codes, and what all quantizers have in common. Looking up changes
+nothing; learning the codes is `codebook.py`'s job."""
 
 from dataclasses import dataclass
 
@@ -16,44 +16,75 @@ DISTANCE_BLOCK = 2**26
 
 @dataclass
 class QuantizerOutput:
-    """What quantizing a batch of [b, d, h, w] vectors gives.
+    """What quantizing a batch of the encoder's outputs [b, c, h, w] gives.
 
     Attributes:
-        codes: [b, d, h, w] the nearest codes; gradients pass straight through to the encoder (and
-            no further).
-        ids: int64 [b, h, w] their indices.
-        vectors: [b, d, h, w] the encoder's vectors as compared (on the unit sphere for cosine),
-            detached.
-        commitment_loss: [b] mean squared distance of vectors to their codes; reaches the encoder
-            only.
-        codebook_loss: [b] the same distance; reaches the codebook only, and only when codes follow
-            the gradient.
+        codes: [b, code_dim, h, w] what the decoder gets; gradients reach the encoder through them.
+        ids: int64 [b, h, w] the chosen codes.
+        vectors: [b, c, h, w] the encoder's outputs as the choice was made from them (on the unit
+            sphere for cosine), detached.
+        losses: name -> [b], the quantizer's own terms; the objective weighs them by name.
     """
 
     codes: Tensor
     ids: Tensor
     vectors: Tensor
-    commitment_loss: Tensor
-    codebook_loss: Tensor
+    losses: dict[str, Tensor]
 
 
-class VectorQuantizer(nn.Module):
-    """A codebook of `codebook_size` codes and the nearest-code look-up (van den Oord et al. 2017).
+class Quantizer(nn.Module):
+    """What every kind of quantizer has: a codebook, `forward`, `look_up`, and how often each code
+    is used.
 
     Everything is computed in float32, also under autocast: ids decide what is learned next.
     """
 
     codebook: Tensor  # [codebook_size, code_dim]
-    started: Tensor  # bool [], whether the codes have been laid over the first batch
     ema_counts: Tensor  # [codebook_size] running mean of uses per step
-    ema_sums: Tensor  # [codebook_size, code_dim] running mean of the sum of vectors per step
     idle_steps: Tensor  # int64 [codebook_size] steps since last used
 
     # What only training needs: part of the training state, left out of an exported checkpoint.
-    TRAINING_BUFFERS = ("started", "ema_counts", "ema_sums", "idle_steps")
+    TRAINING_BUFFERS: tuple[str, ...] = ("ema_counts", "idle_steps")
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
+        self.register_buffer("ema_counts", torch.ones(config.codebook_size))
+        self.register_buffer("idle_steps", torch.zeros(config.codebook_size, dtype=torch.int64))
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """Ids [b, h, w] -> codes [b, code_dim, h, w]."""
+        raise NotImplementedError
+
+    def forward(self, vectors: Tensor) -> QuantizerOutput:
+        """The encoder's outputs [b, c, h, w] -> their codes."""
+        raise NotImplementedError
+
+    def initialize_projection(self, layer: nn.Conv2d) -> None:
+        """Adjusts the start of the encoder's last layer, for a quantizer that needs another."""
+
+    def anneal(self, temperature: float) -> None:
+        """Sets the temperature of the relaxation in training, for a quantizer that has one."""
+
+    def adopt_codes(self) -> None:
+        """Starts training statistics that belong to the codes anew, after those were loaded."""
+
+
+class VectorQuantizer(Quantizer):
+    """A codebook of `codebook_size` codes and the nearest-code look-up (van den Oord et al. 2017).
+
+    Gradients of the codes pass straight through to the encoder's vectors (and no further). Losses:
+
+    - "commitment": mean squared distance of vectors to their codes; reaches the encoder only.
+    - "codebook": the same distance, where codes follow the gradient; reaches the codebook only.
+    """
+
+    started: Tensor  # bool [], whether the codes have been laid over the first batch
+    ema_sums: Tensor  # [codebook_size, code_dim] running mean of the sum of vectors per step
+
+    TRAINING_BUFFERS = ("started", "ema_counts", "ema_sums", "idle_steps")
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__(config)
         self.normalized = config.codebook_distance == "cosine"
         self.learned_by_gradient = config.codebook_update == "gradient"
         codes = self.comparable(torch.randn(config.codebook_size, config.code_dim))
@@ -62,9 +93,7 @@ class VectorQuantizer(nn.Module):
         else:
             self.register_buffer("codebook", codes)
         self.register_buffer("started", torch.tensor(config.codebook_start == "random"))
-        self.register_buffer("ema_counts", torch.ones(config.codebook_size))
         self.register_buffer("ema_sums", codes.clone())
-        self.register_buffer("idle_steps", torch.zeros(config.codebook_size, dtype=torch.int64))
 
     def comparable(self, vectors: Tensor) -> Tensor:
         """Vectors [n, d] as distances are taken between them: on the unit sphere for cosine, in
@@ -96,8 +125,9 @@ class VectorQuantizer(nn.Module):
             codebook = self.comparable(self.codebook)
             ids = self.nearest(flat.detach(), codebook.detach())
             chosen = F.embedding(ids, codebook)
-            commitment = (flat - chosen.detach()).square()
-            codebook_loss = (flat.detach() - chosen).square()
+            losses = {"commitment": (flat - chosen.detach()).square()}
+            if self.learned_by_gradient:
+                losses["codebook"] = (flat.detach() - chosen).square()
             # In this order its value is exactly the code's.
             straight_through = chosen.detach() + (flat - flat.detach())
 
@@ -108,6 +138,13 @@ class VectorQuantizer(nn.Module):
             codes=to_grid(straight_through),
             ids=rearrange(ids, "(b h w) -> b h w", b=batch, h=height),
             vectors=to_grid(flat.detach()),
-            commitment_loss=rearrange(commitment, "(b n) d -> b (n d)", b=batch).mean(dim=1),
-            codebook_loss=rearrange(codebook_loss, "(b n) d -> b (n d)", b=batch).mean(dim=1),
+            losses={
+                name: rearrange(squares, "(b n) d -> b (n d)", b=batch).mean(dim=1)
+                for name, squares in losses.items()
+            },
         )
+
+    def adopt_codes(self) -> None:
+        """No new start; running means begin at the codes."""
+        self.started.fill_(True)
+        self.ema_sums.copy_(self.comparable(self.codebook.detach()))

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from vq.config import VQGANConfig
 from vq.encoder_decoder import Decoder, Encoder
-from vq.quantizer import QuantizerOutput, VectorQuantizer
+from vq.gumbel import GumbelQuantizer
+from vq.quantizer import Quantizer, QuantizerOutput, VectorQuantizer
 
 MODEL_TYPE = "vqgan"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+QUANTIZERS: dict[str, type[Quantizer]] = {"nearest": VectorQuantizer, "gumbel": GumbelQuantizer}
 
 PIXELS_AT_ONCE = 2**18
 """Pixels of the pictures that are encoded or decoded together: 64 pictures of 64 pixels a side are
@@ -38,7 +40,8 @@ class VQGANOutput:
 
 
 class VQGAN(nn.Module):
-    """Encoder, codebook and decoder (Esser et al. 2021, "Taming Transformers").
+    """Encoder, codebook and decoder (Esser et al. 2021, "Taming Transformers"; with the "gumbel"
+    quantizer a discrete VAE, Ramesh et al. 2021, "DALL-E").
 
     Pixels are float in [-1, 1], [batch, 3, height, width]; height and width are any multiples of
     `downsampling_factor`.
@@ -48,7 +51,8 @@ class VQGAN(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.quantizer = VectorQuantizer(config)
+        self.quantizer = QUANTIZERS[config.quantizer](config)
+        self.quantizer.initialize_projection(self.encoder.to_code)
         self.decoder = Decoder(config)
         # The order convolutions are fastest in, on a CPU in bf16 by a third (and so are norms).
         self.to(memory_format=torch.channels_last)
@@ -68,7 +72,7 @@ class VQGAN(nn.Module):
         return self
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels [b, 3, H, W] -> vectors before quantization [b, code_dim, h, w].
+        """Pixels [b, 3, H, W] -> what is quantized [b, encoder_channels, h, w].
 
         Raises:
             ValueError: if the pictures do not have this model's channels, or do not divide into its
@@ -118,7 +122,7 @@ class VQGAN(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         settings = {"model_type": MODEL_TYPE, **asdict(self.config)}
         (folder / CONFIG_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        dropped = {f"quantizer.{name}" for name in VectorQuantizer.TRAINING_BUFFERS}
+        dropped = {f"quantizer.{name}" for name in self.quantizer.TRAINING_BUFFERS}
         weights = {
             name: tensor.contiguous()
             for name, tensor in self.state_dict().items()
@@ -183,7 +187,7 @@ def _read_config(folder: Path) -> VQGANConfig:
 def _load_weights(model: VQGAN, weights: dict[str, Tensor], folder: Path) -> None:
     """Loads inference weights; the training statistics start anew around the loaded codes."""
     expected = model.state_dict()
-    for name in VectorQuantizer.TRAINING_BUFFERS:
+    for name in model.quantizer.TRAINING_BUFFERS:
         expected.pop(f"quantizer.{name}")
     wrong = sorted(
         name
@@ -197,6 +201,4 @@ def _load_weights(model: VQGAN, weights: dict[str, Tensor], folder: Path) -> Non
             f"The weights in {folder} do not fit its {CONFIG_FILE} (first difference: {wrong[0]})."
         )
     model.load_state_dict(weights, strict=False)
-    quantizer = model.quantizer
-    quantizer.started.fill_(True)
-    quantizer.ema_sums.copy_(quantizer.comparable(quantizer.codebook.detach()))
+    model.quantizer.adopt_codes()

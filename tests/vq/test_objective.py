@@ -129,7 +129,7 @@ def test_generator_loss_is_the_weighted_sum_of_its_terms():
     expected = difference.abs().mean() + 0.5 * difference.square().mean()
     expected += 2 * difference.abs().amax(dim=(1, 2, 3)).mean()
     assert torch.allclose(terms["reconstruction"], expected, rtol=1e-5)
-    expected = expected + 0.3 * output.quantized.commitment_loss.mean()
+    expected = expected + 0.3 * output.quantized.losses["commitment"].mean()
     assert torch.allclose(terms["loss"], expected, rtol=1e-5)
 
 
@@ -153,7 +153,7 @@ def test_adaptive_weight_and_gradient_are_the_formula():
     (two,) = torch.autograd.grad(adversarial, layer, retain_graph=True)
     weight = (one.norm() / (two.norm() + 1e-4)).clamp(0, 1e4)
     assert torch.allclose(terms["adaptive_weight"], weight, rtol=1e-4)
-    commitment = 0.25 * output.quantized.commitment_loss.mean()
+    commitment = 0.25 * output.quantized.losses["commitment"].mean()
     loss = reconstruction + commitment + 0.7 * weight * adversarial
     assert torch.allclose(terms["loss"], loss, rtol=1e-5)
     tokenizer.zero_grad()

@@ -156,10 +156,12 @@ def test_decay_and_muon_are_for_hidden_matrices(checkpoint):
         if isinstance(module, torch.nn.Linear)
     }
     assert {n: count for n, count in chosen.items() if count} == linear and linear
-    tokenizer = VQGAN(VQGANConfig(base_channels=8, codebook_size=8, codebook_update="gradient"))
-    for name, parameter in tokenizer.named_parameters():
-        is_layer = parameter.ndim >= 2 and not name.startswith("quantizer")
-        assert tokenizer_matrices(name, parameter) == is_layer, name
+    for kind in ({"codebook_update": "gradient"}, {"quantizer": "gumbel"}):
+        tokenizer = VQGAN(VQGANConfig(base_channels=8, codebook_size=8, **kind))
+        assert isinstance(tokenizer.quantizer.codebook, torch.nn.Parameter)
+        for name, parameter in tokenizer.named_parameters():
+            is_layer = parameter.ndim >= 2 and not name.startswith("quantizer")
+            assert tokenizer_matrices(name, parameter) == is_layer, name
 
 
 def test_the_text_tokenizer_of_a_run_is_trained_once(tmp_path):
