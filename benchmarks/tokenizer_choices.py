@@ -40,6 +40,12 @@ ARMS = {
     "no revival": (NO_REVIVAL,),
     "random start, no revival": (RANDOM_START, NO_REVIVAL),
     "all four: the first VQ-VAE": (EUCLIDEAN, GRADIENT, RANDOM_START, NO_REVIVAL),
+    "Gumbel-softmax (dVAE)": (
+        "model.quantizer=gumbel",
+        "objective.kl_weight=0.005",
+        "objective.kl_warmup_steps=0",
+        "training.optimizer.learning_rate=1.0e-3",
+    ),
     "with a discriminator": (
         "objective.adversarial_weight=0.8",
         "discriminator.base_channels=32",
@@ -85,6 +91,7 @@ def main(argv: list[str] | None = None) -> None:
     folder = open_output(arguments.output)
     fixed = [*arguments.overrides, f"training.steps={arguments.steps}", "training.minutes=null"]
     fixed += ["training.sample_every=0", "training.trackers=[]"]
+    fixed += [f"objective.temperature_steps={arguments.steps * 3 // 4}"]
     pixels = validation_pixels(
         load_configuration(arguments.config, [*fixed, "output=unused"], TokenizerRun)
     )

@@ -8,7 +8,8 @@ over a picture and divides by its 256 * 256 * 3 values, so that beside a reconst
 value its KL weight of 6.6 is 6.6 / 192 = 0.034 for nats per position. Our terms are such means, but
 an L1 of weight 1 is no likelihood: a Laplace distribution of scale s costs |error| / s nats. The
 same balance then is a `kl_weight` of 0.034 * s, where s is about the mean absolute error (of pixels
-in [-1, 1]): 0.001 where that is 0.03.
+in [-1, 1]): 0.001 where that is 0.03. Short runs need more: on scenes of 64 pixels (600 steps)
+0.005 gave 23.8 dB, 0.01 more codes and 23.0 dB.
 """
 
 import math
@@ -23,7 +24,7 @@ from vq.quantizer import Quantizer, QuantizerOutput
 
 # Ours: PyTorch's start lets a code's logit differ by 0.1 between positions, which noise of standard
 # deviation 1.28 hides, and a few codes win before any means something. Ten times as far apart, 300
-# steps of quickstart.yaml reached 22.5 dB in place of 18.6.
+# steps of quickstart.yaml (with a `kl_weight` of 0.01) reached 22.5 dB in place of 18.6.
 LOGIT_GAIN = 10.0
 
 

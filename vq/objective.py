@@ -31,7 +31,7 @@ class VQGANObjectiveSettings(ReconstructionSettings):
 
     codebook_weight: float = 1.0
     commitment_weight: float = 0.25
-    kl_weight: float = 0.001
+    kl_weight: float = 0.005
     kl_warmup_steps: int = 5000
     final_temperature: float = 1 / 16
     temperature_steps: int = 150_000
