@@ -13,7 +13,7 @@ from transformers.utils.logging import disable_progress_bar
 from gan import HingeLoss
 from pipelines.command_line import UserError
 from pipelines.configuration.loading import dump_configuration
-from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
+from pipelines.configuration.schemas import BidirectionalRun, DualEncoderRun, TokenizerRun
 from pipelines.data.loader import BatchLoader
 from pipelines.data.settings import DataSettings
 from pipelines.data.sources import captions_for_vocabulary, open_source, open_training_sources
@@ -129,13 +129,6 @@ def bidirectional_task(
 
     disable_progress_bar()  # the run has one of its own
 
-    def describe(folder: Path) -> None:
-        dump_configuration(config, folder / "config.yaml")
-        if not (folder / TEXT_TOKENIZER).exists():
-            writing = storage.begin(folder / TEXT_TOKENIZER)
-            text_tokenizer.save_pretrained(writing)
-            storage.commit(writing)
-
     def write_parts(folder: Path) -> None:
         tokenizer.save_pretrained(folder / "tokenizer")
         text_tokenizer.save_pretrained(folder / "text_tokenizer")
@@ -152,7 +145,7 @@ def bidirectional_task(
         validation_batches=lambda: map(
             encode, loader.validation_batches(config.training.validation_batches)
         ),
-        describe=describe,
+        describe=lambda folder: describe_run(config, text_tokenizer, folder),
         reading=loader.counts,
         write_parts=write_parts,
         draw_samples=lambda path, batch: draw_both_directions(
@@ -189,8 +182,19 @@ def _directions(config: BidirectionalRun) -> tuple[str, ...]:
     return tuple(task for task, weight in weights.items() if weight > 0)
 
 
+def describe_run(
+    config: BidirectionalRun | DualEncoderRun, text_tokenizer: PreTrainedTokenizerBase, run: Path
+) -> None:
+    """Leaves the configuration and the text tokenizer in the run's folder."""
+    dump_configuration(config, run / "config.yaml")
+    if not (run / TEXT_TOKENIZER).exists():
+        writing = storage.begin(run / TEXT_TOKENIZER)
+        text_tokenizer.save_pretrained(writing)
+        storage.commit(writing)
+
+
 def run_text_tokenizer(
-    config: BidirectionalRun, processes: Processes, run: Path
+    config: BidirectionalRun | DualEncoderRun, processes: Processes, run: Path
 ) -> PreTrainedTokenizerBase:
     """The text tokenizer of a run: the one in its folder, where it is resumed, or the one it names,
     or one trained on its captions."""

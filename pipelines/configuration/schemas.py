@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pipelines.command_line import check_seed
 from pipelines.data.settings import DataSettings
 from pipelines.data.text_tokenizer import TextTokenizerSettings
+from pipelines.dual_encoder.model import DualEncoderShape
+from pipelines.dual_encoder.objective import ContrastiveObjectiveSettings
 from pipelines.training.settings import TrainingSettings
 from unified_transformer import BidirectionalObjectiveSettings, TransformerShape
 from vq import (
@@ -77,4 +79,40 @@ class BidirectionalRun:
             raise ValueError(
                 "tokenizer is null; name the checkpoint of a tokenizer run (tokenizer=DIR), or "
                 "a configuration to train one from (tokenizer_config=YAML)."
+            )
+
+
+@dataclass(frozen=True)
+class DualEncoderRun:
+    """`configs/dual_encoder/*.yaml`.
+
+    Args:
+        output: the run's folder.
+    """
+
+    output: str
+    training: TrainingSettings
+    model: DualEncoderShape = field(default_factory=DualEncoderShape)
+    objective: ContrastiveObjectiveSettings = field(default_factory=ContrastiveObjectiveSettings)
+    text_tokenizer: TextTokenizerSettings = field(default_factory=TextTokenizerSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.training.batch_size < 2:
+            raise ValueError("training.batch_size is 1; a pair needs another to differ from.")
+        if self.training.micro_batch_size is not None:
+            raise ValueError(
+                f"training.micro_batch_size is {self.training.micro_batch_size}, but all pairs of "
+                "a batch are compared with each other at once; set it to null, and a smaller "
+                "training.batch_size where memory is short."
+            )
+        if self.training.compile:
+            raise ValueError("training.compile is true, which a dual encoder does not do; drop it.")
+        shortest, needed = min(self.data.height_width), self.model.smallest_picture
+        if shortest < needed:
+            raise ValueError(
+                f"data.size is {self.data.size}, and this model needs {needed} pixels a side; "
+                "choose larger pictures or fewer stages of model.vision_depths."
             )

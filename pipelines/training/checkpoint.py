@@ -30,6 +30,7 @@ INDEX = "model_index.json"
 PARTS = {
     "tokenizer": ("tokenizer",),
     "bidirectional": ("tokenizer", "text_tokenizer", "transformer"),
+    "dual_encoder": ("dual_encoder", "text_tokenizer"),
 }
 
 
@@ -53,6 +54,10 @@ class CheckpointPaths:
     @property
     def transformer(self) -> Path:
         return self.root / "transformer"
+
+    @property
+    def dual_encoder(self) -> Path:
+        return self.root / "dual_encoder"
 
 
 def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPaths:
@@ -93,7 +98,11 @@ def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPath
 
 
 def _trainer(kind: str) -> str:
-    return {"tokenizer": "train_tokenizer.py", "bidirectional": "train_bidirectional.py"}[kind]
+    return {
+        "tokenizer": "train_tokenizer.py",
+        "bidirectional": "train_bidirectional.py",
+        "dual_encoder": "train_dual_encoder.py",
+    }[kind]
 
 
 def _locate(path: Path) -> Path:
@@ -105,7 +114,7 @@ def _locate(path: Path) -> Path:
             return candidate
     if not path.exists():
         raise UserError(f"there is no folder {path}; name a checkpoint folder.")
-    if path.name == "tokenizer" and (path.parent / INDEX).is_file():
+    if path.name in ("tokenizer", "dual_encoder") and (path.parent / INDEX).is_file():
         raise UserError(f"{path} is a part of a checkpoint; name the folder above it.")
     raise UserError(f"{path} holds no {INDEX}; name the checkpoint folder of a training run.")
 
