@@ -108,8 +108,9 @@ class DualEncoderRun:
                 "a batch are compared with each other at once; set it to null, and a smaller "
                 "training.batch_size where memory is short."
             )
-        if self.training.compile:
-            raise ValueError("training.compile is true, which a dual encoder does not do; drop it.")
+        for name in ("compile", "activation_checkpointing"):
+            if getattr(self.training, name):
+                raise ValueError(f"training.{name} is not for models this small; set it to false.")
         shortest, needed = min(self.data.height_width), self.model.smallest_picture
         if shortest < needed:
             raise ValueError(

@@ -68,8 +68,8 @@ class ContrastiveObjective:
         image, text = self.features(batch | {"pixels": pixels})
         image, text = self._everyone(image), self._everyone(text)
         logits = self._logits(image, text, self._everyones_captions(batch["text_ids"]))
-        scale = self.model.logit_scale.detach().exp()
-        yield {"loss": contrastive_loss(logits), "r_precision": found(logits), "scale": scale}
+        terms = {"loss": contrastive_loss(logits), "r_precision": found(logits)}
+        yield terms | {"scale": self._scale().detach()}
 
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """The loss, and the share of pictures whose own caption is the nearest of the batch's.
@@ -101,9 +101,11 @@ class ContrastiveObjective:
 
     def _logits(self, image: Tensor, text: Tensor, text_ids: Tensor) -> Tensor:
         """Scaled cosines [pictures, captions]; -inf where another pair has the same caption."""
-        scale = self.model.logit_scale.exp().clamp(max=LARGEST_SCALE)
         same = (text_ids[:, None] == text_ids[None]).all(dim=2).fill_diagonal_(False)
-        return (scale * image @ text.T).masked_fill(same, -torch.inf)
+        return (self._scale() * cosines(image, text)).masked_fill(same, -torch.inf)
+
+    def _scale(self) -> Tensor:
+        return self.model.logit_scale.exp().clamp(max=LARGEST_SCALE)
 
     def _everyone(self, rows: Tensor) -> Tensor:
         """Features of all processes. This one's gradient counts as often as there are processes:
@@ -130,6 +132,13 @@ class ContrastiveObjective:
         wider = pad(pixels, (largest,) * 4, mode="replicate")
         pieces = zip(wider, mine, strict=True)
         return torch.stack([one[:, y : y + height, x : x + width] for one, (y, x) in pieces])
+
+
+def cosines(image: Tensor, text: Tensor) -> Tensor:
+    """Of unit vectors [n, d] and [m, d]: [n, m], in fp32 whatever the towers compute in. Multiplied
+    by the scale, bf16's rounding would be as large as what tells pairs apart."""
+    with torch.autocast(image.device.type, enabled=False):
+        return image @ text.T
 
 
 def contrastive_loss(logits: Tensor) -> Tensor:

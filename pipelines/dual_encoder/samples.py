@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pipelines.data.text_tokenizer import TextCodec
-from pipelines.dual_encoder.objective import ContrastiveObjective
+from pipelines.dual_encoder.objective import ContrastiveObjective, cosines
 from pipelines.samples import PICTURES, save_grid
 from pipelines.training.loop import Batch
 from pipelines.training.storage import replace_file
@@ -17,7 +17,7 @@ def draw_nearest(
     the batch's captions it finds nearest."""
     image, text = objective.features(batch)
     captions = [codec.decode_caption(ids) for ids in batch["text_ids"].tolist()]
-    nearest = (image[:PICTURES] @ text.T).argmax(dim=1).tolist()
+    nearest = cosines(image[:PICTURES], text).argmax(dim=1).tolist()
     rows = [
         {"caption": caption, "nearest": captions[index]}
         for caption, index in zip(captions, nearest, strict=False)

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerBase
-from transformers.models.bert.modeling_bert import BertLayer
-from transformers.models.resnet.modeling_resnet import ResNetBasicLayer
 from transformers.utils.logging import disable_progress_bar
 
 from pipelines.command_line import UserError
@@ -88,5 +86,5 @@ def dual_encoder_task(
         write_parts=write_parts,
         draw_samples=lambda path, batch: draw_nearest(path, objective, codec, batch),
         matrices_in=dual_encoder_matrices,
-        recomputed=(ResNetBasicLayer, BertLayer),
+        recomputed=(),
     )

@@ -190,6 +190,7 @@ TINY_DUAL = ROOT / "configs/dual_encoder/tiny.yaml"
             "cannot train on cpu",
         ),
         (train_dual_encoder.main, TINY_DUAL, ("training.micro_batch_size=4",), "micro_batch_size"),
+        (train_dual_encoder.main, TINY_DUAL, ("training.compile=true",), "training.compile"),
         (train_dual_encoder.main, TINY_DUAL, ("training.batch_size=1",), "batch_size is 1"),
         (train_dual_encoder.main, TINY_DUAL, ("data.size=4",), "needs 8 pixels"),
         (train_dual_encoder.main, TINY_DUAL, ("data.text_column=name",), "no column 'name'"),

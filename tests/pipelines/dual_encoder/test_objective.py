@@ -85,6 +85,14 @@ def test_pairs_with_the_same_caption_are_not_each_others_negatives(codec, batch)
     assert torch.allclose(logits[everywhere], (cosines / 0.07)[everywhere], rtol=1e-3)
 
 
+def test_cosines_are_not_rounded_under_autocast(codec, batch):
+    model = objective(codec)
+    image, text = model.features(batch)
+    exact = model._logits(image, text, batch["text_ids"])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model._logits(image, text, batch["text_ids"]), exact)
+
+
 def on_processes(count, work):
     """`work(GlobalBatch, rank)` in as many threads."""
     barrier, slots = Barrier(count), [None] * count

@@ -24,6 +24,7 @@ SMALL = [
     "training.validation_batches=1",
     "training.validate_every=1",
     "training.sample_every=2",
+    "training.export=best",
     "training.trackers=[]",
     "model.vision_hidden_sizes=[8,16]",
     "model.vision_depths=[1,1]",

@@ -130,12 +130,13 @@ def test_accelerate_launch(tokenizer, tmp_path, processes):
 
 def test_a_dual_encoder_compares_the_pairs_of_all_processes(tmp_path):
     arguments = ["--config", "configs/dual_encoder/tiny.yaml", "model.dropout=0", *SHORT]
-    arguments += ["training.validate_every=6", "training.optimizer.epsilon=1e-5"]
+    arguments += ["training.validate_every=6"]
     for name, processes in (("python", 1), ("accelerate", 2), ("deepspeed", 2)):
         run(name, processes, DUAL_ENCODER, *arguments, f"output={name}", cwd=tmp_path)
-        folder = tmp_path / name
-        assert open_checkpoint(folder, "dual_encoder").step in (6, 12)
-        assert losses(folder) == pytest.approx(losses(tmp_path / "python"), abs=1e-3)
+        assert open_checkpoint(tmp_path / name, "dual_encoder").step in (6, 12)
+        # Near, since batch normalization sees half of the pictures; half of the pairs would be
+        # log 2 easier.
+        assert losses(tmp_path / name)[0] == pytest.approx(losses(tmp_path / "python")[0], abs=0.3)
 
 
 @pytest.mark.parametrize(("zero", "processes"), [("zero_1", 1), ("zero_1", 2), ("zero_2", 2)])
