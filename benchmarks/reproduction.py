@@ -102,8 +102,8 @@ def introduction(results: Results) -> str:
         base = [cell["minutes"] for cell in results.cells(data.name, "base").values()]
         minutes = f"{sum(base) / len(base):.1f} minutes" if base else "not run yet"
         lines.append(
-            f"- {data.name}: tokenizers {data.tokenizer_steps} steps, {len(ARMS[data.name])} arms of "
-            f"{data.steps} steps of 32 pairs ({minutes} for the base)."
+            f"- {data.name}: tokenizers {data.tokenizer_steps} steps, {len(ARMS[data.name])} arms "
+            f"of {data.steps} steps of 32 pairs ({minutes} for the base)."
         )
     return "\n".join(lines)
 

@@ -26,6 +26,7 @@ from pipelines.command_line import (
 )
 from pipelines.data.transforms import read_image
 from pipelines.drawing import DrawingSettings
+from pipelines.dual_encoder.matcher import Matcher
 
 PROMPTS_AT_ONCE = 64
 """Pictures are written after so many prompts: stopping a long list loses little."""
@@ -58,6 +59,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="picture k of a prompt has seed + k")
     parser.add_argument(
         "--rerank", type=int, default=1, metavar="N", help="keep the best of N by its own captions"
+    )
+    parser.add_argument(
+        "--rerank-by",
+        metavar="DIR",
+        help="choose by a dual encoder's checkpoint, or by a CLIP model of Hugging Face",
     )
     parser.add_argument(
         "--complete", metavar="IMAGE", help="keep the first rows of this picture and draw the rest"
@@ -123,12 +129,16 @@ def main(argv: list[str] | None = None) -> None:
 
 def options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Of the command line, those that say how to draw."""
+    matcher = None
+    if arguments.rerank_by is not None:
+        matcher = Matcher.from_pretrained(arguments.rerank_by, arguments.device)
     return {
         "num_images": arguments.num_images,
         "rerank": arguments.rerank,
+        "matcher": matcher,
         "window": arguments.window,
         "decoder": arguments.decoder,
-        "complete": arguments.complete and read_image(arguments.complete),
+        "complete": None if arguments.complete is None else read_image(arguments.complete),
         "keep_rows": arguments.keep_rows,
         **sampling_given(arguments),
     }
@@ -137,7 +147,9 @@ def options(arguments: argparse.Namespace) -> dict[str, Any]:
 def description(arguments: argparse.Namespace, settings: DrawingSettings) -> dict[str, Any]:
     """What `metadata.jsonl` says of every picture's settings."""
     said = {**asdict(settings.sampling), "rerank": settings.rerank, "decoder": settings.decoder}
-    if arguments.complete:
+    if arguments.rerank_by is not None:
+        said["rerank_by"] = arguments.rerank_by
+    if arguments.complete is not None:
         said |= {"complete": arguments.complete, "keep_rows": settings.keep_rows}
     return said
 

@@ -35,7 +35,8 @@ def train_bidirectional(
         return False
     if resume:
         processes.on_main(lambda: _refuse_another_tokenizer(folder, tokenizer))
-    text_tokenizer = run_text_tokenizer(config, processes, folder.path)
+    start = tokenizer if tokenizer.kind == "bidirectional" else None
+    text_tokenizer = run_text_tokenizer(config, processes, folder.path, start)
     task = bidirectional_task(config, processes, tokenizer, text_tokenizer)
     trainer = Trainer(task, config.training, folder, processes, config.seed, deepspeed)
     complete = trainer.train(resume)

@@ -9,6 +9,7 @@ from transformers.utils import logging as transformers_logging
 
 from pipelines.data.scenes import LANGUAGES
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
+from pipelines.dual_encoder.model import DualEncoderShape, build_dual_encoder
 from pipelines.training.checkpoint import write_checkpoint
 from unified_transformer import (
     Reconstructor,
@@ -117,4 +118,29 @@ def tokenizer_checkpoint(checkpoint, tmp_path_factory):
         0,
         lambda folder: tokenizer.save_pretrained(folder / "tokenizer"),
     )
+    return target
+
+
+@pytest.fixture(scope="session")
+def dual_encoder_checkpoint(tmp_path_factory):
+    """32 pixels, 32 text positions, 8 dimensions: `checkpoint/` inside a run folder."""
+    torch.manual_seed(0)
+    text_tokenizer = train_text_tokenizer(CAPTIONS, TextTokenizerSettings())
+    shape = DualEncoderShape(
+        vision_hidden_sizes=(8, 16),
+        vision_depths=(1, 1),
+        text_hidden_size=16,
+        text_layers=1,
+        text_heads=2,
+        text_positions=32,
+        projection_dim=8,
+    )
+    model = build_dual_encoder(shape, TextCodec(text_tokenizer), (32, 32))
+
+    def write_parts(folder):
+        model.save_pretrained(folder / "dual_encoder")
+        text_tokenizer.save_pretrained(folder / "text_tokenizer")
+
+    target = tmp_path_factory.mktemp("dual_encoder_run") / "checkpoint"
+    write_checkpoint(target, "dual_encoder", ("image_text_matching",), 0, write_parts)
     return target

@@ -13,10 +13,10 @@ class Dataset:
     Attributes:
         tokenizer_config, config, dual_encoder_config: YAMLs, and
         overrides: of all three.
-        tokenizer_steps, steps: the budget of a tokenizer, and of an arm.
+        tokenizer_steps, steps, dual_encoder_steps: the budget of a tokenizer (a dVAE takes twice as
+            many), of an arm, and of the dual encoder.
         model: overrides of an arm's transformer.
         reconstruction: the tokenizer's own losses, for end-to-end arms.
-        gumbel: overrides that make the tokenizer a dVAE.
     """
 
     name: str
@@ -25,10 +25,10 @@ class Dataset:
     dual_encoder_config: str
     tokenizer_steps: int
     steps: int
+    dual_encoder_steps: int
     overrides: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
     reconstruction: tuple[str, ...] = RECONSTRUCTION
-    gumbel: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,17 @@ SMALL = (
     "training.batch_size=32",
 )
 
+GUMBEL = (
+    "model.quantizer=gumbel",
+    "objective.kl_weight=0.005",
+    "objective.kl_warmup_steps=0",
+    "training.optimizer.learning_rate=1.0e-3",
+)
+"""What makes a tokenizer a dVAE that learns in so few steps; its temperature falls over the first
+three quarters of them (docs/results.md)."""
+LONGER = 2
+"""So many times as many steps does a dVAE take."""
+
 
 def datasets(emoji: str | None) -> dict[str, Dataset]:
     """By name; the drawings only where their folder is given."""
@@ -125,6 +136,7 @@ def datasets(emoji: str | None) -> dict[str, Dataset]:
             "configs/dual_encoder/scenes_64.yaml",
             tokenizer_steps=1000,
             steps=600,
+            dual_encoder_steps=600,
             overrides=("data.max_objects=1", "data.object_weights=null"),
             model=("model.text_positions=16",),
             reconstruction=(*RECONSTRUCTION, "reconstruction.foreground_weight=3"),
@@ -138,6 +150,7 @@ def datasets(emoji: str | None) -> dict[str, Dataset]:
             "configs/dual_encoder/emoji_64.yaml",
             tokenizer_steps=2400,
             steps=500,
+            dual_encoder_steps=600,
             overrides=(f"data.source={emoji}",),
             model=SMALL,
         )

@@ -7,17 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.dual_encoder.matcher import Matcher
-
 from pipelines import train_bidirectional, train_dual_encoder, train_tokenizer
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.data.settings import DataSettings
 from pipelines.data.sources import open_source
+from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.pairs import Pairs, read_pairs
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import METRICS, read_metrics
 from pipelines.training.storage import replace_file
-from reproduction_study.arms import Arm, Dataset
+from reproduction_study.arms import GUMBEL, LONGER, Arm, Dataset
 from reproduction_study.figures import Figures, pair_figures, scene_figures
 from vq import VQGAN
 
@@ -69,10 +68,12 @@ class Study:
     def tokenizer(self, data: Dataset, kind: str) -> Figures:
         """Trains the tokenizer `kind` of a data set, once for all arms and seeds."""
         run = self.folder / "runs" / f"{data.name}_tokenizer_{kind}"
-        changes = data.gumbel if kind == "dvae" else ()
+        steps = data.tokenizer_steps * (LONGER if kind == "dvae" else 1)
 
         def train() -> Figures:
-            overrides = [*data.overrides, *changes, *self.steps(data.tokenizer_steps)]
+            overrides = [*data.overrides, *self.steps(steps)]
+            if kind == "dvae":
+                overrides += [*GUMBEL, f"objective.temperature_steps={3 * steps // 4}"]
             self.train(train_tokenizer.main, data.tokenizer_config, run, overrides)
             tokenizer = VQGAN.from_pretrained(open_checkpoint(run, "tokenizer").tokenizer)
             last = [row for row in read_metrics(run / METRICS) if "validation_psnr" in row][-1]
@@ -89,7 +90,8 @@ class Study:
         run = self.folder / "runs" / f"{data.name}_dual_encoder"
 
         def train() -> Figures:
-            self.train(train_dual_encoder.main, data.dual_encoder_config, run, [*data.overrides])
+            overrides = [*data.overrides, *self.steps(data.dual_encoder_steps)]
+            self.train(train_dual_encoder.main, data.dual_encoder_config, run, overrides)
             return {"minutes": minutes(run)}
 
         self.cell(f"{data.name}_dual_encoder", train)

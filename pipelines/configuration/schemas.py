@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pipelines.command_line import check_seed
 from pipelines.data.settings import DataSettings
 from pipelines.data.text_tokenizer import TextTokenizerSettings
+from pipelines.dual_encoder.model import DualEncoderShape
+from pipelines.dual_encoder.objective import ContrastiveObjectiveSettings
 from pipelines.training.settings import TrainingSettings
 from unified_transformer import (
     BidirectionalObjectiveSettings,
@@ -103,4 +105,41 @@ class BidirectionalRun:
         if self.end_to_end is not None and self.objective.text_to_image_weight == 0:
             raise ValueError(
                 "end_to_end trains what draws, but objective.text_to_image_weight is 0; raise it."
+            )
+
+
+@dataclass(frozen=True)
+class DualEncoderRun:
+    """`configs/dual_encoder/*.yaml`.
+
+    Args:
+        output: the run's folder.
+    """
+
+    output: str
+    training: TrainingSettings
+    model: DualEncoderShape = field(default_factory=DualEncoderShape)
+    objective: ContrastiveObjectiveSettings = field(default_factory=ContrastiveObjectiveSettings)
+    text_tokenizer: TextTokenizerSettings = field(default_factory=TextTokenizerSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.training.batch_size < 2:
+            raise ValueError("training.batch_size is 1; a pair needs another to differ from.")
+        if self.training.micro_batch_size is not None:
+            raise ValueError(
+                f"training.micro_batch_size is {self.training.micro_batch_size}, but all pairs of "
+                "a batch are compared with each other at once; set it to null, and a smaller "
+                "training.batch_size where memory is short."
+            )
+        for name in ("compile", "activation_checkpointing"):
+            if getattr(self.training, name):
+                raise ValueError(f"training.{name} is not for models this small; set it to false.")
+        shortest, needed = min(self.data.height_width), self.model.smallest_picture
+        if shortest < needed:
+            raise ValueError(
+                f"data.size is {self.data.size}, and this model needs {needed} pixels a side; "
+                "choose larger pictures or fewer stages of model.vision_depths."
             )

@@ -30,6 +30,7 @@ INDEX = "model_index.json"
 PARTS = {
     "tokenizer": ("tokenizer",),
     "bidirectional": ("tokenizer", "text_tokenizer", "transformer"),
+    "dual_encoder": ("dual_encoder", "text_tokenizer"),
 }
 
 
@@ -59,6 +60,10 @@ class CheckpointPaths:
         """Only after end-to-end training."""
         folder = self.root / "reconstructor"
         return folder if folder.is_dir() else None
+
+    @property
+    def dual_encoder(self) -> Path:
+        return self.root / "dual_encoder"
 
 
 def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPaths:
@@ -99,7 +104,11 @@ def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPath
 
 
 def _trainer(kind: str) -> str:
-    return {"tokenizer": "train_tokenizer.py", "bidirectional": "train_bidirectional.py"}[kind]
+    return {
+        "tokenizer": "train_tokenizer.py",
+        "bidirectional": "train_bidirectional.py",
+        "dual_encoder": "train_dual_encoder.py",
+    }[kind]
 
 
 def _locate(path: Path) -> Path:
@@ -111,7 +120,7 @@ def _locate(path: Path) -> Path:
             return candidate
     if not path.exists():
         raise UserError(f"there is no folder {path}; name a checkpoint folder.")
-    if path.name == "tokenizer" and (path.parent / INDEX).is_file():
+    if path.name in ("tokenizer", "dual_encoder") and (path.parent / INDEX).is_file():
         raise UserError(f"{path} is a part of a checkpoint; name the folder above it.")
     raise UserError(f"{path} holds no {INDEX}; name the checkpoint folder of a training run.")
 

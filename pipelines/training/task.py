@@ -16,7 +16,7 @@ class Task:
     """What a run trains and what it leaves behind.
 
     Args:
-        kind: of the checkpoint (`tokenizer`, `bidirectional`).
+        kind: of the checkpoint (`tokenizer`, `bidirectional`, `dual_encoder`).
         abilities: the checkpoint's `tasks`.
         objective: see `loop.Objective`.
         averaged: the players that are averaged and exported.

@@ -14,6 +14,7 @@ from pipelines import (
     evaluate_checkpoint,
     generate_images,
     train_bidirectional,
+    train_dual_encoder,
     train_tokenizer,
 )
 
@@ -156,6 +157,7 @@ def test_caption_settings(checkpoint, tmp_path, capsys, arguments, words):
 
 TINY_TOKENIZER = ROOT / "configs/tokenizer/tiny.yaml"
 TINY = ROOT / "configs/bidirectional/tiny.yaml"
+TINY_DUAL = ROOT / "configs/dual_encoder/tiny.yaml"
 
 
 @pytest.mark.parametrize(
@@ -187,6 +189,13 @@ TINY = ROOT / "configs/bidirectional/tiny.yaml"
             ("model.attention_implementation=flex", "--device", "cpu"),
             "cannot train on cpu",
         ),
+        (train_dual_encoder.main, TINY_DUAL, ("training.micro_batch_size=4",), "micro_batch_size"),
+        (train_dual_encoder.main, TINY_DUAL, ("training.compile=true",), "training.compile"),
+        (train_dual_encoder.main, TINY_DUAL, ("training.batch_size=1",), "batch_size is 1"),
+        (train_dual_encoder.main, TINY_DUAL, ("data.size=4",), "needs 8 pixels"),
+        (train_dual_encoder.main, TINY_DUAL, ("data.text_column=name",), "no column 'name'"),
+        (train_dual_encoder.main, TINY_DUAL, ("model.text_heads=3",), "text_heads"),
+        (train_dual_encoder.main, TINY_DUAL, ("objective.largest_shift=-1",), "largest_shift"),
     ],
 )
 def test_configurations(tmp_path, capsys, main, config, overrides, words):

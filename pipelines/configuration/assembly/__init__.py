@@ -1,6 +1,8 @@
 """Configurations -> objects: the one place where vq, unified_transformer and gan meet."""
 
-from pipelines.configuration.assembly.bidirectional import bidirectional_task, run_text_tokenizer
+from pipelines.configuration.assembly.bidirectional import bidirectional_task
+from pipelines.configuration.assembly.dual_encoder import dual_encoder_task
+from pipelines.configuration.assembly.run_folder import run_text_tokenizer
 from pipelines.configuration.assembly.tokenizer import tokenizer_task
 
-__all__ = ["bidirectional_task", "run_text_tokenizer", "tokenizer_task"]
+__all__ = ["bidirectional_task", "dual_encoder_task", "run_text_tokenizer", "tokenizer_task"]

@@ -15,19 +15,13 @@ from pipelines.configuration.assembly.end_to_end import (
     go_on_from,
 )
 from pipelines.configuration.assembly.parts import build_loader, check_size, on_device
+from pipelines.configuration.assembly.run_folder import describe_run
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
-from pipelines.configuration.loading import dump_configuration
 from pipelines.configuration.schemas import BidirectionalRun
-from pipelines.data.sources import captions_for_vocabulary, open_source
-from pipelines.data.text_tokenizer import (
-    TextCodec,
-    load_text_tokenizer,
-    train_text_tokenizer,
-)
+from pipelines.data.text_tokenizer import TextCodec
 from pipelines.model_loading import load_tokenizer, load_transformer
 from pipelines.samples import draw_both_directions
-from pipelines.training import storage
-from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
+from pipelines.training.checkpoint import CheckpointPaths
 from pipelines.training.distributed import Processes
 from pipelines.training.loop import Batch
 from pipelines.training.task import Task
@@ -40,9 +34,6 @@ from unified_transformer import (
 from unified_transformer.blocks import Block
 from vq import VQGAN
 
-TEXT_TOKENIZER = "text_tokenizer"
-"""Of a run, in its folder."""
-
 FREE_TO_CHANGE = ("attention_implementation", "dropout")
 """Of a transformer whose training goes on from a checkpoint."""
 
@@ -54,7 +45,8 @@ def bidirectional_task(
     text_tokenizer: PreTrainedTokenizerBase,
 ) -> Task:
     """Trains a transformer in both directions over the ids of a frozen tokenizer; end to end also
-    a decoder of its hidden states.
+    a decoder of its hidden states. The tokenizer may be that of a checkpoint of this kind: then
+    training goes on from its weights.
 
     Raises:
         UserError: the data cannot be read, or does not suit the tokenizer; or the checkpoint to
@@ -80,11 +72,10 @@ def bidirectional_task(
     if config.end_to_end is not None:
         reconstructor = build_reconstructor(config.end_to_end, model_config, tokenizer)
         reconstructor.to(device)
-    if config.initialize_from is not None:
-        start = open_checkpoint(config.initialize_from, "bidirectional")
-        take_weights(transformer, start)
-        if reconstructor is not None and start.reconstructor is not None:
-            go_on_from(reconstructor, start.reconstructor, tokenizer)
+    if tokenizer_checkpoint.kind == "bidirectional":
+        take_weights(transformer, tokenizer_checkpoint)
+        if reconstructor is not None and tokenizer_checkpoint.reconstructor is not None:
+            go_on_from(reconstructor, tokenizer_checkpoint.reconstructor, tokenizer)
     transformer.to(device)  # type: ignore[arg-type]  # transformers wraps it without its types
 
     def encode(batch: Batch) -> Batch:
@@ -92,13 +83,6 @@ def bidirectional_task(
         return {**batch, "image_ids": tokenizer.encode_to_ids(batch["pixels"])}
 
     disable_progress_bar()  # the run has one of its own
-
-    def describe(folder: Path) -> None:
-        dump_configuration(config, folder / "config.yaml")
-        if not (folder / TEXT_TOKENIZER).exists():
-            writing = storage.begin(folder / TEXT_TOKENIZER)
-            text_tokenizer.save_pretrained(writing)
-            storage.commit(writing)
 
     def write_parts(folder: Path) -> None:
         tokenizer.save_pretrained(folder / "tokenizer")
@@ -122,7 +106,7 @@ def bidirectional_task(
         validation_batches=lambda: map(
             encode, loader.validation_batches(config.training.validation_batches)
         ),
-        describe=describe,
+        describe=lambda folder: describe_run(config, text_tokenizer, folder),
         reading=loader.counts,
         write_parts=write_parts,
         draw_samples=lambda path, batch: draw_both_directions(
@@ -180,26 +164,6 @@ def _directions(config: BidirectionalRun) -> tuple[str, ...]:
         "image_to_text": config.objective.image_to_text_weight,
     }
     return tuple(task for task, weight in weights.items() if weight > 0)
-
-
-def run_text_tokenizer(
-    config: BidirectionalRun, processes: Processes, run: Path
-) -> PreTrainedTokenizerBase:
-    """The text tokenizer of a run: the one in its folder, where it is resumed, that of the
-    checkpoint it starts from, or the one it names, or one trained on its captions."""
-
-    def prepare() -> PreTrainedTokenizerBase:
-        if (run / TEXT_TOKENIZER).exists():
-            return load_text_tokenizer(run / TEXT_TOKENIZER)
-        if config.initialize_from is not None:
-            start = open_checkpoint(config.initialize_from, "bidirectional")
-            return load_text_tokenizer(start.text_tokenizer)
-        if config.text_tokenizer.path is not None:
-            return load_text_tokenizer(config.text_tokenizer.path)
-        source = open_source(config.data, seed=config.seed)
-        return train_text_tokenizer(captions_for_vocabulary(source), config.text_tokenizer)
-
-    return processes.on_main(prepare)
 
 
 def transformer_matrices(name: str, parameter: Tensor) -> int:

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 TOKENIZER = REPOSITORY / "pipelines" / "train_tokenizer.py"
+DUAL_ENCODER = REPOSITORY / "pipelines" / "train_dual_encoder.py"
 BIDIRECTIONAL = REPOSITORY / "pipelines" / "train_bidirectional.py"
 ENDS_ITS_THREADS = Path(__file__).with_name("ends_its_threads.py")
 SHORT = [
@@ -137,6 +138,17 @@ def test_accelerate_launch(tokenizer, tmp_path, processes):
     assert open_checkpoint(tmp_path / "run", "tokenizer").step == 12
     # Ids may flip by rounding, so only the first steps are comparable here; see test_real_runs.
     assert losses(tmp_path / "run")[:2] == pytest.approx(losses(tokenizer)[:2], abs=1e-4)
+
+
+def test_a_dual_encoder_compares_the_pairs_of_all_processes(tmp_path):
+    arguments = ["--config", "configs/dual_encoder/tiny.yaml", "model.dropout=0", *SHORT]
+    arguments += ["training.validate_every=6"]
+    for name, processes in (("python", 1), ("accelerate", 2), ("deepspeed", 2)):
+        run(name, processes, DUAL_ENCODER, *arguments, f"output={name}", cwd=tmp_path)
+        assert open_checkpoint(tmp_path / name, "dual_encoder").step in (6, 12)
+        # Near, since batch normalization sees half of the pictures; half of the pairs would be
+        # log 2 easier.
+        assert losses(tmp_path / name)[0] == pytest.approx(losses(tmp_path / "python")[0], abs=0.3)
 
 
 @pytest.mark.parametrize(("zero", "processes"), [("zero_1", 1), ("zero_1", 2), ("zero_2", 2)])

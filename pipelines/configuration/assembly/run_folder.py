@@ -1,0 +1,49 @@
+"""What a run with texts leaves in its folder at the start: configuration and text tokenizer."""
+
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.configuration.loading import dump_configuration
+from pipelines.configuration.schemas import BidirectionalRun, DualEncoderRun
+from pipelines.data.sources import captions_for_vocabulary, open_source
+from pipelines.data.text_tokenizer import load_text_tokenizer, train_text_tokenizer
+from pipelines.training import storage
+from pipelines.training.checkpoint import CheckpointPaths
+from pipelines.training.distributed import Processes
+
+TEXT_TOKENIZER = "text_tokenizer"
+"""Of a run, in its folder."""
+
+
+def describe_run(
+    config: BidirectionalRun | DualEncoderRun, text_tokenizer: PreTrainedTokenizerBase, run: Path
+) -> None:
+    """Leaves the configuration and the text tokenizer in the run's folder."""
+    dump_configuration(config, run / "config.yaml")
+    if not (run / TEXT_TOKENIZER).exists():
+        writing = storage.begin(run / TEXT_TOKENIZER)
+        text_tokenizer.save_pretrained(writing)
+        storage.commit(writing)
+
+
+def run_text_tokenizer(
+    config: BidirectionalRun | DualEncoderRun,
+    processes: Processes,
+    run: Path,
+    start: CheckpointPaths | None = None,
+) -> PreTrainedTokenizerBase:
+    """The text tokenizer of a run: the one in its folder, where it is resumed, that of the
+    checkpoint it starts from, or the one it names, or one trained on its captions."""
+
+    def prepare() -> PreTrainedTokenizerBase:
+        if (run / TEXT_TOKENIZER).exists():
+            return load_text_tokenizer(run / TEXT_TOKENIZER)
+        if start is not None:
+            return load_text_tokenizer(start.text_tokenizer)
+        if config.text_tokenizer.path is not None:
+            return load_text_tokenizer(config.text_tokenizer.path)
+        source = open_source(config.data, seed=config.seed)
+        return train_text_tokenizer(captions_for_vocabulary(source), config.text_tokenizer)
+
+    return processes.on_main(prepare)

@@ -1,0 +1,1 @@
+"""A small image-text dual encoder: measures and chooses pictures, and trains no generator."""

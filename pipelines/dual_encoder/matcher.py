@@ -1,0 +1,165 @@
+"""Pictures and texts -> one space: a dual encoder trained here, or any CLIP of Hugging Face."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import AutoConfig, AutoProcessor, CLIPModel, VisionTextDualEncoderModel
+
+from pipelines.command_line import UserError, device_and_dtype
+from pipelines.data.locations import local_path
+from pipelines.data.text_tokenizer import TextCodec, load_text_tokenizer
+from pipelines.data.transforms import Picture, to_pixels, to_rgb
+from pipelines.dual_encoder.model import attention_mask, image_vectors, text_vectors
+from pipelines.training.checkpoint import open_checkpoint
+
+AT_ONCE = 128
+GIVE = (
+    "give a checkpoint of train_dual_encoder.py, or a CLIP model with model.safetensors (its "
+    "folder, or its hub name such as openai/clip-vit-base-patch32)"
+)
+
+
+class Matcher:
+    """Says how well pictures and texts go together.
+
+    Example:
+        >>> matcher = Matcher.from_pretrained("runs/dual_encoder_scenes_64/checkpoint")
+        >>> matcher.scores(images, ["a large red circle"] * len(images))
+
+    Args:
+        model: its towers and projections; both kinds call them alike.
+        prepare_pictures: some pictures -> pixels [n, 3, height, width].
+        prepare_texts: some texts -> ids and attention mask, both [n, length].
+    """
+
+    def __init__(
+        self,
+        model: VisionTextDualEncoderModel | CLIPModel,
+        prepare_pictures: Callable[[Sequence[Picture]], Tensor],
+        prepare_texts: Callable[[Sequence[str]], tuple[Tensor, Tensor]],
+    ) -> None:
+        self.model = model.eval()
+        self.prepare_pictures = prepare_pictures
+        self.prepare_texts = prepare_texts
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, device: str | None = None) -> "Matcher":
+        """Opens a checkpoint of `train_dual_encoder.py`, or a CLIP model: its folder or hub name.
+
+        Args:
+            device: as on the command line; the best present by default.
+
+        Raises:
+            UserError: there is none, it is of another kind, or it is damaged.
+        """
+        place, _ = device_and_dtype(device)
+        folder = local_path(name_or_path, "matcher")
+        if folder is not None and not (folder / "config.json").is_file():
+            matcher = _open_dual_encoder(folder)
+        else:
+            matcher = _open_clip(folder or name_or_path)
+        matcher.model.to(place)  # type: ignore[arg-type]  # transformers wraps it without its types
+        return matcher
+
+    @torch.no_grad()
+    def image_features(self, pictures: Sequence[Picture]) -> Tensor:
+        """Pictures of any size -> unit vectors fp32 [n, d] on the CPU."""
+
+        def encode(some: Sequence[Picture]) -> Tensor:
+            return image_vectors(self.model, self.prepare_pictures(some).to(self.model.device))
+
+        return _in_parts(encode, pictures)
+
+    @torch.no_grad()
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> unit vectors fp32 [n, d] on the CPU; what is too long is cut."""
+
+        def encode(some: Sequence[str]) -> Tensor:
+            ids, mask = (inputs.to(self.model.device) for inputs in self.prepare_texts(some))
+            return text_vectors(self.model, ids, mask)
+
+        return _in_parts(encode, texts)
+
+    def scores(self, pictures: Sequence[Picture], texts: Sequence[str]) -> Tensor:
+        """The cosine of each picture and the text of the same number [n], from -1 to 1.
+
+        Raises:
+            ValueError: there are not as many texts as pictures.
+        """
+        if len(pictures) != len(texts):
+            raise ValueError(f"{len(pictures)} pictures for {len(texts)} texts; give one for each.")
+        return (self.image_features(pictures) * self.text_features(texts)).sum(dim=1)
+
+
+def _in_parts(encode: Callable[[Sequence[Any]], Tensor], items: Sequence[Any]) -> Tensor:
+    """The vectors of all items, encoded a few at a time."""
+    parts = [encode(items[n : n + AT_ONCE]).cpu() for n in range(0, len(items), AT_ONCE)]
+    return torch.cat(parts)
+
+
+def _open_dual_encoder(folder: Path) -> Matcher:
+    paths = open_checkpoint(folder, "dual_encoder")
+    model = _load(VisionTextDualEncoderModel, paths.dual_encoder)
+    height, width = model.config.vision_config.image_size
+    positions = model.config.text_config.max_position_embeddings
+    codec = TextCodec(load_text_tokenizer(paths.text_tokenizer))
+
+    def prepare_texts(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        ids, lengths = codec.pad([codec.encode_caption(t, positions) for t in texts], positions)
+        return ids, attention_mask(ids, lengths)
+
+    return Matcher(
+        model,
+        lambda pictures: torch.stack([to_pixels(one, (height, width)) for one in pictures]),
+        prepare_texts,
+    )
+
+
+def _open_clip(name_or_path: str | Path) -> Matcher:
+    kind = _or_user_error(name_or_path, AutoConfig.from_pretrained).model_type
+    if kind != "clip":
+        raise UserError(f"{name_or_path} is a {kind} model; {GIVE}.")
+    processor = _or_user_error(name_or_path, AutoProcessor.from_pretrained)
+    model = _load(CLIPModel, name_or_path)
+    positions = model.config.text_config.max_position_embeddings
+
+    def prepare_pictures(pictures: Sequence[Picture]) -> Tensor:
+        upright = [_as_rgb(one) for one in pictures]
+        return processor.image_processor(upright, return_tensors="pt")["pixel_values"]
+
+    def prepare_texts(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        inputs = processor.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=positions, return_tensors="pt"
+        )
+        return inputs["input_ids"], inputs["attention_mask"]
+
+    return Matcher(model, prepare_pictures, prepare_texts)
+
+
+def _as_rgb(picture: Picture) -> Image.Image:
+    return to_rgb(picture if isinstance(picture, Image.Image) else Image.fromarray(picture))
+
+
+def _load(model_class: Any, name_or_path: str | Path) -> Any:
+    """The model with every weight present, from safetensors alone."""
+    read = partial(model_class.from_pretrained, use_safetensors=True, output_loading_info=True)
+    model, report = _or_user_error(name_or_path, read)
+    if wrong := [*report["missing_keys"], *report["mismatched_keys"]]:
+        raise UserError(
+            f"the weights in {name_or_path} do not fit its config.json (for example {wrong[0]}); "
+            "copy the whole folder again."
+        )
+    return model
+
+
+def _or_user_error(name_or_path: str | Path, read: Callable[..., Any]) -> Any:
+    try:
+        return read(name_or_path)
+    except Exception as error:  # whatever the network or a damaged file makes the library raise
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{name_or_path} cannot be loaded ({reason}); {GIVE}.") from error
