@@ -66,11 +66,6 @@ PREDICTING = Arm("end_to_end_predicting", (*END_TO_END, "end_to_end.hidden_state
 DVAE = (
     Arm("dvae", tokenizer="dvae"),
     Arm("dvae_end_to_end", END_TO_END, tokenizer="dvae"),
-    Arm(
-        "dvae_end_to_end_predicting",
-        (*END_TO_END, "end_to_end.hidden_state=predicting"),
-        tokenizer="dvae",
-    ),
 )
 OPTIONS = (
     Arm("end_to_end_own_ids", (*END_TO_END, "end_to_end.sampled_ids=0.3")),
@@ -85,9 +80,16 @@ OPTIONS = (
     ),
     Arm("end_to_end_new_decoder", (*END_TO_END, "end_to_end.decoder_start=random")),
 )
-DRAW_ONLY = ("objective.image_to_text_weight=0",)
-DESCRIBE_ONLY = ("objective.text_to_image_weight=0",)
+TWO_OBJECTS = (
+    "data.max_objects=2",
+    "data.object_weights=[1, 1]",
+    "model.text_positions=24",
+)
+"""Scenes of one object are described without a mistake too soon to compare anything."""
+DRAW_ONLY = (*TWO_OBJECTS, "objective.image_to_text_weight=0")
+DESCRIBE_ONLY = (*TWO_OBJECTS, "objective.text_to_image_weight=0")
 DIRECTIONS = (
+    Arm("both", TWO_OBJECTS),
     Arm("draw_only", DRAW_ONLY),
     Arm("draw_only_twice", DRAW_ONLY, length=2),
     Arm("describe_only", DESCRIBE_ONLY),
@@ -135,7 +137,7 @@ def datasets(emoji: str | None) -> dict[str, Dataset]:
             "configs/bidirectional/quickstart.yaml",
             "configs/dual_encoder/scenes_64.yaml",
             tokenizer_steps=1000,
-            steps=600,
+            steps=450,
             dual_encoder_steps=600,
             overrides=("data.max_objects=1", "data.object_weights=null"),
             model=("model.text_positions=16",),
@@ -149,7 +151,7 @@ def datasets(emoji: str | None) -> dict[str, Dataset]:
             "configs/bidirectional/emoji_64.yaml",
             "configs/dual_encoder/emoji_64.yaml",
             tokenizer_steps=2400,
-            steps=500,
+            steps=400,
             dual_encoder_steps=600,
             overrides=(f"data.source={emoji}",),
             model=SMALL,

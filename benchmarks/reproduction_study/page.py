@@ -135,18 +135,21 @@ def arm_of(tokenizer: str, end_to_end: str) -> str:
 def end_to_end_section(results: Results) -> str:
     """Claim 2."""
     parts = []
-    for tokenizer, title in (("dvae", "dVAE (the paper's)"), ("vq", "VQ")):
-        for state in ("consumed", "predicting"):
-            suffix = "" if state == "consumed" else "_predicting"
-            rows = [five_rows_head(results)]
-            for generator, painter, kind, figure, fid in FIVE_ROWS:
-                arm = arm_of(tokenizer, kind and kind + suffix)
-                cells = [generator, painter]
-                for data in results.data:
-                    cells += five_rows_cells(results, data, arm, figure)
-                rows.append((*cells, fid))
-            parts.append(f"### {title}, hidden states `{state}`\n\n{table(rows)}\n")
-            parts.append(five_rows_verdicts(results, tokenizer, suffix))
+    for tokenizer, title, state in (
+        ("dvae", "dVAE (the paper's)", "consumed"),
+        ("vq", "VQ", "consumed"),
+        ("vq", "VQ", "predicting"),
+    ):
+        suffix = "" if state == "consumed" else "_predicting"
+        rows = [five_rows_head(results)]
+        for generator, painter, kind, figure, fid in FIVE_ROWS:
+            arm = arm_of(tokenizer, kind and kind + suffix)
+            cells = [generator, painter]
+            for data in results.data:
+                cells += five_rows_cells(results, data, arm, figure)
+            rows.append((*cells, fid))
+        parts.append(f"### {title}, hidden states `{state}`\n\n{table(rows)}\n")
+        parts.append(five_rows_verdicts(results, tokenizer, suffix))
     return f"""## End-to-end beats two-stage
 
 The same five rows as the paper's table. Scenes: the share of {SCENES} test captions drawn right,
@@ -225,28 +228,48 @@ def options_table(results: Results) -> str:
 
 def directions_section(results: Results) -> str:
     """Claim 3."""
-    rows = [("trained", "nats per id", "drawn right", "nats per token", "described right")]
+    rows = [
+        (
+            "trained",
+            "nats per id",
+            "one object drawn",
+            "nats per token",
+            "one described",
+            "two described",
+        )
+    ]
     for arm, name in (
-        ("base", "both directions, N steps"),
+        ("both", "both directions, N steps"),
         ("draw_only", "drawing only, N steps"),
         ("draw_only_twice", "drawing only, 2N steps"),
         ("describe_only", "describing only, N steps"),
         ("describe_only_twice", "describing only, 2N steps"),
     ):
-        figures = ("loss/text_to_image", "drawn_codebook", "loss/image_to_text", "described")
+        figures = ("loss/text_to_image", "drawn_codebook", "loss/image_to_text")
+        figures += ("described", "described_two")
         rows.append((name, *(results.shown("scenes", arm, figure) for figure in figures)))
     lines = []
     for arm, what, figure in (
         ("draw_only", "draws better than drawing alone for as many steps", "drawn_codebook"),
         ("draw_only_twice", "draws better than drawing alone, twice the steps", "drawn_codebook"),
-        ("describe_only", "describes better than describing alone for as many steps", "described"),
-        ("describe_only_twice", "describes better than that alone, twice the steps", "described"),
+        (
+            "describe_only",
+            "describes better than describing alone for as many steps",
+            "described_two",
+        ),
+        (
+            "describe_only_twice",
+            "describes better than describing alone, twice the steps",
+            "described_two",
+        ),
     ):
-        gains = results.gains("scenes", ("base", figure), (arm, figure))
-        lines.append(f"- one model for both {what}: {judged(gains)}")
+        loss = "loss/text_to_image" if figure == "drawn_codebook" else "loss/image_to_text"
+        gains = results.gains("scenes", ("both", figure), (arm, figure))
+        nats = results.gains("scenes", ("both", loss), (arm, loss), lower=True)
+        lines.append(f"- one model for both {what}: {judged(gains)}; in nats: {judged(nats)}")
     return f"""## One model for both directions helps
 
-Scenes. A step of the model for both takes both directions of the same pairs, so that N of its steps
+Scenes of one or two objects. A step of the model for both takes both directions of the same pairs, so that N of its steps
 are N in each direction (equal steps per direction) and 2N passes (equal total steps: the rows with
 2N).
 
@@ -286,13 +309,13 @@ The runs "both directions" of scenes, {FEWER_SCENES} test captions a figure, tem
 
 {table(best)}
 
-- guidance 2 draws better than none: {gains("guidance/2.0", "guidance/1.0")}
+- guidance 1.5 draws better than none: {gains("guidance/1.5", "guidance/1.0")}
 - best of 16 by the model's own captions beats one: {gains("best_of/16", "best_of/1")}
 - the same by the dual encoder: {gains("best_of_by_dual_encoder/16", "best_of_by_dual_encoder/1")}
 - completing the upper half of a real picture, drawn right:
   {results.shown("scenes", "base", "sampling/completed")}, from nothing
-  {results.shown("scenes", "base", "sampling/guidance/2.0")}:
-  {gains("completed", "guidance/2.0")}
+  {results.shown("scenes", "base", "sampling/guidance/1.5")}:
+  {gains("completed", "guidance/1.5")}
 """
 
 
