@@ -249,29 +249,24 @@ def directions_section(results: Results) -> str:
         figures += ("described", "described_two")
         rows.append((name, *(results.shown("scenes", arm, figure) for figure in figures)))
     lines = []
-    for arm, what, figure in (
-        ("draw_only", "draws better than drawing alone for as many steps", "drawn_codebook"),
-        ("draw_only_twice", "draws better than drawing alone, twice the steps", "drawn_codebook"),
-        (
-            "describe_only",
-            "describes better than describing alone for as many steps",
-            "described_two",
-        ),
-        (
-            "describe_only_twice",
-            "describes better than describing alone, twice the steps",
-            "described_two",
-        ),
+    for arm, what, figure, loss in (
+        ("draw_only", "draws", "drawn_codebook", "loss/text_to_image"),
+        ("draw_only_twice", "draws", "drawn_codebook", "loss/text_to_image"),
+        ("describe_only", "describes", "described_two", "loss/image_to_text"),
+        ("describe_only_twice", "describes", "described_two", "loss/image_to_text"),
     ):
-        loss = "loss/text_to_image" if figure == "drawn_codebook" else "loss/image_to_text"
+        steps = "2N" if arm.endswith("twice") else "N"
         gains = results.gains("scenes", ("both", figure), (arm, figure))
         nats = results.gains("scenes", ("both", loss), (arm, loss), lower=True)
-        lines.append(f"- one model for both {what}: {judged(gains)}; in nats: {judged(nats)}")
+        lines.append(
+            f"- one model for both {what} better than one for that alone, {steps} steps: "
+            f"{judged(gains)}; in nats: {judged(nats)}"
+        )
     return f"""## One model for both directions helps
 
-Scenes of one or two objects. A step of the model for both takes both directions of the same pairs, so that N of its steps
-are N in each direction (equal steps per direction) and 2N passes (equal total steps: the rows with
-2N).
+Scenes of one or two objects. A step of the model for both takes both directions of the same pairs,
+so that N of its steps are N in each direction (equal steps per direction) and 2N passes (equal
+total steps: the rows with 2N).
 
 {table(rows)}
 
