@@ -1,0 +1,152 @@
+"""The study's bookkeeping and what it decides; that it trains and measures, a slow test."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def verdicts():
+    return import_module("reproduction_study.verdicts")
+
+
+@pytest.fixture
+def arms():
+    return import_module("reproduction_study.arms")
+
+
+def cell(loss: float, **figures) -> dict:
+    curve = [
+        {"step": step, "validation_text_to_image": loss * 2 / step, "validation_image_to_text": 1.0}
+        for step in (1, 2)
+    ]
+    return {"figures": figures, "curve": curve, "minutes": 1.5}
+
+
+@pytest.fixture
+def results(tmp_path, arms):
+    """Two seeds of three arms, in which end to end gains 0.10 and 0.12."""
+    cells = import_module("reproduction_study.cells")
+    page = import_module("reproduction_study.page")
+    study = cells.Study(tmp_path)
+    for seed, right in enumerate((0.30, 0.34)):
+        found = {
+            "base": cell(0.5 + right, drawn_codebook=right, sampling={"guidance": {"1.5": right}}),
+            "dense": cell(0.501 + right, drawn_codebook=right),
+            "end_to_end": cell(
+                0.5,
+                drawn_codebook=right,
+                drawn_hidden=right + 0.10 + 0.02 * seed,
+                gold_codebook=0.9,
+                gold_hidden=0.8 - 0.001 * seed,
+            ),
+        }
+        for arm, one in found.items():
+            study.cell(f"scenes_{arm}_{seed}", lambda one=one: one)
+    return page.Results(study, arms.datasets(None), seeds=2)
+
+
+def test_intervals_are_students(verdicts):
+    low, high = verdicts.interval([1.0, 2.0, 3.0])
+    # t = 4.303 at two degrees of freedom, standard error 1 / sqrt(3)
+    assert (low, high) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
+    assert verdicts.interval([1.0]) == (-float("inf"), float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("gains", "margin", "expected"),
+    [
+        ([0.10, 0.11, 0.12], 0.0, "HOLDS"),
+        ([-0.10, -0.11, -0.12], 0.0, "FAILS"),
+        ([-0.10, 0.11, 0.12], 0.0, "UNDECIDED"),
+        ([-0.010, -0.011, -0.012], 0.02, "HOLDS"),
+        ([-0.10, -0.11, -0.12], 0.02, "FAILS"),
+        ([0.1], 0.0, "UNDECIDED"),
+    ],
+)
+def test_verdicts(verdicts, gains, margin, expected):
+    assert verdicts.verdict(gains, margin) == getattr(verdicts, expected)
+
+
+def test_a_finished_cell_is_not_run_again(results):
+    def never():
+        raise AssertionError("it is finished")
+
+    assert results.study.cell("scenes_base_0", never)["minutes"] == 1.5
+
+
+def test_an_interrupted_cell_leaves_nothing(results):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        results.study.cell("scenes_row_0", interrupted)
+    assert results.study.finished("scenes_row_0") is None
+
+
+def test_figures_are_found_by_their_path(results):
+    assert results.values("scenes", "base", "drawn_codebook") == {0: 0.30, 1: 0.34}
+    assert results.values("scenes", "base", "sampling/guidance/1.5") == {0: 0.30, 1: 0.34}
+    losses = results.values("scenes", "base", "loss/text_to_image")
+    assert losses == pytest.approx({0: 0.80, 1: 0.84})
+    assert results.values("scenes", "base", "sampling/best_of/8") == {}
+    assert results.values("scenes", "nothing", "drawn_codebook") == {}
+
+
+def test_gains_are_paired_by_seed_and_signed(results):
+    hidden, ids = ("end_to_end", "drawn_hidden"), ("base", "drawn_codebook")
+    assert results.gains("scenes", hidden, ids) == pytest.approx([0.10, 0.12])
+    loss = "loss/text_to_image"
+    assert results.gains("scenes", ("base", loss), ("dense", loss), lower=True) == pytest.approx(
+        [0.001, 0.001]
+    )
+
+
+def test_the_page_says_what_holds_and_leaves_gaps_where_nothing_was_run(results, tmp_path):
+    page = import_module("reproduction_study.page")
+    sparse = page.sparse_section(results)
+    assert "| scenes | row, column, row, conv | 0.820 ± 0.028 |" in sparse
+    assert "holds here (+0.001" in sparse and "| scenes | conv | — |" in sparse
+    whole = page.end_to_end_section(results)
+    assert "gold ids are painted better from hidden states: scenes: does not hold here" in whole
+    assert "both end to end draw better than both two-stage: scenes: the noise cannot" in whole
+    for section in page.SECTIONS:
+        assert section(results)
+    page.plot_curves(results, tmp_path / "images")
+    assert (tmp_path / "images" / "reproduction_sparse.png").stat().st_size > 5000
+
+
+def test_every_arm_has_a_name_of_its_own_and_known_settings(arms):
+    from pipelines.configuration.loading import load_configuration
+    from pipelines.configuration.schemas import BidirectionalRun
+
+    for data in arms.datasets("somewhere").values():
+        names = [arm.name for arm in arms.ARMS[data.name]]
+        assert len(names) == len(set(names)) and "base" in names
+        for arm in arms.ARMS[data.name]:
+            overrides = [*data.overrides, *data.model, *arm.changes]
+            overrides += data.reconstruction if arm.end_to_end else []
+            run = load_configuration(ROOT / data.config, overrides, BidirectionalRun)
+            assert (run.end_to_end is not None) == arm.end_to_end
+            assert run.training.batch_size == 32
+
+
+@pytest.mark.slow
+def test_the_study_runs_and_goes_on(tmp_path):
+    """An arm with everything, at a hundredth of its steps."""
+    command = [sys.executable, str(ROOT / "benchmarks/reproduction.py"), "--output", "study"]
+    command += ["--seeds", "1", "--shorten", "100", "--only", "end_to_end_own_ids"]
+    for _ in range(2):
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr[-2000:]
+    assert "[1 of 1]" not in run.stderr, "it was run twice"
+    found = json.loads((tmp_path / "study/cells/scenes_end_to_end_own_ids_0.json").read_text())
+    assert {"drawn_codebook", "drawn_hidden", "gold_hidden", "described"} <= found["figures"].keys()
+    assert len(found["curve"]) >= 2 and not [*(tmp_path / "study/runs").glob("*/state")]
+    assert "0.0" in (tmp_path / "study/reproduction.md").read_text()
