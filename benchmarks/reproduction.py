@@ -10,6 +10,7 @@ run again: start the same command anew to go on. Cost: about four hours on two c
 """
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -29,7 +30,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--emoji", metavar="DIR", help="captioned drawings, for claims 1 and 2")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", metavar="TEXT", help="cells whose name has it")
-    parser.add_argument("--page", metavar="FILE.md", help="default: reproduction.md in the output")
+    parser.add_argument(
+        "--page",
+        metavar="FILE.md",
+        help="default: reproduction.md in the output; beside it images/, and FILE.json with all cells",
+    )
+    parser.add_argument(
+        "--cells", metavar="FILE.json", help="take the cells of another study for finished"
+    )
     parser.add_argument(
         "--shorten", type=int, default=1, metavar="N", help="an Nth of all steps: a dry run"
     )
@@ -43,6 +51,8 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError("--seeds and --shorten must be at least 1.")
     data = datasets(arguments.emoji)
     study = Study(Path(arguments.output), arguments.shorten)
+    if arguments.cells is not None:
+        study.take_up(Path(arguments.cells))
     # Seed by seed, so that a study that is stopped early has all arms.
     cells = [
         (one, arm, seed)
@@ -72,6 +82,8 @@ def main(argv: list[str] | None = None) -> None:
         study.arm(one, arm, seed)
         spent.append(time.monotonic() - start)
         write_page(results, page, arguments)
+    if "emoji" in data and not arguments.only:
+        study.real(data["emoji"])
     write_page(results, page, arguments)
     print(page)
 
@@ -93,6 +105,8 @@ Machine: {found}.
 {"".join(section(results) + chr(10) for section in SECTIONS)}"""
     page.parent.mkdir(parents=True, exist_ok=True)
     replace_file(page, lambda file: file.write_text(text, encoding="utf-8"))
+    cells = json.dumps({"machine": machine(), "cells": results.study.all_cells()}, indent=1) + "\n"
+    replace_file(page.with_suffix(".json"), lambda file: file.write_text(cells, encoding="utf-8"))
 
 
 def introduction(results: Results) -> str:

@@ -137,7 +137,7 @@ def datasets(emoji: str | None) -> dict[str, Dataset]:
             "configs/bidirectional/quickstart.yaml",
             "configs/dual_encoder/scenes_64.yaml",
             tokenizer_steps=1000,
-            steps=450,
+            steps=600,
             dual_encoder_steps=600,
             overrides=("data.max_objects=1", "data.object_weights=null"),
             model=("model.text_positions=16",),

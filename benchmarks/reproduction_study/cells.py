@@ -9,9 +9,11 @@ from typing import Any
 
 from pipelines import train_bidirectional, train_dual_encoder, train_tokenizer
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.command_line import UserError
 from pipelines.data.settings import DataSettings
 from pipelines.data.sources import open_source
 from pipelines.dual_encoder.matcher import Matcher
+from pipelines.evaluation.dual_encoder_metrics import frechet_distance, r_precision
 from pipelines.evaluation.pairs import Pairs, read_pairs
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import METRICS, read_metrics
@@ -22,6 +24,8 @@ from vq import VQGAN
 
 POINTS = 6
 """Of a validation curve."""
+SIDE = 64
+"""Of all pictures, in pixels."""
 QUIET = ("training.trackers=[]", "training.sample_every=0")
 
 
@@ -37,6 +41,24 @@ class Study:
         self.shorten = shorten
         (folder / "cells").mkdir(parents=True, exist_ok=True)
 
+    def take_up(self, file: Path) -> None:
+        """Counts the cells in a JSON that `all_cells` was written to as run.
+
+        Raises:
+            UserError: it is no such file.
+        """
+        try:
+            cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{file} holds no cells of a study ({error!r}).") from error
+        for name, found in cells.items():
+            self.cell(name, lambda found=found: found)
+
+    def all_cells(self) -> dict[str, Figures]:
+        """Of all that are finished, by name."""
+        files = sorted((self.folder / "cells").glob("*.json"))
+        return {file.stem: json.loads(file.read_text()) for file in files}
+
     def finished(self, name: str) -> Figures | None:
         """The figures of a cell, if it has been run."""
         file = self.folder / "cells" / f"{name}.json"
@@ -48,17 +70,23 @@ class Study:
         if found is None:
             start = time.monotonic()
             found = run()
-            found["seconds"] = time.monotonic() - start
+            found.setdefault("seconds", time.monotonic() - start)
             text = json.dumps(found, indent=2) + "\n"
             file = self.folder / "cells" / f"{name}.json"
             replace_file(file, lambda writing: writing.write_text(text, encoding="utf-8"))
         return found
 
     def train(self, main: Callable, config: str, run: Path, overrides: list[str]) -> None:
-        """One training run to its end, taken up where an earlier one was interrupted."""
+        """One training run to its end, taken up where an earlier one was interrupted.
+
+        Raises:
+            KeyboardInterrupt: it was asked to stop, which a training run does by ending early.
+        """
         arguments = ["--config", config, *QUIET, *overrides, f"output={run}"]
         main([*arguments, "--resume"] if run.exists() else arguments)
-        shutil.rmtree(run / "state")
+        if max(row.get("progress", 0.0) for row in read_metrics(run / METRICS)) < 1:
+            raise KeyboardInterrupt
+        shutil.rmtree(run / "state", ignore_errors=True)
 
     def steps(self, steps: int) -> list[str]:
         """The overrides for a budget."""
@@ -97,6 +125,23 @@ class Study:
         self.cell(f"{data.name}_dual_encoder", train)
         return Matcher.from_pretrained(run / "checkpoint")
 
+    def real(self, data: Dataset) -> Figures:
+        """What the dual encoder says of the real pictures of the test part: how good a drawing can
+        look to it, and how far apart sets of one distribution come out."""
+
+        def measure() -> Figures:
+            matcher = self.dual_encoder(data)
+            test, train = (pairs_of(data, split) for split in ("test", "train"))
+            features = matcher.image_features(test.pictures)
+            other = matcher.image_features(train.pictures[:: len(train.pictures) // len(features)])
+            texts = matcher.text_features(test.captions)
+            return {
+                "r_precision": r_precision(features, texts, test.captions),
+                "distance": frechet_distance(features, other[: len(features)]),
+            }
+
+        return self.cell(f"{data.name}_real", measure)
+
     def arm(self, data: Dataset, arm: Arm, seed: int) -> Figures:
         """Trains an arm with a seed, and measures it."""
         name = f"{data.name}_{arm.name}_{seed}"
@@ -118,7 +163,7 @@ class Study:
             if data.name == "scenes":
                 figures = scene_figures(pipe, arm.sampling, matcher)
             else:
-                figures = pair_figures(pipe, test_pairs(data, pipe), matcher)
+                figures = pair_figures(pipe, prompts_among(pairs_of(data, "test"), pipe), matcher)
             return {
                 "figures": figures,
                 "curve": curve(run),
@@ -142,13 +187,15 @@ def curve(run: Path) -> list[dict[str, Any]]:
     return [{name: row[name] for name in kept if name in row} for row in rows]
 
 
-def test_pairs(data: Dataset, pipe: BidirectionalPipeline) -> Pairs:
-    """The test part, but for names too long to be prompts."""
+def pairs_of(data: Dataset, split: str) -> Pairs:
+    """The captioned pictures of a part, at the size that is drawn."""
     source = next(o.split("=", 1)[1] for o in data.overrides if o.startswith("data.source="))
-    settings = DataSettings(
-        source=source, split="test", text_column=["text", "text_zh"], size=pipe.picture_size
-    )
-    pairs = read_pairs(open_source(settings), pipe.picture_size, most=10**6)
+    settings = DataSettings(source=source, split=split, text_column=["text", "text_zh"], size=SIDE)
+    return read_pairs(open_source(settings), (SIDE, SIDE), most=10**6)
+
+
+def prompts_among(pairs: Pairs, pipe: BidirectionalPipeline) -> Pairs:
+    """Those whose names are not too long to be prompts."""
     positions = pipe.transformer.config.text_positions
     fits = [
         not pipe.codec.encode_caption(caption, positions).truncated for caption in pairs.captions

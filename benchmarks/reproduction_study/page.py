@@ -68,6 +68,31 @@ def judged(gains: Sequence[float], margin: float = 0.0) -> str:
 Section = Callable[[Results], str]
 
 
+def tools_section(results: Results) -> str:
+    """What is shared by all arms."""
+    rows = [("tokenizer", "PSNR of validation pictures, dB", "codes", "minutes")]
+    lines = []
+    for data in results.data:
+        for kind, name in (("vq", "nearest codes"), ("dvae", "dVAE (Gumbel-softmax)")):
+            cell = results.study.finished(f"{data}_tokenizer_{kind}")
+            if cell is not None:
+                psnr, minutes = f"{cell['psnr']:.2f}", f"{cell['minutes']:.1f}"
+                rows.append((f"{data}, {name}", psnr, str(cell["codebook_size"]), minutes))
+        real = results.study.finished(f"{data}_real")
+        if real is not None:
+            lines.append(
+                f"To the dual encoder of {data}, real pictures of the test part have R-precision "
+                f"{real['r_precision']:.3f} (0.010 by chance), and a distance of "
+                f"{real['distance']:.3f} from as many of the training part."
+            )
+    return f"""## What all arms share
+
+{table(rows)}
+
+{chr(10).join(lines)}
+"""
+
+
 def sparse_section(results: Results) -> str:
     """Claim 1."""
     rows = [
@@ -351,6 +376,7 @@ def plot_arm(panel: Any, results: Results, data: str, arm: str) -> None:
 
 
 SECTIONS: tuple[Section, ...] = (
+    tools_section,
     sparse_section,
     end_to_end_section,
     directions_section,

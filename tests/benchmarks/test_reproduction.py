@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.command_line import UserError
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -88,6 +90,18 @@ def test_an_interrupted_cell_leaves_nothing(results):
     with pytest.raises(KeyboardInterrupt):
         results.study.cell("scenes_row_0", interrupted)
     assert results.study.finished("scenes_row_0") is None
+
+
+def test_the_cells_of_another_study_can_be_taken_up(results, tmp_path):
+    cells = import_module("reproduction_study.cells")
+    file = tmp_path / "reproduction.json"
+    file.write_text(json.dumps({"cells": results.study.all_cells()}))
+    other = cells.Study(tmp_path / "other")
+    other.take_up(file)
+    assert other.all_cells() == results.study.all_cells() and len(other.all_cells()) == 6
+    file.write_text("[]")
+    with pytest.raises(UserError, match="holds no cells"):
+        other.take_up(file)
 
 
 def test_figures_are_found_by_their_path(results):
