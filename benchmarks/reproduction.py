@@ -33,7 +33,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--page",
         metavar="FILE.md",
-        help="default: reproduction.md in the output; beside it images/, and FILE.json with all cells",
+        help="default: reproduction.md in the output; beside it images/ and all cells in FILE.json",
     )
     parser.add_argument(
         "--cells", metavar="FILE.json", help="take the cells of another study for finished"
