@@ -1,6 +1,6 @@
 """How pictures are drawn of prompts, candidates and their choice included."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -14,6 +14,7 @@ from pipelines.data.text_tokenizer import EncodedText, TextCodec
 from pipelines.data.transforms import Picture, to_image
 from unified_transformer import (
     Drawings,
+    HiddenState,
     Reconstructor,
     SamplingSettings,
     UnifiedTransformer,
@@ -138,6 +139,7 @@ class Artist:
             drawings = best_of(drawings, torch.cat(scores, dim=1), settings.rerank)
         return self.paint(drawings, settings.decoder)
 
+    @torch.no_grad()
     def paint(self, drawings: Drawings, decoder: DecoderName) -> list[Image.Image]:
         """The pictures of ids, or of hidden states."""
         if decoder == "codebook":
@@ -149,7 +151,7 @@ class Artist:
         )
         return [to_image(p) for part in parts for p in self.reconstructor(part).clamp(-1, 1)]
 
-    def _hidden_state(self, settings: DrawingSettings):
+    def _hidden_state(self, settings: DrawingSettings) -> HiddenState | None:
         if settings.decoder == "codebook":
             return None
         assert self.reconstructor is not None
@@ -173,11 +175,6 @@ class Artist:
         return score_captions(self.transformer, drawings.ids, *repeats)
 
 
-def _rearranged(drawings: Drawings, arrange: Callable[[Tensor], Tensor]) -> Drawings:
-    hidden = None if drawings.hidden is None else arrange(drawings.hidden)
-    return Drawings(arrange(drawings.ids), hidden)
-
-
 def side_by_side(parts: list[Drawings], prompts: int) -> Drawings:
     """Parts with some candidates of every prompt each -> all candidates of one prompt together."""
 
@@ -198,4 +195,5 @@ def best_of(drawings: Drawings, scores: Tensor, rerank: int) -> Drawings:
         each = rearrange(candidates, "(n k) ... -> n k ...", k=rerank)
         return each[torch.arange(len(each), device=each.device), best]
 
-    return _rearranged(drawings, chosen)
+    hidden = None if drawings.hidden is None else chosen(drawings.hidden)
+    return Drawings(chosen(drawings.ids), hidden)
