@@ -119,6 +119,12 @@ def introduction(results: Results) -> str:
             f"- {data.name}: tokenizers {data.tokenizer_steps} steps, {len(ARMS[data.name])} arms "
             f"of {data.steps} steps of 32 pairs ({minutes} for the base)."
         )
+    planned = [(data, arm.name) for data in results.data for arm in ARMS[data]]
+    missing = sum(results.seeds - len(results.cells(*one)) for one in planned)
+    if missing:
+        lines.append(
+            f"\n**Not finished: {missing} of {len(planned) * results.seeds} runs missing.**"
+        )
     return "\n".join(lines)
 
 

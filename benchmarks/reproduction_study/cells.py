@@ -24,6 +24,8 @@ from vq import VQGAN
 
 POINTS = 6
 """Of a validation curve."""
+PATHS = ("data.source=", "tokenizer=")
+"""Overrides that are of a machine, and not kept."""
 SIDE = 64
 """Of all pictures, in pixels."""
 QUIET = ("training.trackers=[]", "training.sample_every=0")
@@ -169,7 +171,7 @@ class Study:
                 "curve": curve(run),
                 "minutes": minutes(run),
                 "minutes_measuring": (time.monotonic() - start) / 60,
-                "overrides": overrides,
+                "overrides": [one for one in overrides if not one.startswith(PATHS)],
             }
 
         return self.cell(name, train)
