@@ -14,7 +14,8 @@ from unified_transformer.objective import (
     BidirectionalObjective,
     BidirectionalObjectiveSettings,
     as_prompt,
-    caption_loss,
+    image_pass,
+    without_dropping,
 )
 from unified_transformer.scheduled_sampling import mix_in_own_ids
 
@@ -125,15 +126,7 @@ class EndToEndObjective(BidirectionalObjective):
             return self._reconstruct(micro_batches[index], prefixes[index], scales["image"])
 
         def generation_losses(index: int, output: EndToEndOutput) -> dict[str, Tensor]:
-            assert output.loss is not None
-            losses = {"text_to_image": output.loss.detach()}
-            loss = self.settings.text_to_image_weight * output.loss
-            if self.settings.image_to_text_weight:
-                model, batch = self.players[self.main_player], micro_batches[index]
-                nats = caption_loss(model, batch, self.config, scales["caption"]).total
-                losses["image_to_text"] = nats.detach()
-                loss = loss + self.settings.image_to_text_weight * nats
-            return {"loss": loss, **losses}
+            return self._losses(micro_batches[index], scales, output.loss)
 
         yield from self.reconstruction.turns(
             pixels, generate, generation_losses, self.reconstruction.scale(pixels), step
@@ -142,10 +135,10 @@ class EndToEndObjective(BidirectionalObjective):
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """`BidirectionalObjective`'s figures, and those of the reconstructions over pictures."""
-        figures = super().evaluate(batch)
-        kept = {**batch, "caption_dropped": torch.zeros_like(batch["caption_dropped"])}
+        kept = without_dropping(batch)
         painted = self._reconstruct(kept, kept["image_ids"], torch.ones(()))
-        assert painted.reconstruction is not None
+        assert painted.reconstruction is not None and painted.nats is not None
+        figures = self._figures(kept, painted.nats)
         found = self.reconstruction.evaluate(painted.reconstruction, batch["pixels"])
         count = torch.tensor(len(batch["pixels"]))
         return figures | {name: (values.sum(), count) for name, values in found.items()}
@@ -164,14 +157,11 @@ class EndToEndObjective(BidirectionalObjective):
 
     def _reconstruct(self, batch: Batch, prefix: Tensor, scale: Tensor) -> EndToEndOutput:
         """The pass from text to image after `prefix`, each target weighing `scale`."""
-        text_ids, text_length = as_prompt(batch, self.config)
-        shape = (len(prefix), self.config.image_positions)
-        return self.players[self.main_player](
-            text_ids=text_ids,
-            text_length=text_length,
-            image_ids=prefix,
-            direction="text_to_image",
-            loss_weight=torch.ones(shape, device=prefix.device) * scale,
+        return image_pass(
+            self.players[self.main_player],
+            {**batch, "image_ids": prefix},
+            self.config,
+            scale,
             image_targets=batch["image_ids"],
             reconstruct=True,
         )

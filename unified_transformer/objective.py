@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,11 @@ def as_caption(batch: Batch, config: UnifiedTransformerConfig) -> Tensor:
     return ids
 
 
+def without_dropping(batch: Batch) -> Batch:
+    """The batch with every caption as it is."""
+    return {**batch, "caption_dropped": torch.zeros_like(batch["caption_dropped"])}
+
+
 class Loss(NamedTuple):
     """`total` is differentiable: the sum over targets of weight * nats; `nats` [batch, target],
     without gradient, 0 where there is no target."""
@@ -62,15 +67,28 @@ def image_loss(
     model: nn.Module, batch: Batch, config: UnifiedTransformerConfig, scale: Tensor | float = 1.0
 ) -> Loss:
     """-log p(z_k | text, z_<k), each weighing `scale`; the batch has `image_ids` [batch, h, w]."""
+    output = image_pass(model, batch, config, scale)
+    return Loss(output.loss, output.nats)
+
+
+def image_pass(
+    model: nn.Module,
+    batch: Batch,
+    config: UnifiedTransformerConfig,
+    scale: Tensor | float = 1.0,
+    **arguments: Any,
+) -> Any:
+    """The model's output from text to image, each target weighing `scale`; `arguments` are the
+    model's own."""
     ids, length = as_prompt(batch, config)
-    output = model(
+    return model(
         text_ids=ids,
         text_length=length,
         image_ids=batch["image_ids"],
         direction="text_to_image",
         loss_weight=torch.ones(len(ids), config.image_positions, device=ids.device) * scale,
+        **arguments,
     )
-    return Loss(output.loss, output.nats)
 
 
 def caption_loss(
@@ -145,12 +163,17 @@ class BidirectionalObjective:
         image = torch.tensor(batch["image_ids"].numel(), device=batch["text_length"].device)
         return torch.stack([image, (batch["text_length"] - 1).sum()])
 
-    def _losses(self, batch: Batch, scales: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _losses(
+        self, batch: Batch, scales: dict[str, Tensor], image: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """`image` is the loss of the pass from text to image, where that was made already."""
         model, settings = self.players[self.main_player], self.settings
         losses: dict[str, Tensor] = {}
         loss = torch.zeros((), device=batch["image_ids"].device)
         if settings.text_to_image_weight:
-            nats = image_loss(model, batch, self.config, scales["image"]).total
+            nats = image
+            if nats is None:
+                nats = image_loss(model, batch, self.config, scales["image"]).total
             losses["text_to_image"] = nats.detach()
             loss = loss + settings.text_to_image_weight * nats
         if settings.image_to_text_weight:
@@ -162,9 +185,12 @@ class BidirectionalObjective:
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """(sum, count) of each direction's loss per target token, no caption dropped."""
-        model = self.players[self.main_player]
-        kept = {**batch, "caption_dropped": torch.zeros_like(batch["caption_dropped"])}
-        image, caption = image_nll(model, kept, self.config), caption_nll(model, kept, self.config)
+        kept = without_dropping(batch)
+        return self._figures(kept, image_nll(self.players[self.main_player], kept, self.config))
+
+    def _figures(self, batch: Batch, image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Those of `evaluate`; `image` [batch, n] are the nats of the image ids."""
+        caption = caption_nll(self.players[self.main_player], batch, self.config)
         caption_tokens = batch["text_length"] - 1
         return {
             "text_to_image": (image.sum(), torch.tensor(image.numel())),
