@@ -61,10 +61,6 @@ class GumbelQuantizer(Quantizer):
     def anneal(self, temperature: float) -> None:
         self.temperature.fill_(temperature)
 
-    def look_up(self, ids: Tensor) -> Tensor:
-        """Ids [b, h, w] -> codes [b, code_dim, h, w]."""
-        return rearrange(F.embedding(ids, self.codebook), "b h w d -> b d h w")
-
     def forward(self, vectors: Tensor) -> QuantizerOutput:
         """Logits [b, codebook_size, h, w] -> codes: mixed in training, else the likeliest."""
         batch, _, height, _ = vectors.shape

@@ -33,8 +33,8 @@ class QuantizerOutput:
 
 
 class Quantizer(nn.Module):
-    """What every kind of quantizer has: a codebook, `forward`, `look_up`, and how often each code
-    is used.
+    """What every kind of quantizer has: a codebook and how often each code is used. A kind's
+    `forward` takes the encoder's outputs [b, c, h, w] to a `QuantizerOutput`.
 
     Everything is computed in float32, also under autocast: ids decide what is learned next.
     """
@@ -51,13 +51,13 @@ class Quantizer(nn.Module):
         self.register_buffer("ema_counts", torch.ones(config.codebook_size))
         self.register_buffer("idle_steps", torch.zeros(config.codebook_size, dtype=torch.int64))
 
+    def comparable(self, vectors: Tensor) -> Tensor:
+        """Vectors [n, d] as codes are compared and handed on, in float32."""
+        return vectors.float()
+
     def look_up(self, ids: Tensor) -> Tensor:
         """Ids [b, h, w] -> codes [b, code_dim, h, w]."""
-        raise NotImplementedError
-
-    def forward(self, vectors: Tensor) -> QuantizerOutput:
-        """The encoder's outputs [b, c, h, w] -> their codes."""
-        raise NotImplementedError
+        return rearrange(F.embedding(ids, self.comparable(self.codebook)), "b h w d -> b d h w")
 
     def initialize_projection(self, layer: nn.Conv2d) -> None:
         """Adjusts the start of the encoder's last layer, for a quantizer that needs another."""
@@ -98,7 +98,7 @@ class VectorQuantizer(Quantizer):
     def comparable(self, vectors: Tensor) -> Tensor:
         """Vectors [n, d] as distances are taken between them: on the unit sphere for cosine, in
         float32."""
-        vectors = vectors.float()
+        vectors = super().comparable(vectors)
         return F.normalize(vectors, dim=-1) if self.normalized else vectors
 
     @torch.no_grad()
@@ -112,10 +112,6 @@ class VectorQuantizer(Quantizer):
             for block in vectors.split(rows)
         ]
         return torch.cat(blocks)
-
-    def look_up(self, ids: Tensor) -> Tensor:
-        """Ids [b, h, w] -> codes [b, d, h, w]."""
-        return rearrange(F.embedding(ids, self.comparable(self.codebook)), "b h w d -> b d h w")
 
     def forward(self, vectors: Tensor) -> QuantizerOutput:
         """Vectors [b, d, h, w] -> their nearest codes."""
