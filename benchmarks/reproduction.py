@@ -16,9 +16,11 @@ import time
 from pathlib import Path
 
 from measuring import machine
-from reproduction_study.arms import ARMS, datasets
+from reproduction_study.arms import ARMS, cell_name, datasets
 from reproduction_study.cells import Study
-from reproduction_study.page import SECTIONS, Results, plot_curves
+from reproduction_study.curves import plot_curves
+from reproduction_study.page import SECTIONS
+from reproduction_study.results import Results
 
 from pipelines.command_line import UserError, command
 from pipelines.training.storage import replace_file
@@ -59,14 +61,14 @@ def main(argv: list[str] | None = None) -> None:
         for seed in range(arguments.seeds)
         for one in data.values()
         for arm in ARMS[one.name]
-        if arguments.only in f"{one.name}_{arm.name}_{seed}"
+        if arguments.only in cell_name(one.name, arm.name, seed)
     ]
     results = Results(study, data, arguments.seeds)
     page = Path(arguments.page or study.folder / "reproduction.md")
     left = [
         (one, arm, seed)
         for one, arm, seed in cells
-        if study.finished(f"{one.name}_{arm.name}_{seed}") is None
+        if study.finished(cell_name(one.name, arm.name, seed)) is None
     ]
     spent: list[float] = []
     for number, (one, arm, seed) in enumerate(left):
@@ -119,6 +121,10 @@ def introduction(results: Results) -> str:
             f"- {data.name}: tokenizers {data.tokenizer_steps} steps, {len(ARMS[data.name])} arms "
             f"of {data.steps} steps of 32 pairs ({minutes} for the base)."
         )
+    lines.append(
+        "\nMinutes are of runs that shared a machine (two at once, a core each): losses and figures "
+        "are to be compared, not minutes."
+    )
     planned = [(data, arm.name) for data in results.data for arm in ARMS[data]]
     missing = sum(results.seeds - len(results.cells(*one)) for one in planned)
     if missing:

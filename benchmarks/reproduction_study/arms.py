@@ -1,6 +1,6 @@
 """What the study trains: data sets, and arms that differ from a base in few settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 RECONSTRUCTION = ("reconstruction.l1_weight=1", "reconstruction.l2_weight=1")
 END_TO_END = ("end_to_end.hidden_state=consumed", "reconstruction.perceptual_weight=0")
@@ -13,6 +13,7 @@ class Dataset:
     Attributes:
         tokenizer_config, config, dual_encoder_config: YAMLs, and
         overrides: of all three.
+        source: of its rows.
         tokenizer_steps, steps, dual_encoder_steps: the budget of a tokenizer (a dVAE takes twice as
             many), of an arm, and of the dual encoder.
         model: overrides of an arm's transformer.
@@ -29,6 +30,7 @@ class Dataset:
     overrides: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
     reconstruction: tuple[str, ...] = RECONSTRUCTION
+    source: str = "scenes"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ DIRECTIONS = (
 
 ARMS = {
     "scenes": (
-        Arm("base", sampling=True),
+        replace(BASE, sampling=True),
         *PATTERNS,
         CONSUMED,
         PREDICTING,
@@ -128,6 +130,11 @@ LONGER = 2
 """So many times as many steps does a dVAE take."""
 
 
+def cell_name(data: str, arm: str, seed: int) -> str:
+    """Of an arm with a seed."""
+    return f"{data}_{arm}_{seed}"
+
+
 def datasets(emoji: str | None) -> dict[str, Dataset]:
     """By name; the drawings only where their folder is given."""
     found = {
@@ -155,5 +162,6 @@ def datasets(emoji: str | None) -> dict[str, Dataset]:
             dual_encoder_steps=600,
             overrides=(f"data.source={emoji}",),
             model=SMALL,
+            source=emoji,
         )
     return found

@@ -18,7 +18,7 @@ from pipelines.evaluation.pairs import Pairs, read_pairs
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import METRICS, read_metrics
 from pipelines.training.storage import replace_file
-from reproduction_study.arms import GUMBEL, LONGER, Arm, Dataset
+from reproduction_study.arms import GUMBEL, LONGER, Arm, Dataset, cell_name
 from reproduction_study.figures import Figures, pair_figures, scene_figures
 from vq import VQGAN
 
@@ -90,10 +90,11 @@ class Study:
             raise KeyboardInterrupt
         shutil.rmtree(run / "state", ignore_errors=True)
 
-    def steps(self, steps: int) -> list[str]:
-        """The overrides for a budget."""
+    def steps(self, steps: int, points: int | None = None) -> list[str]:
+        """The overrides for a budget, and for so many points of a validation curve."""
         count = max(2, steps // self.shorten)
-        return [f"training.steps={count}", "training.minutes=null", "training.save_every=200"]
+        found = [f"training.steps={count}", "training.minutes=null", "training.save_every=200"]
+        return found + ([f"training.validate_every={max(1, count // points)}"] if points else [])
 
     def tokenizer(self, data: Dataset, kind: str) -> Figures:
         """Trains the tokenizer `kind` of a data set, once for all arms and seeds."""
@@ -146,18 +147,16 @@ class Study:
 
     def arm(self, data: Dataset, arm: Arm, seed: int) -> Figures:
         """Trains an arm with a seed, and measures it."""
-        name = f"{data.name}_{arm.name}_{seed}"
+        name = cell_name(data.name, arm.name, seed)
         run = self.folder / "runs" / name
 
         def train() -> Figures:
-            overrides = [*data.overrides, *data.model, *self.steps(arm.length * data.steps)]
+            overrides = [*data.overrides, *data.model, *self.steps(arm.length * data.steps, POINTS)]
             if arm.end_to_end:
                 overrides += data.reconstruction
             overrides += [*arm.changes, f"seed={seed}", "training.export=last"]
             tokenizer = self.folder / "runs" / f"{data.name}_tokenizer_{arm.tokenizer}"
             overrides += [f"tokenizer={tokenizer}", "tokenizer_config=null"]
-            count = max(2, arm.length * data.steps // self.shorten)
-            overrides.append(f"training.validate_every={max(1, count // POINTS)}")
             self.train(train_bidirectional.main, data.config, run, overrides)
             start = time.monotonic()
             pipe = BidirectionalPipeline.from_pretrained(run)
@@ -191,8 +190,9 @@ def curve(run: Path) -> list[dict[str, Any]]:
 
 def pairs_of(data: Dataset, split: str) -> Pairs:
     """The captioned pictures of a part, at the size that is drawn."""
-    source = next(o.split("=", 1)[1] for o in data.overrides if o.startswith("data.source="))
-    settings = DataSettings(source=source, split=split, text_column=["text", "text_zh"], size=SIDE)
+    settings = DataSettings(
+        source=data.source, split=split, text_column=["text", "text_zh"], size=SIDE
+    )
     return read_pairs(open_source(settings), (SIDE, SIDE), most=10**6)
 
 

@@ -35,7 +35,7 @@ def cell(loss: float, **figures) -> dict:
 def results(tmp_path, arms):
     """Two seeds of three arms, in which end to end gains 0.10 and 0.12."""
     cells = import_module("reproduction_study.cells")
-    page = import_module("reproduction_study.page")
+    results = import_module("reproduction_study.results")
     study = cells.Study(tmp_path)
     for seed, right in enumerate((0.30, 0.34)):
         found = {
@@ -51,7 +51,7 @@ def results(tmp_path, arms):
         }
         for arm, one in found.items():
             study.cell(f"scenes_{arm}_{seed}", lambda one=one: one)
-    return page.Results(study, arms.datasets(None), seeds=2)
+    return results.Results(study, arms.datasets(None), seeds=2)
 
 
 def test_intervals_are_students(verdicts):
@@ -114,12 +114,12 @@ def test_figures_are_found_by_their_path(results):
 
 
 def test_gains_are_paired_by_seed_and_signed(results):
+    comparison = import_module("reproduction_study.results").Comparison
     hidden, ids = ("end_to_end", "drawn_hidden"), ("base", "drawn_codebook")
-    assert results.gains("scenes", hidden, ids) == pytest.approx([0.10, 0.12])
+    assert results.gains(comparison("scenes", hidden, ids)) == pytest.approx([0.10, 0.12])
     loss = "loss/text_to_image"
-    assert results.gains("scenes", ("base", loss), ("dense", loss), lower=True) == pytest.approx(
-        [0.001, 0.001]
-    )
+    kept = comparison("scenes", ("base", loss), ("dense", loss), lower=True)
+    assert results.gains(kept) == pytest.approx([0.001, 0.001])
 
 
 def test_the_page_says_what_holds_and_leaves_gaps_where_nothing_was_run(results, tmp_path):
@@ -128,11 +128,14 @@ def test_the_page_says_what_holds_and_leaves_gaps_where_nothing_was_run(results,
     assert "| scenes | row, column, row, conv | 0.820 ± 0.028 |" in sparse
     assert "holds here (+0.001" in sparse and "| scenes | conv | — |" in sparse
     whole = page.end_to_end_section(results)
-    assert "gold ids are painted better from hidden states: scenes: does not hold here" in whole
-    assert "both end to end draw better than both two-stage: scenes: the noise cannot" in whole
+    assert "from hidden states (VQ, `consumed`): scenes does not hold here" in whole
+    assert "draw better than two-stage (VQ, `consumed`): scenes the noise cannot" in whole
+    short = page.short_section(results)
+    assert "| gold ids are painted better from hidden states (VQ, `consumed`) | does not" in short
+    assert "| gold ids are painted better from hidden states (dVAE) | — |" in short
     for section in page.SECTIONS:
         assert section(results)
-    page.plot_curves(results, tmp_path / "images")
+    import_module("reproduction_study.curves").plot_curves(results, tmp_path / "images")
     assert (tmp_path / "images" / "reproduction_sparse.png").stat().st_size > 5000
 
 

@@ -1,0 +1,84 @@
+"""The cells of all seeds, and comparisons between two arms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from reproduction_study.arms import Dataset, cell_name
+from reproduction_study.cells import Study
+from reproduction_study.verdicts import interval, spread, verdict
+
+NOTHING = "—"
+"""In a table, where nothing was run."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """That `better` beats `than`, on one data set.
+
+    Attributes:
+        better, than: an arm and a figure of it, each.
+        lower: less of the figure is better.
+        margin: `better` may even be worse by this share of `than`.
+    """
+
+    data: str
+    better: tuple[str, str]
+    than: tuple[str, str]
+    lower: bool = False
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Results:
+    """The cells of all seeds."""
+
+    study: Study
+    data: dict[str, Dataset]
+    seeds: int
+
+    def cells(self, data: str, arm: str) -> dict[int, dict[str, Any]]:
+        """By seed, those that are finished."""
+        found = {s: self.study.finished(cell_name(data, arm, s)) for s in range(self.seeds)}
+        return {seed: cell for seed, cell in found.items() if cell is not None}
+
+    def values(self, data: str, arm: str, figure: str) -> dict[int, float]:
+        """A figure of an arm by seed: a path into a cell's `figures`, or `loss/NAME`, which is the
+        last validation's."""
+        found = {}
+        for seed, cell in self.cells(data, arm).items():
+            last = {name.removeprefix("validation_"): v for name, v in cell["curve"][-1].items()}
+            value: Any = {**cell["figures"], "loss": last}
+            for key in figure.split("/"):
+                value = value.get(key) if isinstance(value, dict) else None
+            if value is not None:
+                found[seed] = float(value)
+        return found
+
+    def shown(self, data: str, arm: str, figure: str, digits: int = 3) -> str:
+        """Mean ± spread over seeds."""
+        return spread(list(self.values(data, arm, figure).values()), digits)
+
+    def gains(self, one: Comparison) -> list[float]:
+        """How much better the better one is, for each seed that both have."""
+        ours, theirs = (self.values(one.data, *which) for which in (one.better, one.than))
+        sign = -1 if one.lower else 1
+        return [sign * (ours[seed] - theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
+
+    def verdict(self, one: Comparison) -> str:
+        """In words."""
+        gains = self.gains(one)
+        return verdict(gains, self._margin(one)) if len(gains) > 1 else NOTHING
+
+    def judged(self, one: Comparison) -> str:
+        """The verdict with the mean gain and its interval."""
+        gains = self.gains(one)
+        if len(gains) < 2:
+            return NOTHING
+        low, high = interval(gains)
+        return f"{self.verdict(one)} ({fmean(gains):+.3f}, {low:+.3f} to {high:+.3f})"
+
+    def _margin(self, one: Comparison) -> float:
+        than: Sequence[float] = list(self.values(one.data, *one.than).values())
+        return one.margin * fmean(than)
