@@ -122,8 +122,8 @@ def introduction(results: Results) -> str:
             f"of {data.steps} steps of 32 pairs ({minutes} for the base)."
         )
     lines.append(
-        "\nMinutes are of runs that shared a machine (two at once, a core each): losses and figures "
-        "are to be compared, not minutes."
+        "\nMinutes are of runs that shared a machine, two at once, a core each: compare losses and "
+        "figures, not minutes."
     )
     planned = [(data, arm.name) for data in results.data for arm in ARMS[data]]
     missing = sum(results.seeds - len(results.cells(*one)) for one in planned)
