@@ -2,6 +2,7 @@
 random weights, as training writes it."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -122,19 +123,26 @@ def tokenizer_checkpoint(checkpoint, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def dual_encoder_checkpoint(tmp_path_factory):
-    """32 pixels, 32 text positions, 8 dimensions: `checkpoint/` inside a run folder."""
-    torch.manual_seed(0)
-    text_tokenizer = train_text_tokenizer(CAPTIONS, TextTokenizerSettings())
-    shape = DualEncoderShape(
+def dual_encoder_shape():
+    """8 text positions, 4 dimensions, no dropout."""
+    return DualEncoderShape(
         vision_hidden_sizes=(8, 16),
         vision_depths=(1, 1),
         text_hidden_size=16,
         text_layers=1,
         text_heads=2,
-        text_positions=32,
-        projection_dim=8,
+        text_positions=8,
+        projection_dim=4,
+        dropout=0.0,
     )
+
+
+@pytest.fixture(scope="session")
+def dual_encoder_checkpoint(dual_encoder_shape, tmp_path_factory):
+    """32 pixels, 32 text positions, 8 dimensions: `checkpoint/` inside a run folder."""
+    torch.manual_seed(0)
+    text_tokenizer = train_text_tokenizer(CAPTIONS, TextTokenizerSettings())
+    shape = replace(dual_encoder_shape, text_positions=32, projection_dim=8)
     model = build_dual_encoder(shape, TextCodec(text_tokenizer), (32, 32))
 
     def write_parts(folder):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -16,8 +16,12 @@ from unified_transformer.model import UnifiedTransformer
 from unified_transformer.noise import gumbel_noise
 from unified_transformer.sampling import SamplingSettings, guide, sample
 
-compiled_image_step = torch.compile(image_step, dynamic=False)
-"""Compiled once for every batch size and window."""
+
+@cache
+def compiled_image_step() -> Callable:
+    """Compiled once for every batch size and window, and loaded where it is needed: the compiler
+    alone takes seconds."""
+    return torch.compile(image_step, dynamic=False)
 
 
 @dataclass
@@ -80,7 +84,7 @@ def generate_image_ids(
 
     def continue_from(ids: Tensor, places: Tensor) -> Tensor:
         """Ids [picture, new] that follow `ids` at `places`, both [picture, new]."""
-        step = compiled_image_step if compiled else image_step
+        step = compiled_image_step() if compiled else image_step
         return sampled(read(ids, places, step), places + 1)
 
     if given is None:

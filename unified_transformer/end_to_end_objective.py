@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class EndToEndSettings:
 
     hidden_state: HiddenState = "consumed"
     mapper_size: int | None = None
-    decoder_start: str = "tokenizer"
+    decoder_start: Literal["tokenizer", "random"] = "tokenizer"
     reconstruction_weight: float = 1.0
     sampled_ids: float = 0.0
     sampled_ids_warmup_steps: int = 0

@@ -93,7 +93,9 @@ class Matcher:
         """
         if len(pictures) != len(texts):
             raise ValueError(f"{len(pictures)} pictures for {len(texts)} texts; give one for each.")
-        return (self.image_features(pictures) * self.text_features(texts)).sum(dim=1)
+        unique = list(dict.fromkeys(texts))  # candidates of one prompt share it
+        of_texts = self.text_features(unique)[[unique.index(text) for text in texts]]
+        return (self.image_features(pictures) * of_texts).sum(dim=1)
 
 
 def _in_parts(encode: Callable[[Sequence[Any]], Tensor], items: Sequence[Any]) -> Tensor:

@@ -6,7 +6,7 @@ image positions are put in column order, where only one band of blocks is left.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
@@ -20,7 +20,11 @@ from unified_transformer.sequence import Sequence, allowed
 BLOCK = 128
 """Queries, and keys, of one block: the size `flex_attention` is tuned for."""
 
-compiled_flex_attention = torch.compile(flex_attention, dynamic=False)
+
+@cache
+def compiled_flex_attention() -> Callable:
+    """Loaded where it is needed: the compiler alone takes seconds."""
+    return torch.compile(flex_attention, dynamic=False)
 
 
 def block_masked_attention(
@@ -44,7 +48,7 @@ def block_masked_attention(
 def run(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask) -> Tensor:
     """Compiled on a GPU; on a CPU, where compiling takes long and there is no backward pass
     (torch 2.15), as it is."""
-    attend = compiled_flex_attention if query.is_cuda else flex_attention
+    attend = compiled_flex_attention() if query.is_cuda else flex_attention
     out = attend(query, key, value, block_mask=mask)
     assert isinstance(out, Tensor)
     return out

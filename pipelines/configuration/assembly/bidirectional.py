@@ -14,7 +14,12 @@ from pipelines.configuration.assembly.end_to_end import (
     end_to_end_objective,
     go_on_from,
 )
-from pipelines.configuration.assembly.parts import build_loader, check_size, on_device
+from pipelines.configuration.assembly.parts import (
+    build_loader,
+    check_same_settings,
+    check_size,
+    on_device,
+)
 from pipelines.configuration.assembly.run_folder import describe_run
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
 from pipelines.configuration.schemas import BidirectionalRun
@@ -124,13 +129,8 @@ def take_weights(transformer: UnifiedTransformer, start: CheckpointPaths) -> Non
         UserError: they are of another shape.
     """
     loaded = load_transformer(start.transformer)
-    for name in (field.name for field in fields(TransformerShape)):
-        ours, theirs = getattr(transformer.config, name), getattr(loaded.config, name)
-        if ours != theirs and name not in FREE_TO_CHANGE:
-            raise UserError(
-                f"model.{name} is {ours}, but {start.root}, from which training is to go on, has "
-                f"{theirs}; give it the same."
-            )
+    names = [field.name for field in fields(TransformerShape) if field.name not in FREE_TO_CHANGE]
+    check_same_settings("model", transformer.config, loaded.config, names, start.root)
     if transformer.config.grid != loaded.config.grid:
         height, width = loaded.config.grid
         raise UserError(

@@ -1,13 +1,13 @@
 """End-to-end training: where the transformer, the VQGAN's decoder and its losses meet."""
 
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 
 from torch import nn
 
 from gan import HingeLoss
-from pipelines.command_line import UserError
 from pipelines.configuration.assembly.judges import build_discriminator, perceptual_loss
+from pipelines.configuration.assembly.parts import check_same_settings
 from pipelines.configuration.schemas import BidirectionalRun
 from pipelines.model_loading import load_reconstructor
 from pipelines.training.distributed import Processes
@@ -49,13 +49,8 @@ def go_on_from(reconstructor: Reconstructor, folder: Path, tokenizer: VQGAN) -> 
         UserError: they are of another shape.
     """
     loaded = load_reconstructor(folder, tokenizer.config)
-    for name, ours in asdict(reconstructor.config).items():
-        theirs = getattr(loaded.config, name)
-        if ours != theirs:
-            raise UserError(
-                f"end_to_end.{name} is {ours}, but {folder}, from which training is to go on, has "
-                f"{theirs}; give it the same."
-            )
+    names = [field.name for field in fields(ReconstructorConfig)]
+    check_same_settings("end_to_end", reconstructor.config, loaded.config, names, folder)
     reconstructor.load_state_dict(loaded.state_dict())
 
 

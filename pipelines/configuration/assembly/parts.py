@@ -1,7 +1,8 @@
 """What the tasks have in common: batches, and refusals."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
@@ -54,6 +55,23 @@ def check_size(data: DataSettings, factor: int) -> tuple[int, int]:
             f"{factor} x {factor} squares; choose multiples of {factor}."
         )
     return height // factor, width // factor
+
+
+def check_same_settings(
+    section: str, ours: Any, theirs: Any, names: Iterable[str], start: Path
+) -> None:
+    """That the weights of `start` fit a model with the configuration `ours`.
+
+    Raises:
+        UserError: `theirs` differs in one of `names`.
+    """
+    for name in names:
+        one, other = getattr(ours, name), getattr(theirs, name)
+        if one != other:
+            raise UserError(
+                f"{section}.{name} is {one}, but {start}, from which training is to go on, has "
+                f"{other}; give it the same."
+            )
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:

@@ -12,22 +12,12 @@ from pipelines.dual_encoder.model import (
 )
 from pipelines.dual_encoder.objective import dual_encoder_matrices
 
-SHAPE = DualEncoderShape(
-    vision_hidden_sizes=(8, 16),
-    vision_depths=(1, 1),
-    text_hidden_size=16,
-    text_layers=1,
-    text_heads=2,
-    text_positions=8,
-    projection_dim=4,
-)
-
 
 @pytest.fixture(scope="module")
-def model():
+def model(dual_encoder_shape):
     codec = TextCodec(train_text_tokenizer(["a red circle"], TextTokenizerSettings()))
     torch.manual_seed(0)
-    return build_dual_encoder(SHAPE, codec, (16, 24)).eval()
+    return build_dual_encoder(dual_encoder_shape, codec, (16, 24)).eval()
 
 
 @torch.no_grad()

@@ -2,13 +2,14 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
 import torch
 
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
-from pipelines.dual_encoder.model import DualEncoderShape, build_dual_encoder
+from pipelines.dual_encoder.model import build_dual_encoder
 from pipelines.dual_encoder.objective import (
     ContrastiveObjective,
     ContrastiveObjectiveSettings,
@@ -18,16 +19,6 @@ from pipelines.dual_encoder.objective import (
 from vq.global_batch import GlobalBatch
 
 CAPTIONS = ["a red circle", "a blue circle", "a red circle", "a red star", "a star", "blue"]
-SHAPE = DualEncoderShape(
-    vision_hidden_sizes=(8, 16),
-    vision_depths=(1, 1),
-    text_hidden_size=16,
-    text_layers=1,
-    text_heads=2,
-    text_positions=12,
-    projection_dim=4,
-    dropout=0.0,
-)
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +33,18 @@ def batch(codec):
     return {"pixels": pixels, "text_ids": text_ids, "text_length": text_length}
 
 
-def objective(codec, global_batch=None, largest_shift=2):
-    torch.manual_seed(0)
-    model = build_dual_encoder(SHAPE, codec, (16, 16))
-    settings = ContrastiveObjectiveSettings(largest_shift)
-    return ContrastiveObjective(
-        model, settings, global_batch or GlobalBatch(lambda tensor: tensor), seed=0
-    )
+@pytest.fixture(scope="module")
+def objective(codec, dual_encoder_shape):
+    """Builds one, each time with the same weights."""
+
+    def build(global_batch=None, largest_shift=2):
+        torch.manual_seed(0)
+        model = build_dual_encoder(replace(dual_encoder_shape, text_positions=12), codec, (16, 16))
+        settings = ContrastiveObjectiveSettings(largest_shift)
+        global_batch = global_batch or GlobalBatch(lambda tensor: tensor)
+        return ContrastiveObjective(model, settings, global_batch, seed=0)
+
+    return build
 
 
 def step(objective, batch, number=0):
@@ -75,8 +71,8 @@ def test_the_loss_is_the_mean_of_both_directions():
     assert found(torch.tensor([[2.0, 0.0], [1.0, 0.5]])) == 0.5
 
 
-def test_pairs_with_the_same_caption_are_not_each_others_negatives(codec, batch):
-    model = objective(codec, largest_shift=0)
+def test_pairs_with_the_same_caption_are_not_each_others_negatives(objective, batch):
+    model = objective(largest_shift=0)
     image, text = model.features(batch)
     logits = model._logits(image, text, batch["text_ids"])
     assert logits.isneginf().nonzero().tolist() == [[0, 2], [2, 0]]
@@ -85,8 +81,8 @@ def test_pairs_with_the_same_caption_are_not_each_others_negatives(codec, batch)
     assert torch.allclose(logits[everywhere], (cosines / 0.07)[everywhere], rtol=1e-3)
 
 
-def test_cosines_are_not_rounded_under_autocast(codec, batch):
-    model = objective(codec)
+def test_cosines_are_not_rounded_under_autocast(objective, batch):
+    model = objective()
     image, text = model.features(batch)
     exact = model._logits(image, text, batch["text_ids"])
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -112,14 +108,14 @@ def on_processes(count, work):
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_several_processes_compute_what_one_does(codec, batch, count):
+def test_several_processes_compute_what_one_does(objective, batch, count):
     # In evaluation mode: batch normalization sees a process's own pictures while training.
-    whole = objective(codec)
+    whole = objective()
     whole.model.eval()
     alone, gradients = step(whole, batch)
     share = len(CAPTIONS) // count
     # Made one after the other: they draw their weights from the same random numbers.
-    models = [objective(codec) for _ in range(count)]
+    models = [objective() for _ in range(count)]
 
     def work(global_batch, rank):
         models[rank].model.eval()
@@ -138,9 +134,9 @@ def test_several_processes_compute_what_one_does(codec, batch, count):
         assert torch.allclose(mean, gradient, atol=1e-5), name
 
 
-def test_shifts_are_those_of_the_step_and_the_picture(codec, batch):
+def test_shifts_are_those_of_the_step_and_the_picture(objective, batch):
     pixels = batch["pixels"]
-    model = objective(codec, largest_shift=2)
+    model = objective(largest_shift=2)
     moved = model._shifted(pixels, step=3)
     assert torch.equal(moved, model._shifted(pixels, step=3))
     assert not torch.equal(moved, model._shifted(pixels, step=4))
@@ -152,14 +148,14 @@ def test_shifts_are_those_of_the_step_and_the_picture(codec, batch):
         places.append(same.nonzero().tolist())
     assert all(len(place) == 1 for place in places)  # one of the 25 places each
     assert len({tuple(place[0]) for place in places}) > 1
-    assert torch.equal(objective(codec, largest_shift=0)._shifted(pixels, step=3), pixels)
+    assert torch.equal(objective(largest_shift=0)._shifted(pixels, step=3), pixels)
     second = GlobalBatch(lambda tensor: tensor, rank=1, world_size=2)
-    assert torch.equal(objective(codec, second)._shifted(pixels[3:], step=3), moved[3:])
+    assert torch.equal(objective(second)._shifted(pixels[3:], step=3), moved[3:])
 
 
 @torch.no_grad()
-def test_validation_compares_whole_batches_of_pictures_as_they_are(codec, batch):
-    model = objective(codec)
+def test_validation_compares_whole_batches_of_pictures_as_they_are(objective, batch):
+    model = objective()
     model.model.eval()
     figures = {name: float(total / n) for name, (total, n) in model.evaluate(batch).items()}
     logits = model._logits(*model.features(batch), batch["text_ids"])
@@ -168,8 +164,8 @@ def test_validation_compares_whole_batches_of_pictures_as_they_are(codec, batch)
     assert model.validation_loss(figures) == figures["loss"]
 
 
-def test_training_brings_pairs_together(codec, batch):
-    model = objective(codec, largest_shift=1)
+def test_training_brings_pairs_together(objective, batch):
+    model = objective(largest_shift=1)
     optimizer = torch.optim.AdamW(model.model.parameters(), lr=3e-3)
     first = step(model, batch)[0]["loss"].item()
     for number in range(100):
