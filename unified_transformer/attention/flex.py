@@ -7,6 +7,7 @@ image positions are put in column order, where only one band of blocks is left.
 
 from collections.abc import Callable
 from functools import cache, lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ BLOCK = 128
 
 
 @cache
-def compiled_flex_attention() -> Callable:
+def compiled_flex_attention() -> Any:
     """Loaded where it is needed: the compiler alone takes seconds."""
     return torch.compile(flex_attention, dynamic=False)
 
