@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from unified_transformer.noise import gumbel_noise
 from unified_transformer.sampling import SamplingSettings, guide, sample
 
 
-@cache
+@lru_cache
 def compiled_image_step() -> Callable:
     """Compiled once for every batch size and window, and loaded where it is needed: the compiler
     alone takes seconds."""

@@ -6,7 +6,7 @@ image positions are put in column order, where only one band of blocks is left.
 """
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ BLOCK = 128
 """Queries, and keys, of one block: the size `flex_attention` is tuned for."""
 
 
-@cache
+@lru_cache
 def compiled_flex_attention() -> Any:
     """Loaded where it is needed: the compiler alone takes seconds."""
     return torch.compile(flex_attention, dynamic=False)
