@@ -120,7 +120,7 @@ def bidirectional_arguments(tokenizer: Path) -> list[str]:
 
 
 ADVERSARIAL = [
-    "end_to_end.hidden_state=consumed",
+    "end_to_end.sampled_ids=0.3",
     "training.optimizer.epsilon=1e-5",
     "reconstruction.l1_weight=0",
     "reconstruction.l2_weight=1",
@@ -173,7 +173,8 @@ def test_deepspeed(tokenizer, bidirectional, tmp_path, processes, zero):
 
 
 def test_end_to_end_under_deepspeed(tokenizer, tmp_path):
-    """Two processes, the generator in the engine and the discriminator beside it; resumed once."""
+    """Two processes, the generator in the engine and the discriminator beside it, some of its own
+    ids in the prefix; resumed once."""
     arguments = [*bidirectional_arguments(tokenizer), *ADVERSARIAL]
     (tmp_path / "plain").mkdir()
     run("python", 1, BIDIRECTIONAL, *arguments, cwd=tmp_path / "plain")
@@ -189,6 +190,16 @@ def test_end_to_end_under_deepspeed(tokenizer, tmp_path):
     other = start("python", 1, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
     _, error = other.communicate()
     assert other.returncode == 2 and "saved under DeepSpeed" in error.splitlines()[-1]
+
+
+def test_compiled_end_to_end_training_learns_the_same(tokenizer, tmp_path):
+    arguments = [*bidirectional_arguments(tokenizer), "end_to_end.hidden_state=consumed"]
+    arguments += ["reconstruction.perceptual_weight=0", "training.steps=3"]
+    for name in ("plain", "compiled"):
+        changes = [f"training.compile={str(name == 'compiled').lower()}", f"output={name}"]
+        run("python", 1, BIDIRECTIONAL, *arguments, *changes, cwd=tmp_path)
+    compiled = losses(tmp_path / "compiled")
+    assert len(compiled) == 3 and compiled == pytest.approx(losses(tmp_path / "plain"), abs=1e-4)
 
 
 def test_deepspeed_is_refused_for_a_tokenizer(tmp_path):
