@@ -19,6 +19,7 @@ from measuring import machine
 from reproduction_study.arms import ARMS, cell_name, datasets
 from reproduction_study.cells import Study
 from reproduction_study.curves import plot_curves
+from reproduction_study.drawings import draw_arms
 from reproduction_study.page import SECTIONS
 from reproduction_study.results import Results
 
@@ -93,6 +94,7 @@ def main(argv: list[str] | None = None) -> None:
 def write_page(results: Results, page: Path, arguments: argparse.Namespace) -> None:
     """The page, and the pictures beside it."""
     plot_curves(results, page.parent / "images")
+    draw_arms(results, page.parent / "images")
     found = ", ".join(f"{name} {value}" for name, value in machine().items())
     text = f"""# The paper's claims, reproduced small
 

@@ -166,4 +166,6 @@ def test_the_study_runs_and_goes_on(tmp_path):
     found = json.loads((tmp_path / "study/cells/scenes_end_to_end_own_ids_0.json").read_text())
     assert {"drawn_codebook", "drawn_hidden", "gold_hidden", "described"} <= found["figures"].keys()
     assert len(found["curve"]) >= 2 and not [*(tmp_path / "study/runs").glob("*/state")]
-    assert "0.0" in (tmp_path / "study/reproduction.md").read_text()
+    page = (tmp_path / "study/reproduction.md").read_text()
+    assert "0.0" in page and "images/reproduction_scenes.png" in page
+    assert (tmp_path / "study/images/reproduction_scenes.png").stat().st_size > 5000
