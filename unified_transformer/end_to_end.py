@@ -171,5 +171,5 @@ def hidden_states_of(
 ) -> Tensor:
     """Hidden states [batch, n, dim] that stand for given ids [batch, h, w] after their prompts, by
     a teacher-forced pass."""
-    output = model(text_ids, text_length, image_ids, "text_to_image")
+    output = model(text_ids, text_length, image_ids, "text_to_image", hidden_only=True)
     return standing_for_ids(output.hidden, hidden_state, text_ids.shape[1])

@@ -32,7 +32,7 @@ class EndToEndSettings:
     reconstruction_weight: of the reconstruction loss beside the generation losses (the paper's:
         equal).
     sampled_ids: the share of ids in the teacher-forced prefix that are the model's own draws, so
-        that the reconstructor meets its own mistakes; a pass without gradients more.
+        that the reconstructor meets its own mistakes; a pass more, and one without gradients.
     sampled_ids_warmup_steps: over which that share rises from 0.
     """
 
@@ -91,7 +91,10 @@ class EndToEndObjective(BidirectionalObjective):
     """`L = w_t2i * L_t2i + w_i2t * L_i2t + w_r * L_r` (ERNIE-ViLG, "End-to-end training").
 
     The pass from text to image predicts ids and reconstructs; L_r is the mean over all pictures of
-    the global batch. A batch has what `BidirectionalObjective` takes, and `pixels`.
+    the global batch. With ids of its own in the prefix it reconstructs only, and another pass
+    predicts: ids that follow a mistake are not those of the picture, and learning to say them
+    anyway is learning to pass over the prefix (1511.05101). A batch has what
+    `BidirectionalObjective` takes, and `pixels`.
 
     Args:
         players: "generator", an `EndToEndModel`, and a "discriminator" where there is one; shared
@@ -123,9 +126,10 @@ class EndToEndObjective(BidirectionalObjective):
         prefixes = [self._prefix(batch, step) for batch in micro_batches]
 
         def generate(index: int) -> EndToEndOutput:
-            return self._reconstruct(micro_batches[index], prefixes[index], scales["image"])
+            return self._reconstruct(micro_batches[index], scales["image"], prefixes[index])
 
         def generation_losses(index: int, output: EndToEndOutput) -> dict[str, Tensor]:
+            # Where nothing was predicted yet, it is done now.
             return self._losses(micro_batches[index], scales, output.loss)
 
         yield from self.reconstruction.turns(
@@ -136,7 +140,7 @@ class EndToEndObjective(BidirectionalObjective):
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """`BidirectionalObjective`'s figures, and those of the reconstructions over pictures."""
         kept = without_dropping(batch)
-        painted = self._reconstruct(kept, kept["image_ids"], torch.ones(()))
+        painted = self._reconstruct(kept, torch.ones(()))
         assert painted.reconstruction is not None and painted.nats is not None
         figures = self._figures(kept, painted.nats)
         found = self.reconstruction.evaluate(painted.reconstruction, batch["pixels"])
@@ -147,21 +151,28 @@ class EndToEndObjective(BidirectionalObjective):
         """The loss of training, from the means of `evaluate`."""
         return super().validation_loss(means) + self.reconstruction.weight * means["reconstruction"]
 
-    def _prefix(self, batch: Batch, step: int) -> Tensor:
-        """The ids [batch, h, w] that the model is shown."""
+    def _prefix(self, batch: Batch, step: int) -> Tensor | None:
+        """The ids [batch, h, w] to reconstruct from, where they are not the picture's alone."""
         share = self.end_to_end.share_at(step)
         if share == 0:
-            return batch["image_ids"]
+            return None
         model, prompt = self.players[self.main_player], as_prompt(batch, self.config)
         return mix_in_own_ids(model, batch, prompt, share, step)
 
-    def _reconstruct(self, batch: Batch, prefix: Tensor, scale: Tensor) -> EndToEndOutput:
-        """The pass from text to image after `prefix`, each target weighing `scale`."""
-        return image_pass(
-            self.players[self.main_player],
-            {**batch, "image_ids": prefix},
-            self.config,
-            scale,
-            image_targets=batch["image_ids"],
+    def _reconstruct(
+        self, batch: Batch, scale: Tensor, prefix: Tensor | None = None
+    ) -> EndToEndOutput:
+        """The pass from text to image: its ids predicted, each weighing `scale`, and reconstructed;
+        after a `prefix` only reconstructed."""
+        model = self.players[self.main_player]
+        if prefix is None:
+            return image_pass(model, batch, self.config, scale, reconstruct=True)
+        text_ids, text_length = as_prompt(batch, self.config)
+        return model(
+            text_ids=text_ids,
+            text_length=text_length,
+            image_ids=prefix,
+            direction="text_to_image",
+            hidden_only=True,
             reconstruct=True,
         )

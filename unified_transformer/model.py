@@ -83,15 +83,15 @@ class UnifiedTransformer(PreTrainedModel):
         image_ids: Tensor,
         direction: Direction,
         loss_weight: Tensor | None = None,
-        image_targets: Tensor | None = None,
+        hidden_only: bool = False,
     ) -> UnifiedTransformerOutput:
         """Teacher-forced pass.
 
         `text_ids` [batch, T] starts with [CLS] as source and with [BOS] as target, and is padded
         after [SEP]; `text_length` [batch] counts its real tokens; `image_ids` [batch, h, w].
         With `loss_weight`, one for each target ([batch, n] or [batch, T - 1]), the output is the
-        loss, and all the logits are never there at once; without, the logits. `image_targets`
-        [batch, h, w] are what is to be predicted where that is not `image_ids` themselves.
+        loss, and all the logits are never there at once; without, the logits; neither where the
+        hidden states are all that is wanted (`hidden_only`).
         Raises ValueError where T or the grid is not one the model was made for.
         """
         self._check(text_ids, image_ids, direction)
@@ -102,11 +102,12 @@ class UnifiedTransformer(PreTrainedModel):
             self.embeddings.image(rearrange(image_ids, "b h w -> b (h w)")),
         )
         hidden = self.run_blocks(embedded, lambda block: self.attention(sequence, block.pattern))
+        if hidden_only:
+            return UnifiedTransformerOutput(hidden=hidden)
         image = sequence.image_slice
         if direction == "text_to_image":
             predicting, head = hidden[:, image.start - 1 : image.stop - 1], self.image_head
-            targets = image_ids if image_targets is None else image_targets
-            target, kind = rearrange(targets, "b h w -> b (h w)"), "image_logits"
+            target, kind = rearrange(image_ids, "b h w -> b (h w)"), "image_logits"
         else:
             predicting, head = hidden[:, : text_ids.shape[1] - 1], self.text_head
             target, kind = text_ids[:, 1:], "text_logits"

@@ -74,7 +74,7 @@ def test_the_loss_is_the_weighted_sum_of_all_three(model, pairs, make_objective)
     total, gradients = loss_and_gradients(objective, [pairs])
     image = image_nll(model, pairs, model.config).mean()
     caption = caption_nll(model, pairs, model.config).sum() / (7 + 4 + 2)
-    painted = objective._reconstruct(pairs, pairs["image_ids"], torch.ones(()))
+    painted = objective._reconstruct(pairs, torch.ones(()))
     reconstruction = (painted.reconstruction - pairs["pixels"]).square().mean()
     expected = 0.7 * image + 0.3 * caption + 0.5 * reconstruction
     assert total == pytest.approx(expected.item(), rel=1e-5)
@@ -126,15 +126,21 @@ def test_own_ids_follow_the_models_distribution(make_model, make_batch):
     assert (counts / counts.sum() - expected).abs().max() < 0.005
 
 
-def test_own_ids_are_in_the_prefix_and_not_the_target(model, pairs, make_objective):
+def test_the_reconstruction_alone_meets_own_ids(model, pairs, make_objective):
     objective = make_objective(sampled_ids=0.9)
+    whole = objective.players["generator"]
     prefix = objective._prefix(pairs, 0)
     assert not torch.equal(prefix, pairs["image_ids"])
-    output = objective._reconstruct(pairs, prefix, torch.ones(()))
+    ((_, losses),) = objective.turns([pairs], 0)
+    (terms,) = losses
     text, length = as_prompt(pairs, model.config)
-    logits = model(text, length, prefix, "text_to_image").image_logits.log_softmax(-1)
-    nats = -logits.gather(2, pairs["image_ids"].flatten(1)[..., None])[..., 0]
-    torch.testing.assert_close(output.nats, nats, rtol=1e-4, atol=1e-4)
+    painted = whole(text, length, prefix, "text_to_image", reconstruct=True).reconstruction
+    reconstruction = (painted - pairs["pixels"]).square().mean()
+    image = image_nll(model, pairs, model.config).mean()  # after the picture's own ids
+    caption = caption_nll(model, pairs, model.config).sum() / (7 + 4 + 2)
+    expected = 0.7 * image + 0.3 * caption + 0.5 * reconstruction
+    assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert terms["text_to_image"].item() == pytest.approx(image.item(), rel=1e-5)
 
 
 def test_the_share_of_own_ids_rises():
