@@ -14,7 +14,7 @@ from pipelines import drawing
 from pipelines.command_line import UserError, check_seed, device_and_dtype
 from pipelines.data.text_tokenizer import EncodedText, TextCodec, load_text_tokenizer
 from pipelines.data.transforms import Picture, to_pixels
-from pipelines.drawing import Artist, DrawingSettings
+from pipelines.drawing import Artist, DecoderName, DrawingSettings
 from pipelines.model_loading import load_reconstructor, load_tokenizer, load_transformer
 from pipelines.recommended_sampling import recommended_sampling
 from pipelines.training.checkpoint import open_checkpoint
@@ -51,7 +51,8 @@ class BidirectionalPipeline:
 
     `sampling` are the settings that `generate_images` uses where it is not told otherwise: those
     the checkpoint recommends, else plain sampling. `tasks` are those it was trained for; others are
-    refused. `reconstructor` paints from hidden states, after end-to-end training.
+    refused. `reconstructor` paints from hidden states, after end-to-end training. `decoder` is what
+    paints where `generate_images` is not told otherwise: `hidden` then, else `codebook`.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class BidirectionalPipeline:
         self.tasks = tuple(tasks)
         if reconstructor is not None:
             reconstructor.eval()
+        self.decoder: DecoderName = "codebook" if reconstructor is None else "hidden"
         self.artist = Artist(self.transformer, self.tokenizer, codec, reconstructor)
 
     @classmethod
@@ -183,8 +185,8 @@ class BidirectionalPipeline:
 
         Args:
             **options: the fields of `DrawingSettings` and of `SamplingSettings`. What is None or
-                absent is as the checkpoint has it: the sampling that it recommends, the decoder
-                that it was trained to draw with, half of the rows of a picture to complete.
+                absent is as the pipeline has it: `sampling`, `decoder`, half of the rows of a
+                picture to complete.
 
         Raises:
             UserError: a value is out of range, or the checkpoint was not trained for it.
@@ -200,12 +202,11 @@ class BidirectionalPipeline:
                     f"keep_rows is {known['keep_rows']}; of {height} rows of ids keep from 1 to "
                     f"{height - 1}."
                 )
-        has_reconstructor = self.artist.reconstructor is not None
-        known.setdefault("decoder", "hidden" if has_reconstructor else "codebook")
+        known.setdefault("decoder", self.decoder)
         settings = DrawingSettings(sampling=self.sampling_settings(**sampling), **known)
         if settings.rerank > 1 and settings.matcher is None:
             self.require("image_to_text")
-        if settings.decoder == "hidden" and not has_reconstructor:
+        if settings.decoder == "hidden" and self.artist.reconstructor is None:
             raise UserError(
                 "this checkpoint was not trained end to end: it has no decoder of hidden states; "
                 "draw with decoder codebook."

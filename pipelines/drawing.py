@@ -111,7 +111,7 @@ class Artist:
         given: Tensor | None = None,
     ) -> list[Image.Image]:
         """Pictures of prompts (`texts` as encoded), those of one prompt side by side; `given`
-        [rows, w] are the first rows of ids of all."""
+        [1, keep_rows, w] are the first rows of ids of all."""
         positions = self.transformer.config.text_positions
         text_ids, text_length = self.codec.pad(prompts, positions)
         text_ids, text_length = (t.to(self.transformer.device) for t in (text_ids, text_length))
@@ -137,19 +137,24 @@ class Artist:
         drawings = side_by_side(drawn, len(prompts))
         if settings.rerank > 1:
             drawings = best_of(drawings, torch.cat(scores, dim=1), settings.rerank)
-        return self.paint(drawings, settings.decoder)
+        return self.paint(drawings, settings.decoder, settings.keep_rows)
 
     @torch.no_grad()
-    def paint(self, drawings: Drawings, decoder: DecoderName) -> list[Image.Image]:
-        """The pictures of ids, or of hidden states."""
+    def paint(
+        self, drawings: Drawings, decoder: DecoderName, keep_rows: int = 0
+    ) -> list[Image.Image]:
+        """The pictures of ids, or of hidden states but for the first `keep_rows` rows of ids: what
+        the model thinks of ids that were given is not what they look like."""
+        factor = self.tokenizer.downsampling_factor
         if decoder == "codebook":
             return [to_image(pixels) for pixels in self.tokenizer.decode_ids(drawings.ids)]
         assert self.reconstructor is not None and drawings.hidden is not None
-        grid = drawings.ids.shape[1:].numel()
-        parts = drawings.hidden.split(
-            pictures_at_once(grid * self.tokenizer.downsampling_factor**2)
-        )
-        return [to_image(p) for part in parts for p in self.reconstructor(part).clamp(-1, 1)]
+        parts = drawings.hidden.split(pictures_at_once(drawings.ids.shape[1:].numel() * factor**2))
+        pixels = torch.cat([self.reconstructor(part).clamp(-1, 1) for part in parts])
+        if keep_rows:
+            kept = slice(0, keep_rows * factor)
+            pixels[:, :, kept] = self.tokenizer.decode_ids(drawings.ids)[:, :, kept]
+        return [to_image(one) for one in pixels]
 
     def _hidden_state(self, settings: DrawingSettings) -> HiddenState | None:
         if settings.decoder == "codebook":
@@ -168,7 +173,7 @@ class Artist:
         """How well candidates [prompt * k] fit their prompts."""
         k = len(drawings.ids) // len(text_ids)
         if settings.matcher is not None:
-            pictures = self.paint(drawings, settings.decoder)
+            pictures = self.paint(drawings, settings.decoder, settings.keep_rows)
             repeated = [text for text in texts for _ in range(k)]
             return settings.matcher.scores(pictures, repeated).to(text_ids.device)
         repeats = (t.repeat_interleave(k, 0) for t in (text_ids, text_length))

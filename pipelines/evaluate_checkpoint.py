@@ -60,6 +60,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="first choose sampling settings on validation scenes, and keep them as those that the "
         "checkpoint recommends",
     )
+    parser.add_argument(
+        "--decoder",
+        choices=("codebook", "hidden"),
+        help="paint from ids, or from hidden states (default after end-to-end training)",
+    )
     add_sampling_arguments(parser)
     add_device_arguments(parser)
     return parser.parse_args(argv)
@@ -79,9 +84,10 @@ def main(argv: list[str] | None = None) -> None:
     pipe = BidirectionalPipeline.from_pretrained(
         arguments.checkpoint, arguments.device, arguments.dtype
     )
-    pipe.sampling = pipe.sampling_settings(**sampling)
     for task in TASKS:
         pipe.require(task)
+    pipe.sampling = pipe.sampling_settings(**sampling)
+    pipe.decoder = pipe.drawing_settings(decoder=arguments.decoder).decoder
     if source == "scenes":
         language = scene_language(arguments.text_column, split)
         check_readable(pipe.picture_size)
@@ -106,8 +112,8 @@ def main(argv: list[str] | None = None) -> None:
     figures = table([("what", "measured"), *report.rows()])
     write_report(
         folder,
-        page(arguments, figures, sampling_in_words(pipe.sampling), texts_of(drawn)),
-        {**asdict(report), "sampling": asdict(pipe.sampling)},
+        page(arguments, figures, how_drawn(pipe), texts_of(drawn)),
+        {**asdict(report), "sampling": asdict(pipe.sampling), "decoder": pipe.decoder},
     )
     draw_grid(folder / "samples.png", drawn)
     print(figures)
@@ -126,13 +132,19 @@ def scene_language(text_columns: list[str], split: str | None) -> str:
     return SCENE_LANGUAGES[text_columns[0]]
 
 
-def page(arguments: argparse.Namespace, figures: str, sampling: str, texts: str) -> str:
+def how_drawn(pipe: BidirectionalPipeline) -> str:
+    """In words."""
+    source = "ids" if pipe.decoder == "codebook" else "hidden states"
+    return f"{sampling_in_words(pipe.sampling)}, painted from {source}"
+
+
+def page(arguments: argparse.Namespace, figures: str, drawn_with: str, texts: str) -> str:
     """`report.md`."""
     return f"""# {arguments.checkpoint} on {arguments.data}
 
 {figures}
 
-Drawn with {sampling}.
+Drawn with {drawn_with}.
 
 ![prompts, pictures, captions read back](samples.png)
 

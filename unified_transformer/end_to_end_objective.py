@@ -156,8 +156,7 @@ class EndToEndObjective(BidirectionalObjective):
         share = self.end_to_end.share_at(step)
         if share == 0:
             return None
-        model, prompt = self.players[self.main_player], as_prompt(batch, self.config)
-        return mix_in_own_ids(model, batch, prompt, share, step)
+        return mix_in_own_ids(self.players[self.main_player], batch, self.config, share, step)
 
     def _reconstruct(
         self, batch: Batch, scale: Tensor, prefix: Tensor | None = None

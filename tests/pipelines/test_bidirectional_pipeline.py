@@ -190,6 +190,17 @@ def test_end_to_end_checkpoints_paint_from_hidden_states(end_to_end_checkpoint):
     assert any(same(best, one) for one in pipe.generate_images(PROMPTS[:1], 4, seed=4))
 
 
+def test_kept_rows_are_painted_from_their_ids_by_either_decoder(end_to_end_checkpoint):
+    pipe = BidirectionalPipeline.from_pretrained(end_to_end_checkpoint)
+    picture = pipe.generate_images([PROMPTS[1]], seed=9)[0]
+    by_hidden, by_ids = (
+        np.asarray(pipe.generate_images(PROMPTS[:1], complete=picture, decoder=decoder)[0])
+        for decoder in ("hidden", "codebook")
+    )
+    assert np.array_equal(by_hidden[:16], by_ids[:16])  # two rows of ids, eight pixels each
+    assert not np.array_equal(by_hidden[16:], by_ids[16:])
+
+
 def test_parts_that_the_index_names_must_be_there(end_to_end_checkpoint, tmp_path):
     copy = tmp_path / "checkpoint"
     shutil.copytree(end_to_end_checkpoint, copy)

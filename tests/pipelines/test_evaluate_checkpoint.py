@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.drawing import Artist
 from pipelines.evaluate_checkpoint import main
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
 
@@ -77,9 +78,26 @@ def test_captioned_pictures(own, pictures, tmp_path, capsys):
     assert (output / "samples.png").is_file() and (output / "report.md").is_file()
 
 
+@pytest.mark.parametrize("decoder", ["codebook", "hidden"])
+def test_the_decoder_can_be_chosen(end_to_end_checkpoint, pictures, tmp_path, monkeypatch, decoder):
+    painted = []
+    paint = Artist.paint
+    monkeypatch.setattr(
+        Artist, "paint", lambda self, drawn, by, *rest: painted.append(by) or paint(self, drawn, by)
+    )
+    output = tmp_path / "report"
+    run("--checkpoint", end_to_end_checkpoint, "--data", f"{pictures}:train", "--output", output,
+        *(["--decoder", decoder] if decoder == "codebook" else []))  # fmt: skip
+    assert set(painted) == {decoder}
+    assert json.loads((output / "report.json").read_text())["decoder"] == decoder
+    source = {"codebook": "ids", "hidden": "hidden states"}[decoder]
+    assert f"painted from {source}." in (output / "report.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["--data", "scenes", "--decoder", "hidden"], "was not trained end to end"),
         (["--data", "scenes:train"], "measured on their test split"),
         (["--data", "scenes", "--text-column", "text_fr"], "give text or text_zh"),
         (["--data", "scenes", "--rows", "1"], "--rows is 1"),

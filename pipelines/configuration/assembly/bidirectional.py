@@ -13,6 +13,7 @@ from pipelines.configuration.assembly.end_to_end import (
     build_reconstructor,
     end_to_end_objective,
     go_on_from,
+    log_what_is_left_out,
 )
 from pipelines.configuration.assembly.parts import (
     build_loader,
@@ -73,14 +74,16 @@ def bidirectional_task(
     torch.manual_seed(config.seed)
     model_config = _transformer_config(config, codec, tokenizer, grid)
     transformer = UnifiedTransformer(model_config)
-    reconstructor = None
-    if config.end_to_end is not None:
-        reconstructor = build_reconstructor(config.end_to_end, model_config, tokenizer)
-        reconstructor.to(device)
     if tokenizer_checkpoint.kind == "bidirectional":
         take_weights(transformer, tokenizer_checkpoint)
-        if reconstructor is not None and tokenizer_checkpoint.reconstructor is not None:
-            go_on_from(reconstructor, tokenizer_checkpoint.reconstructor, tokenizer)
+    reconstructor, painted_before = None, tokenizer_checkpoint.reconstructor
+    if config.end_to_end is None:
+        log_what_is_left_out(config, tokenizer_checkpoint, processes)
+    else:
+        reconstructor = build_reconstructor(config.end_to_end, model_config, tokenizer)
+        if painted_before is not None:
+            go_on_from(reconstructor, painted_before, tokenizer, config.end_to_end)
+        reconstructor.to(device)
     transformer.to(device)  # type: ignore[arg-type]  # transformers wraps it without its types
 
     def encode(batch: Batch) -> Batch:

@@ -6,10 +6,12 @@ from pathlib import Path
 from torch import nn
 
 from gan import HingeLoss
+from pipelines.command_line import UserError
 from pipelines.configuration.assembly.judges import build_discriminator, perceptual_loss
 from pipelines.configuration.assembly.parts import check_same_settings
 from pipelines.configuration.schemas import BidirectionalRun
 from pipelines.model_loading import load_reconstructor
+from pipelines.training.checkpoint import CheckpointPaths
 from pipelines.training.distributed import Processes
 from unified_transformer import (
     EndToEndModel,
@@ -42,12 +44,32 @@ def build_reconstructor(
     return Reconstructor(shape, decoder)
 
 
-def go_on_from(reconstructor: Reconstructor, folder: Path, tokenizer: VQGAN) -> None:
+def log_what_is_left_out(
+    config: BidirectionalRun, start: CheckpointPaths, processes: Processes
+) -> None:
+    """What a two-stage run has no use for, and might have been meant."""
+    for name in ("reconstruction", "discriminator", "perceptual"):
+        if getattr(config, name) != type(getattr(config, name))():
+            processes.log(f"Without end_to_end the section {name} has no effect.")
+    if start.reconstructor is not None:
+        processes.log(
+            f"Without end_to_end the decoder of hidden states of {start.root} is left behind."
+        )
+
+
+def go_on_from(
+    reconstructor: Reconstructor, folder: Path, tokenizer: VQGAN, settings: EndToEndSettings
+) -> None:
     """Gives a new reconstructor the weights of a checkpoint's.
 
     Raises:
-        UserError: they are of another shape.
+        UserError: they are of another shape, or the decoder was to start anew.
     """
+    if settings.decoder_start == "random":
+        raise UserError(
+            f"end_to_end.decoder_start is random, but {folder}, from which training is to go on, "
+            "has a decoder; leave it at tokenizer."
+        )
     loaded = load_reconstructor(folder, tokenizer.config)
     names = [field.name for field in fields(ReconstructorConfig)]
     check_same_settings("end_to_end", reconstructor.config, loaded.config, names, folder)

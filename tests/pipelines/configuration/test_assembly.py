@@ -118,6 +118,21 @@ def test_training_goes_on_from_a_checkpoint(tmp_path, checkpoint):
     assert all((second[name] - decoder[name]).abs().max() < 1e-6 for name in decoder)
 
 
+def test_going_on_end_to_end_keeps_the_decoder_or_says_that_it_is_left_behind(
+    tmp_path, end_to_end_checkpoint, capsys
+):
+    anew = ["end_to_end.decoder_start=random", "end_to_end.mapper_size=32"]
+    with pytest.raises(SystemExit) as stop:
+        train_bidirectional.main(start_from(end_to_end_checkpoint, tmp_path / "first", *anew))
+    assert stop.value.code == 2 and "decoder_start is random, but" in capsys.readouterr().err
+    two_stage = start_from(end_to_end_checkpoint, tmp_path / "second", "reconstruction.l1_weight=2")
+    train_bidirectional.main(two_stage)
+    said = capsys.readouterr().err
+    assert "the section reconstruction has no effect" in said and "is left behind" in said
+    assert "section discriminator" not in said
+    assert open_checkpoint(tmp_path / "second", "bidirectional").reconstructor is None
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
