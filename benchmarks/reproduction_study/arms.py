@@ -43,6 +43,8 @@ class Arm:
         tokenizer: whose ids: `vq`, or `dvae` (Gumbel-softmax).
         length: steps, in those of the data set's budget.
         sampling: whether guidance, reranking and completion are measured on it as well.
+        decoder_only: a control, of which the tokenizer's decoder alone is trained on, for painting
+            what the two-stage arm of the same seed draws.
     """
 
     name: str
@@ -50,6 +52,12 @@ class Arm:
     tokenizer: str = "vq"
     length: int = 1
     sampling: bool = False
+    decoder_only: bool = False
+
+    @property
+    def two_objects(self) -> bool:
+        """Whether its pictures may show two."""
+        return "data.max_objects=2" in self.changes
 
     @property
     def end_to_end(self) -> bool:
@@ -63,12 +71,16 @@ PATTERNS = (
     Arm("column", ("model.layer_patterns=[column]",)),
     Arm("conv", ("model.layer_patterns=[conv]",)),
 )
-CONSUMED = Arm("end_to_end", END_TO_END)
-PREDICTING = Arm("end_to_end_predicting", (*END_TO_END, "end_to_end.hidden_state=predicting"))
-DVAE = (
-    Arm("dvae", tokenizer="dvae"),
+DVAE = Arm("dvae", tokenizer="dvae")
+TABLES = (
+    Arm("end_to_end", END_TO_END),
+    Arm("end_to_end_predicting", (*END_TO_END, "end_to_end.hidden_state=predicting")),
+    DVAE,
     Arm("dvae_end_to_end", END_TO_END, tokenizer="dvae"),
+    Arm("tuned", END_TO_END, decoder_only=True),
+    Arm("dvae_tuned", END_TO_END, tokenizer="dvae", decoder_only=True),
 )
+"""Of the paper's five rows, and their controls."""
 OPTIONS = (
     Arm("end_to_end_own_ids", (*END_TO_END, "end_to_end.sampled_ids=0.3")),
     Arm(
@@ -102,14 +114,19 @@ ARMS = {
     "scenes": (
         replace(BASE, sampling=True),
         *PATTERNS,
-        CONSUMED,
-        PREDICTING,
-        *DVAE,
+        *TABLES,
         *OPTIONS,
         *DIRECTIONS,
     ),
-    "emoji": (BASE, *PATTERNS, CONSUMED, PREDICTING, *DVAE),
+    "emoji": (BASE, *PATTERNS, *TABLES),
 }
+
+
+def two_stage_arm(data: str, tokenizer: str) -> Arm:
+    """The one over the ids of a tokenizer that differs in nothing else."""
+    name = BASE.name if tokenizer == "vq" else DVAE.name
+    return next(arm for arm in ARMS[data] if arm.name == name)
+
 
 SMALL = (
     "model.hidden_size=192",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from reproduction_study.results import NOTHING, Comparison, Results
+from reproduction_study.results import Comparison, Results
 
 IDS, TOKENS = "loss/text_to_image", "loss/image_to_text"
 """Validation losses: nats per image id, and per token of a caption."""
@@ -37,42 +37,67 @@ SPARSE = (
 )
 
 
-def arm_of(tokenizer: str, end_to_end: str) -> str:
-    """The name of the arm with a tokenizer and a kind of end-to-end training, or none."""
+def arm_of(tokenizer: str, kind: str) -> str:
+    """The name of the arm over a tokenizer's ids: of a kind, or the two-stage one."""
     if tokenizer == "vq":
-        return end_to_end or "base"
-    return f"dvae_{end_to_end}" if end_to_end else "dvae"
+        return kind or "base"
+    return f"dvae_{kind}" if kind else "dvae"
 
 
-def right_or_distance(better: tuple[str, str], than: tuple[str, str]) -> tuple[Comparison, ...]:
-    """Drawings right on scenes, the distance from real ones on emoji."""
+def right_or_near(better: tuple[str, str], than: tuple[str, str]) -> tuple[Comparison, ...]:
+    """Drawings right on scenes; the distance from real ones and R-precision on emoji."""
     (arm, figure), (other, reference) = better, than
     return (
         Comparison("scenes", better, than),
         Comparison(
             "emoji", (arm, f"distance_{figure}"), (other, f"distance_{reference}"), lower=True
         ),
+        Comparison("emoji", (arm, f"r_precision_{figure}"), (other, f"r_precision_{reference}")),
     )
 
 
 def end_to_end(tokenizer: str, suffix: str) -> tuple[Claim, ...]:
-    """What the five rows of a table of the paper's say."""
+    """What the five rows of a table of the paper's say, and what their controls say of it."""
     two, whole = arm_of(tokenizer, ""), arm_of(tokenizer, "end_to_end" + suffix)
+    tuned = arm_of(tokenizer, "tuned")
     name = "dVAE" if tokenizer == "dvae" else f"VQ, `{'predicting' if suffix else 'consumed'}`"
     ids, hidden = "drawn_codebook", "drawn_hidden"
     return (
         Claim(
             f"a generator trained end to end draws better ids ({name})",
-            right_or_distance((whole, ids), (two, ids)),
+            right_or_near((whole, ids), (two, ids)),
+        ),
+        Claim(
+            f"what it draws is painted better from hidden states than from its ids ({name})",
+            right_or_near((whole, hidden), (whole, ids)),
         ),
         Claim(
             f"generator and reconstructor end to end draw better than two-stage ({name})",
-            right_or_distance((whole, hidden), (two, ids)),
+            right_or_near((whole, hidden), (two, ids)),
+        ),
+        Claim(
+            f"they draw better than two-stage with a decoder trained on for as long ({name})",
+            right_or_near((whole, hidden), (tuned, ids)),
         ),
         Claim(
             f"gold ids are painted better from hidden states ({name})",
-            right_or_distance((whole, "gold_hidden"), (whole, "gold_codebook")),
+            (*right_or_near((whole, "gold_hidden"), (whole, "gold_codebook")), *gold_psnr(whole)),
         ),
+        Claim(
+            f"gold ids are painted better than by a decoder trained on for as long ({name})",
+            (
+                *right_or_near((whole, "gold_hidden"), (tuned, "gold_codebook")),
+                *gold_psnr(whole, tuned),
+            ),
+        ),
+    )
+
+
+def gold_psnr(arm: str, other: str | None = None) -> tuple[Comparison, ...]:
+    """Of gold ids painted from hidden states, over those painted from ids (by another arm)."""
+    return tuple(
+        Comparison(data, (arm, "gold_psnr_hidden"), (other or arm, "gold_psnr_codebook"))
+        for data in ("scenes", "emoji")
     )
 
 
@@ -86,9 +111,7 @@ TABLES = {
 STATES = (
     Claim(
         "`consumed` draws better than `predicting` (VQ)",
-        right_or_distance(
-            ("end_to_end", "drawn_hidden"), ("end_to_end_predicting", "drawn_hidden")
-        ),
+        right_or_near(("end_to_end", "drawn_hidden"), ("end_to_end_predicting", "drawn_hidden")),
     ),
 )
 
@@ -112,7 +135,7 @@ def together(verb: str, arm: str, figure: str, loss: str) -> tuple[Claim, ...]:
             f"one model for both {verb} better than one for that alone, {steps}, {measure}",
             (Comparison("scenes", ("both", measured), (arm + ending, measured), lower=lower),),
         )
-        for ending, steps in (("", "equal steps per direction"), ("_twice", "equal total steps"))
+        for ending, steps in (("", "equal steps per direction"), ("_twice", "equal passes"))
         for measure, measured, lower in (
             ("in right answers", figure, False),
             ("in nats", loss, True),
@@ -142,11 +165,29 @@ SAMPLING = (
         "best_of_by_dual_encoder/16",
         "best_of_by_dual_encoder/1",
     ),
-    of_sampling("given the upper half, the rest is drawn better", "completed", "guidance/1.5"),
+    of_sampling(
+        "an object that the given half cuts is drawn better than from nothing",
+        "completed",
+        "not_completed",
+    ),
 )
 
 CLAIMS = (*SPARSE, *(one for table in TABLES.values() for one in table), *STATES, *OPTIONS)
 CLAIMS += (*DIRECTIONS, *SAMPLING)
+
+
+FIGURES = {
+    "distance": "distance",
+    "r_precision": "R-precision",
+    "gold_psnr": "PSNR",
+}
+"""What a comparison is about, by what the figure's name begins with, where a claim has several."""
+
+
+def measure_of(one: Comparison) -> str:
+    """Data set and figure, in words."""
+    kinds = [words for start, words in FIGURES.items() if one.better[1].startswith(start)]
+    return " ".join([one.data, *kinds])
 
 
 def verdict_lines(results: Results, claims: tuple[Claim, ...]) -> str:
@@ -154,7 +195,7 @@ def verdict_lines(results: Results, claims: tuple[Claim, ...]) -> str:
     return "".join(
         f"- {claim.sentence}: "
         + "; ".join(
-            f"{one.data} {results.judged(one)}"
+            f"{measure_of(one)} {results.judged(one)}"
             for one in claim.comparisons
             if one.data in results.data
         )
@@ -164,9 +205,12 @@ def verdict_lines(results: Results, claims: tuple[Claim, ...]) -> str:
 
 
 def verdict_rows(results: Results) -> list[tuple[str, ...]]:
-    """A table: each claim with its verdict alone, by data set."""
-    rows = [("claim", *results.data)]
+    """A table: each claim with its verdict alone, by data set and figure."""
+    compared = [one for claim in CLAIMS for one in claim.comparisons if one.data in results.data]
+    measures = list(dict.fromkeys(map(measure_of, compared)))
+    measures.sort(key=lambda measure: measure.split()[0] != "scenes")
+    rows = [("claim", *measures)]
     for claim in CLAIMS:
-        words = {one.data: results.verdict(one) for one in claim.comparisons}
-        rows.append((claim.sentence, *(words.get(data, NOTHING) for data in results.data)))
+        words = {measure_of(one): results.verdict(one) for one in claim.comparisons}
+        rows.append((claim.sentence, *(words.get(measure, "") for measure in measures)))
     return rows

@@ -8,10 +8,12 @@ from PIL import Image
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.evaluation.scene_accuracy import scene_set
-from reproduction_study.arms import Dataset, cell_name
-from reproduction_study.cells import SIDE, Study, pairs_of, prompts_among
+from pipelines.training.storage import replace_file
+from reproduction_study.arms import ARMS, Arm, Dataset, cell_name
+from reproduction_study.curves import save_figure
 from reproduction_study.figures import SAMPLING, decoders, says
 from reproduction_study.results import Results
+from reproduction_study.runs import SIDE, Study, pairs_of, prompts_among, trained
 
 PROMPTS = 10
 SHOWN = (
@@ -31,8 +33,9 @@ def draw_arms(results: Results, folder: Path) -> None:
     the exact reader finds what the prompt says, in red where it does not."""
     for name, data in results.data.items():
         rows = {
-            f"{arm}, {of_decoder}": strip
-            for arm in SHOWN
+            f"{arm.name}, {of_decoder}": strip
+            for arm in ARMS[name]
+            if arm.name in SHOWN
             for decoder, of_decoder in DECODERS.items()
             if (strip := strip_of(results.study, data, arm, decoder)) is not None
         }
@@ -41,34 +44,37 @@ def draw_arms(results: Results, folder: Path) -> None:
             draw_rows(folder / f"reproduction_{name}.png", rows, prompts_file(results.study, data))
 
 
-def strip_of(study: Study, data: Dataset, arm: str, decoder: str) -> Image.Image | None:
+def strip_of(study: Study, data: Dataset, arm: Arm, decoder: str) -> Image.Image | None:
     """The drawings of an arm side by side, drawn now if need be; None where it has no such decoder
     or its run is not at hand."""
-    file = drawings(study) / f"{data.name}_{arm}_{decoder}.png"
-    run = study.folder / "runs" / cell_name(data.name, arm, 0)
-    if not file.exists() and study.finished(run.name) and (run / "checkpoint").is_dir():
+    if decoder == "hidden" and not arm.end_to_end:
+        return None
+    file = drawings(study) / f"{data.name}_{arm.name}_{decoder}.png"
+    run = study.run_folder(cell_name(data.name, arm.name, 0))
+    if not file.exists() and study.cells.finished(run.name) and trained(run):
         draw_strips(study, data, arm, run)
     return Image.open(file) if file.exists() else None
 
 
-def draw_strips(study: Study, data: Dataset, arm: str, run: Path) -> None:
+def draw_strips(study: Study, data: Dataset, arm: Arm, run: Path) -> None:
     """By each decoder of a run, and the prompts beside them."""
     pipe = BidirectionalPipeline.from_pretrained(run)
-    if "text_to_image" not in pipe.tasks:
-        return
     if data.name == "scenes":
         prompts = scene_set("test", PROMPTS, 1, pipe.picture_size).captions
     else:
         captions = prompts_among(pairs_of(data, "test"), pipe).captions
-        prompts = captions[:: len(captions) // PROMPTS][:PROMPTS]
+        prompts = captions[:: max(1, len(captions) // PROMPTS)][:PROMPTS]
     drawings(study).mkdir(exist_ok=True)
     for decoder in decoders(pipe):
-        images = pipe.generate_images(prompts, seed=range(PROMPTS), decoder=decoder, **SAMPLING)
-        strip = Image.new("RGB", (SIDE * PROMPTS, SIDE))
+        seeds = range(len(prompts))
+        images = pipe.generate_images(prompts, seed=seeds, decoder=decoder, **SAMPLING)
+        strip = Image.new("RGB", (SIDE * len(prompts), SIDE))
         for place, image in enumerate(images):
             strip.paste(image, (SIDE * place, 0))
-        strip.save(drawings(study) / f"{data.name}_{arm}_{decoder}.png")
-    prompts_file(study, data).write_text("\n".join(prompts), encoding="utf-8")
+        file = drawings(study) / f"{data.name}_{arm.name}_{decoder}.png"
+        replace_file(file, lambda path, strip=strip: strip.save(path, format="png"))
+    text = "\n".join(prompts)
+    replace_file(prompts_file(study, data), lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def drawings(study: Study) -> Path:
@@ -84,9 +90,8 @@ def prompts_file(study: Study, data: Dataset) -> Path:
 def draw_rows(path: Path, rows: dict[str, Image.Image], prompts_file: Path) -> None:
     """Strips below each other, their names on the left, prompts above."""
     prompts = prompts_file.read_text(encoding="utf-8").splitlines()
-    figure, axes = plt.subplots(
-        len(rows), PROMPTS, figsize=(1.3 * PROMPTS + 1.5, 1.35 * len(rows)), squeeze=False
-    )
+    size = (1.3 * len(prompts) + 1.5, 1.35 * len(rows))
+    figure, axes = plt.subplots(len(rows), len(prompts), figsize=size, squeeze=False)
     for places, (name, strip) in zip(axes, rows.items(), strict=True):
         places[0].set_ylabel(
             name.replace(", ", "\n"), rotation=0, ha="right", va="center", fontsize=8
@@ -101,5 +106,4 @@ def draw_rows(path: Path, rows: dict[str, Image.Image], prompts_file: Path) -> N
     for place, prompt in zip(axes[0], prompts, strict=True):
         place.set_title(fill(prompt, 16), fontsize=8, parse_math=False)
     figure.tight_layout()
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+    save_figure(figure, path)

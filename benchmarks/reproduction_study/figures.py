@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.data.scenes import compare, parse_caption, read_scene
@@ -15,6 +15,8 @@ from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.dual_encoder_metrics import diversity, frechet_distance, r_precision
 from pipelines.evaluation.pairs import Pairs, as_generated
 from pipelines.evaluation.scene_accuracy import SceneSet, caption_accuracy, scene_set, shows
+from reproduction_study.arms import Arm
+from reproduction_study.cells import Figures
 from unified_transformer import Drawings, generate_image_ids, hidden_states_of, score_captions
 from vq import psnr
 
@@ -28,11 +30,11 @@ FEWER_SCENES = 250
 """Of each figure about sampling, of which there are many."""
 PICTURES = 2
 """Of each name, for diversity."""
+BLUR = 2
+"""Radius in pixels, of pictures blurred to see what the dual encoder sees."""
 
-Figures = dict[str, Any]
 
-
-def scene_figures(pipe: BidirectionalPipeline, sampling: bool, matcher: Matcher | None) -> Figures:
+def scene_figures(pipe: BidirectionalPipeline, arm: Arm, matcher: Matcher) -> Figures:
     """Shares of test scenes, of one object unless named otherwise, every attribute right by the
     exact reader."""
     test, held_out = (
@@ -47,15 +49,16 @@ def scene_figures(pipe: BidirectionalPipeline, sampling: bool, matcher: Matcher 
             figures[f"gold_{decoder}"] = fmean(map(shows, test.scenes, images))
             figures[f"gold_psnr_{decoder}"] = mean_psnr(images, test.pictures)
     if "image_to_text" in pipe.tasks:
-        two = scene_set("test", SCENES, 2, pipe.picture_size)
         figures["described"] = caption_accuracy(pipe, test).exact
-        figures["described_two"] = caption_accuracy(pipe, two).exact
-    if sampling:
+        if arm.two_objects:
+            two = scene_set("test", SCENES, 2, pipe.picture_size)
+            figures["described_two"] = caption_accuracy(pipe, two).exact
+    if arm.sampling:
         figures["sampling"] = sampling_figures(pipe, matcher)
     return figures
 
 
-def sampling_figures(pipe: BidirectionalPipeline, matcher: Matcher | None) -> Figures:
+def sampling_figures(pipe: BidirectionalPipeline, matcher: Matcher) -> Figures:
     """What guidance, candidates and given rows add; on fewer scenes."""
     test = scene_set("test", FEWER_SCENES, 1, pipe.picture_size)
     return {
@@ -63,27 +66,36 @@ def sampling_figures(pipe: BidirectionalPipeline, matcher: Matcher | None) -> Fi
             str(scale): drawn_right(pipe, test, guidance_scale=scale) for scale in GUIDANCE_SCALES
         },
         **best_of_figures(pipe, test.captions, matcher),
-        "completed": completed_right(pipe, test),
+        **completion_figures(pipe, test),
     }
 
 
 @torch.no_grad()
-def completed_right(pipe: BidirectionalPipeline, scenes: SceneSet) -> float:
-    """The share of captions whose picture reads as they say where the upper half of a real one is
-    given, each its own."""
-    text = pipe.codec.pad(
-        pipe.encode_prompts(scenes.captions), pipe.transformer.config.text_positions
-    )
-    given = pipe.encode_images(scenes.pictures)[:, : pipe.transformer.config.grid_height // 2]
-    seeds = [[seed] for seed in range(len(given))]
+def completion_figures(pipe: BidirectionalPipeline, scenes: SceneSet) -> Figures:
+    """With the upper half of its picture given and with nothing given, the share of captions drawn
+    right, of scenes whose object the given half cuts: it neither shows nor lacks the whole."""
+    cut = [
+        row
+        for row, scene in enumerate(scenes.scenes)
+        if all(abs(one.y - 0.5) < one.radius for one in scene.objects)
+    ]
+    captions = [scenes.captions[row] for row in cut]
+    text = pipe.codec.pad(pipe.encode_prompts(captions), pipe.transformer.config.text_positions)
+    ids = pipe.encode_images([scenes.pictures[row] for row in cut])
+    given = ids[:, : pipe.transformer.config.grid_height // 2]
     settings = pipe.sampling_settings(**SAMPLING)
-    drawn = generate_image_ids(pipe.transformer, *text, seeds, settings, given=given)
-    return fmean(map(says, scenes.captions, pipe.artist.paint(drawn, "codebook")))
+
+    def right(given: torch.Tensor | None) -> float:
+        seeds = [[seed] for seed in range(len(captions))]
+        drawn = generate_image_ids(pipe.transformer, *text, seeds, settings, given=given)
+        return fmean(map(says, captions, pipe.artist.paint(drawn, "codebook")))
+
+    return {"completed": right(given), "not_completed": right(None), "cut_scenes": len(cut)}
 
 
 @torch.no_grad()
 def best_of_figures(
-    pipe: BidirectionalPipeline, captions: Sequence[str], matcher: Matcher | None
+    pipe: BidirectionalPipeline, captions: Sequence[str], matcher: Matcher
 ) -> Figures:
     """Of the first N of 16 candidates: the share of captions for which the one chosen is right,
     and for which any is."""
@@ -98,19 +110,18 @@ def best_of_figures(
         right.append([says(caption, image) for image in images])
         repeated = (tensor.repeat_interleave(most, 0) for tensor in text)
         own.append(score_captions(pipe.transformer, drawn.ids, *repeated))
-        if matcher is not None:
-            by_matcher.append(matcher.scores(images, [caption] * most))
+        by_matcher.append(matcher.scores(images, [caption] * most))
     is_right = torch.tensor(right).float()
 
     def chosen(scores: list[torch.Tensor]) -> dict[str, float]:
         best = {n: torch.stack(scores)[:, :n].argmax(dim=1, keepdim=True) for n in CANDIDATES}
         return {str(n): is_right.gather(1, index).mean().item() for n, index in best.items()}
 
-    figures = {
+    return {
         "best_of": chosen(own),
+        "best_of_by_dual_encoder": chosen(by_matcher),
         "any_of": {str(n): is_right[:, :n].amax(dim=1).mean().item() for n in CANDIDATES},
     }
-    return figures | ({"best_of_by_dual_encoder": chosen(by_matcher)} if by_matcher else {})
 
 
 def drawn_right(pipe: BidirectionalPipeline, scenes: SceneSet, **options: Any) -> float:
@@ -198,3 +209,25 @@ def pair_figures(pipe: BidirectionalPipeline, pairs: Pairs, matcher: Matcher) ->
         right = [{as_generated(pipe, text) for text in texts} for texts in pairs.references]
         figures["described"] = fmean(map(set.__contains__, right, said))
     return figures
+
+
+def real_figures(matcher: Matcher, test: Pairs, train: Pairs) -> Figures:
+    """Of real pictures, as they are and damaged: what a drawn one can reach, and how deep a dual
+    encoder sees."""
+    count = min(len(test.pictures), len(train.pictures) // 2)
+    apart = len(train.pictures) // (2 * count)
+    one, other = (train.pictures[start::apart][:count] for start in (0, apart * count))
+    texts = matcher.text_features(test.captions)
+    real = matcher.image_features(test.pictures)
+    pictures = [Image.fromarray(picture) for picture in test.pictures]
+    blurred = matcher.image_features([p.filter(ImageFilter.GaussianBlur(BLUR)) for p in pictures])
+    grey = matcher.image_features([p.convert("L").convert("RGB") for p in pictures])
+    one_features, other_features = matcher.image_features(one), matcher.image_features(other)
+    return {
+        "r_precision": r_precision(real, texts, test.captions),
+        "r_precision_blurred": r_precision(blurred, texts, test.captions),
+        "distance": frechet_distance(real[:count], one_features),
+        "distance_training": frechet_distance(one_features, other_features),
+        "distance_blurred": frechet_distance(real, blurred),
+        "distance_grey": frechet_distance(real, grey),
+    }

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
+
 from pipelines.evaluation.report import table
 from reproduction_study.arms import LONGER
 from reproduction_study.claims import (
@@ -18,10 +20,20 @@ from reproduction_study.claims import (
     verdict_rows,
 )
 from reproduction_study.drawings import prompts_file
-from reproduction_study.figures import CANDIDATES, FEWER_SCENES, GUIDANCE_SCALES, SCENES
+from reproduction_study.figures import (
+    BLUR,
+    CANDIDATES,
+    FEWER_SCENES,
+    GUIDANCE_SCALES,
+    PICTURES,
+    SCENES,
+)
 from reproduction_study.figures import SAMPLING as SAMPLING_SETTINGS
-from reproduction_study.results import Results
-from reproduction_study.verdicts import spread
+from reproduction_study.results import NOTHING, Results
+from unified_transformer.attention.patterns import sees
+
+GRID = 8
+"""Rows and columns of ids of all pictures."""
 
 
 def short_section(results: Results) -> str:
@@ -29,7 +41,9 @@ def short_section(results: Results) -> str:
     return f"""## In short
 
 "Holds here" and "does not hold here": the 95 % interval of the mean gain over {results.seeds} seeds
-(paired differences, Student's t) lies on one side. A verdict is of this size and this budget only.
+(paired differences, Student's t) lies on one side. A verdict is of this size, this budget, these
+tokenizers and these test rows, which all seeds share, and of so many verdicts some one in twenty of
+those that "hold" or "do not hold" may be chance.
 
 {table(verdict_rows(results))}
 """
@@ -38,27 +52,39 @@ def short_section(results: Results) -> str:
 def tools_section(results: Results) -> str:
     """What is shared by all arms."""
     rows = [("tokenizer", "PSNR of validation pictures, dB", "codes", "minutes")]
-    lines = []
+    real_rows = [("what the dual encoder says of real test pictures", *results.data)]
+    real = {data: results.study.cells.finished(f"{data}_real") or {} for data in results.data}
     for data in results.data:
         for kind, name in (("vq", "nearest codes"), ("dvae", f"dVAE, {LONGER} × the steps")):
-            cell = results.study.finished(f"{data}_tokenizer_{kind}")
+            cell = results.study.cells.finished(f"{data}_tokenizer_{kind}")
             if cell is not None:
                 psnr, minutes = f"{cell['psnr']:.2f}", f"{cell['minutes']:.1f}"
                 rows.append((f"{data}, {name}", psnr, str(cell["codebook_size"]), minutes))
-        real = results.study.finished(f"{data}_real")
-        if real is not None:
-            lines.append(
-                f"\nTo the dual encoder of {data}, real pictures of the test part have R-precision "
-                f"{real['r_precision']:.3f} (0.010 by chance), and a distance of "
-                f"{real['distance']:.3f} from as many of the training part.\n"
-            )
-    return f"## What all arms share\n\n{table(rows)}\n{''.join(lines)}"
+    for figure, text in (
+        ("r_precision", "R-precision (0.010 by chance)"),
+        ("r_precision_blurred", f"the same, blurred (radius {BLUR} pixels)"),
+        ("distance", "Fréchet distance from as many of the training part"),
+        ("distance_training", "the same, between two sets of the training part"),
+        ("distance_blurred", "from themselves, blurred"),
+        ("distance_grey", "from themselves, grey"),
+    ):
+        shown = (f"{found[figure]:.3f}" if found else NOTHING for found in real.values())
+        real_rows.append((text, *shown))
+    return f"""## What all arms share
+
+{table(rows)}
+
+{table(real_rows)}
+"""
 
 
 def sparse_section(results: Results) -> str:
     """Claim 1."""
     rows = [
-        ("data", "attention", "nats per id", "nats per token", "drawn right / distance", "minutes")
+        (
+            *("data", "attention", "nats per id", "nats per token", "drawn right / distance"),
+            *("described right", "minutes"),
+        )
     ]
     for data in results.data:
         picture = "drawn_codebook" if data == "scenes" else "distance_drawn_codebook"
@@ -69,13 +95,15 @@ def sparse_section(results: Results) -> str:
             ("column", "column"),
             ("conv", "conv"),
         ):
-            spent = [cell["minutes"] for cell in results.cells(data, arm).values()]
-            figures = (results.shown(data, arm, figure) for figure in (IDS, TOKENS, picture))
-            rows.append((data, name, *figures, spread(spent, 1)))
+            figures = (IDS, TOKENS, picture, "described")
+            shown = (results.shown(data, arm, figure) for figure in figures)
+            rows.append((data, name, *shown, results.minutes(data, arm)))
     return f"""## Sparse attention keeps the loss curve of dense
 
 The paper says so without a table (section 3.3, "Sparse Attention"); so does DALL-E. Losses are of
-validation rows at the end of equal steps.
+validation rows at the end of equal steps. Of the pairs of image positions that dense attention sees
+on this grid of {GRID} x {GRID} ids, {share("row")} are left by row, {share("column")} by column and
+{share("conv")} by conv: of conv, made for 32 x 32, this grid asks little.
 
 {table(rows)}
 
@@ -86,30 +114,64 @@ Here and below, in brackets: the mean gain and its 95 % interval.
 {verdict_lines(results, SPARSE)}"""
 
 
+def share(pattern: str) -> str:
+    """Of the pairs that dense attention sees, those that a pattern leaves."""
+    places = torch.arange(GRID * GRID)
+    query, key = places[:, None], places[None, :]
+    seen, dense = (
+        sees(name, query, key, GRID, two_sided=False).sum() for name in (pattern, "dense")
+    )
+    return f"{100 * seen / dense:.0f} %"
+
+
 FIVE_ROWS = (
     ("two-stage", "two-stage", "", "drawn_codebook", "41.4"),
     ("end-to-end", "two-stage", "end_to_end", "drawn_codebook", "40.5"),
     ("end-to-end", "end-to-end", "end_to_end", "drawn_hidden", "39.9"),
     ("gold ids", "two-stage", "end_to_end", "gold_codebook", "21.7"),
     ("gold ids", "end-to-end", "end_to_end", "gold_hidden", "18.6"),
+    ("two-stage", "two-stage, trained on", "tuned", "drawn_codebook", "control"),
+    ("gold ids", "two-stage, trained on", "tuned", "gold_codebook", "control"),
 )
 """Generator, reconstructor, kind of arm, figure, and the paper's FID."""
 
 
+COLUMNS = {
+    "scenes": {
+        "scenes right": "{}",
+        "held-out pairs right": "held_out_{}",
+        "gold PSNR, dB": "{}_psnr",
+    },
+    "emoji": {
+        "emoji distance": "distance_{}",
+        "R-precision": "r_precision_{}",
+        "diversity": "diversity_{}",
+    },
+}
+"""By data set: a column and the figure's name around that of the row."""
+
+
 def five_rows(results: Results, tokenizer: str, suffix: str) -> str:
-    """The paper's table."""
-    head = ["generator", "reconstructor"]
-    for data in results.data:
-        head += ["scenes right"] if data == "scenes" else ["emoji distance", "R-precision"]
-    rows = [(*head, "FID in the paper")]
+    """The paper's table, and the controls."""
+    head = [column for data in results.data for column in COLUMNS[data]]
+    rows = [("generator", "reconstructor", *head, "minutes", "FID in the paper")]
     for generator, painter, kind, figure, fid in FIVE_ROWS:
-        arm = arm_of(tokenizer, kind and kind + suffix)
+        arm = arm_of(tokenizer, kind + suffix if kind == "end_to_end" else kind)
         cells = [generator, painter]
         for data in results.data:
-            measures = ("{}",) if data == "scenes" else ("distance_{}", "r_precision_{}")
-            cells += [results.shown(data, arm, measure.format(figure)) for measure in measures]
-        rows.append((*cells, fid))
+            for around in COLUMNS[data].values():
+                cells.append(results.shown(data, arm, named(around, figure)))
+        spent = " / ".join(results.minutes(data, arm) for data in results.data)
+        rows.append((*cells, spent, fid))
     return table(rows)
+
+
+def named(around: str, figure: str) -> str:
+    """The name of a figure of one of the five rows."""
+    what, painter = figure.split("_")
+    if around == "{}_psnr":
+        return f"{what}_psnr_{painter}"
+    return f"held_out_{painter}" if around.startswith("held_out") else around.format(figure)
 
 
 def end_to_end_section(results: Results) -> str:
@@ -126,7 +188,9 @@ The same five rows as the paper's table, which has a dVAE. Scenes: the share of 
 captions drawn right, by the exact reader (gold: of test pictures painted anew that read as the same
 scene). Emoji: Fréchet distance and R-precision of the study's dual encoder, over the names of the
 test part. "Gold ids" are those of test pictures; end to end, their hidden states come from a
-teacher-forced pass over caption and ids.
+teacher-forced pass over caption and ids. The controls: the tokenizer's decoder trained on from ids,
+for as many steps as the end-to-end one, with the same losses. Diversity: the mean cosine distance
+of {PICTURES} drawings of a name, by the dual encoder. Minutes: {" / ".join(results.data)}.
 
 ![validation loss by step](images/reproduction_end_to_end.png)
 
@@ -153,16 +217,17 @@ def drawings(results: Results) -> str:
 
 def options_table(results: Results) -> str:
     """What the options add, on scenes."""
-    rows = [("scenes", "drawn right", "by ids", "gold", "gold PSNR, dB")]
+    rows = [("scenes", "drawn right", "by ids", "held-out", "gold", "gold PSNR, dB", "minutes")]
     for arm, name in (
         ("end_to_end", "as in the paper (`consumed`, decoder from the tokenizer)"),
         ("end_to_end_own_ids", "`sampled_ids: 0.3`"),
         ("end_to_end_adversarial", "`adversarial_weight: 0.2`"),
         ("end_to_end_new_decoder", "`decoder_start: random`"),
     ):
-        figures = ("drawn_hidden", "drawn_codebook", "gold_hidden")
+        figures = ("drawn_hidden", "drawn_codebook", "held_out_hidden", "gold_hidden")
         shown = (results.shown("scenes", arm, figure) for figure in figures)
-        rows.append((name, *shown, results.shown("scenes", arm, "gold_psnr_hidden", 2)))
+        ratio = results.shown("scenes", arm, "gold_psnr_hidden", 2)
+        rows.append((name, *shown, ratio, results.minutes("scenes", arm)))
     return f"### Options beyond the paper's\n\n{table(rows)}\n\n{verdict_lines(results, OPTIONS)}"
 
 
@@ -183,14 +248,24 @@ def directions_section(results: Results) -> str:
         ("describe_only", "describing only, N steps"),
         ("describe_only_twice", "describing only, 2N steps"),
     ):
-        rows.append((name, *(results.shown("scenes", arm, figure) for figure in figures)))
+        untrained = (
+            IDS if arm.startswith("describe") else TOKENS if arm.startswith("draw") else None
+        )
+        shown = (
+            NOTHING if figure == untrained else results.shown("scenes", arm, figure)
+            for figure in figures
+        )
+        rows.append((name, *shown))
     return f"""## One model for both directions helps
 
-Scenes of one or two objects. A step of the model for both takes both directions of the same pairs,
-so that N of its steps are N in each direction (equal steps per direction) and 2N passes (equal
-total steps: the rows with 2N).
+Scenes of one or two objects, over the tokenizer that the other arms have, which has seen one object
+at a time. A step of the model for both takes both directions of the same pairs, so that N of its
+steps are N in each direction (equal steps per direction) and 2N passes (equal passes: the rows with
+2N, which also have seen 2N batches of pairs).
 
 {table(rows)}
+
+![validation losses by step](images/reproduction_directions.png)
 
 {verdict_lines(results, DIRECTIONS)}"""
 
@@ -218,8 +293,12 @@ the question.
 
 {table(best)}
 
-Drawn right with the upper half of a real picture given (`--complete`):
-{results.shown("scenes", "base", "sampling/completed")}.
+![drawn right by guidance and by candidates](images/reproduction_sampling.png)
+
+Drawn right with the upper half of its picture given (`--complete`), of the scenes whose object the
+half cuts ({results.shown("scenes", "base", "sampling/cut_scenes", 0)}):
+{results.shown("scenes", "base", "sampling/completed")}; of the same captions with nothing given:
+{results.shown("scenes", "base", "sampling/not_completed")}.
 
 {verdict_lines(results, SAMPLING)}"""
 

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from reproduction_study.arms import Dataset, cell_name
-from reproduction_study.cells import Study
+from reproduction_study.runs import Study
 from reproduction_study.verdicts import interval, spread, verdict
 
 NOTHING = "—"
@@ -40,7 +40,7 @@ class Results:
 
     def cells(self, data: str, arm: str) -> dict[int, dict[str, Any]]:
         """By seed, those that are finished."""
-        found = {s: self.study.finished(cell_name(data, arm, s)) for s in range(self.seeds)}
+        found = {s: self.study.cells.finished(cell_name(data, arm, s)) for s in range(self.seeds)}
         return {seed: cell for seed, cell in found.items() if cell is not None}
 
     def values(self, data: str, arm: str, figure: str) -> dict[int, float]:
@@ -60,6 +60,10 @@ class Results:
         """Mean ± spread over seeds."""
         return spread(list(self.values(data, arm, figure).values()), digits)
 
+    def minutes(self, data: str, arm: str) -> str:
+        """That an arm trained for; mean ± spread over seeds."""
+        return spread([cell["minutes"] for cell in self.cells(data, arm).values()], 1)
+
     def gains(self, one: Comparison) -> list[float]:
         """How much better the better one is, for each seed that both have."""
         ours, theirs = (self.values(one.data, *which) for which in (one.better, one.than))
@@ -67,17 +71,17 @@ class Results:
         return [sign * (ours[seed] - theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
 
     def verdict(self, one: Comparison) -> str:
-        """In words."""
+        """In words; of fewer seeds than were asked for there is none."""
         gains = self.gains(one)
-        return verdict(gains, self._margin(one)) if len(gains) > 1 else NOTHING
+        return verdict(gains, self._margin(one)) if len(gains) == self.seeds > 1 else NOTHING
 
     def judged(self, one: Comparison) -> str:
         """The verdict with the mean gain and its interval."""
-        gains = self.gains(one)
-        if len(gains) < 2:
+        words, gains = self.verdict(one), self.gains(one)
+        if words == NOTHING:
             return NOTHING
         low, high = interval(gains)
-        return f"{self.verdict(one)} ({fmean(gains):+.3f}, {low:+.3f} to {high:+.3f})"
+        return f"{words} ({fmean(gains):+.3f}, {low:+.3f} to {high:+.3f})"
 
     def _margin(self, one: Comparison) -> float:
         than: Sequence[float] = list(self.values(one.data, *one.than).values())

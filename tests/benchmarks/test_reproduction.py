@@ -11,6 +11,7 @@ import pytest
 from pipelines.command_line import UserError
 
 ROOT = Path(__file__).parents[2]
+SETTINGS = ["seed=0"]
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ def cell(loss: float, **figures) -> dict:
 @pytest.fixture
 def results(tmp_path, arms):
     """Two seeds of three arms, in which end to end gains 0.10 and 0.12."""
-    cells = import_module("reproduction_study.cells")
+    runs = import_module("reproduction_study.runs")
     results = import_module("reproduction_study.results")
-    study = cells.Study(tmp_path)
+    study = runs.Study(tmp_path)
     for seed, right in enumerate((0.30, 0.34)):
         found = {
             "base": cell(0.5 + right, drawn_codebook=right, sampling={"guidance": {"1.5": right}}),
@@ -50,7 +51,7 @@ def results(tmp_path, arms):
             ),
         }
         for arm, one in found.items():
-            study.cell(f"scenes_{arm}_{seed}", lambda one=one: one)
+            study.cells.run(f"scenes_{arm}_{seed}", SETTINGS, lambda one=one: one)
     return results.Results(study, arms.datasets(None), seeds=2)
 
 
@@ -76,11 +77,21 @@ def test_verdicts(verdicts, gains, margin, expected):
     assert verdicts.verdict(gains, margin) == getattr(verdicts, expected)
 
 
-def test_a_finished_cell_is_not_run_again(results):
-    def never():
-        raise AssertionError("it is finished")
+def never():
+    raise AssertionError("it is finished")
 
-    assert results.study.cell("scenes_base_0", never)["minutes"] == 1.5
+
+def test_a_finished_cell_is_not_run_again(results):
+    assert results.study.cells.run("scenes_base_0", SETTINGS, never)["minutes"] == 1.5
+
+
+def test_a_cell_of_other_settings_is_refused(results, arms):
+    with pytest.raises(UserError, match=r"other settings \(seed=0, seed=1\)"):
+        results.study.cells.run("scenes_base_0", ["seed=1"], never)
+    data = arms.datasets(None)["scenes"]
+    with pytest.raises(UserError, match="other settings"):
+        results.study.finished(data, arms.ARMS["scenes"][0], 0)
+    assert not results.study.finished(data, arms.ARMS["scenes"][0], 2)
 
 
 def test_an_interrupted_cell_leaves_nothing(results):
@@ -88,20 +99,34 @@ def test_an_interrupted_cell_leaves_nothing(results):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        results.study.cell("scenes_row_0", interrupted)
-    assert results.study.finished("scenes_row_0") is None
+        results.study.cells.run("scenes_row_0", SETTINGS, interrupted)
+    assert results.study.cells.finished("scenes_row_0") is None
+
+
+def test_a_cell_is_left_to_the_process_that_is_at_it(results):
+    cells = results.study.cells
+    with cells.claimed("scenes_row_0", wait=False) as ours:
+        assert ours
+        assert cells.run("scenes_row_0", SETTINGS, never, wait=False) is None
+    assert cells.run("scenes_row_0", SETTINGS, lambda: cell(0.1), wait=False)["minutes"] == 1.5
 
 
 def test_the_cells_of_another_study_can_be_taken_up(results, tmp_path):
+    """But for those whose weights the others need."""
     cells = import_module("reproduction_study.cells")
+    mine = results.study.cells
+    mine.run("scenes_tokenizer_vq", SETTINGS, lambda: {"psnr": 30.0})
     file = tmp_path / "reproduction.json"
-    file.write_text(json.dumps({"cells": results.study.all_cells()}))
-    other = cells.Study(tmp_path / "other")
+    file.write_text(json.dumps({"cells": mine.all()}))
+    other = cells.Cells(tmp_path / "other")
     other.take_up(file)
-    assert other.all_cells() == results.study.all_cells() and len(other.all_cells()) == 6
+    assert len(other.all()) == 6
+    assert other.all() == {name: mine.finished(name) for name in other.all()}
     file.write_text("[]")
     with pytest.raises(UserError, match="holds no cells"):
         other.take_up(file)
+    with pytest.raises(UserError, match="cannot be made"):
+        cells.Cells(file)
 
 
 def test_figures_are_found_by_their_path(results):
@@ -136,7 +161,8 @@ def test_the_page_says_what_holds_and_leaves_gaps_where_nothing_was_run(results,
     for section in page.SECTIONS:
         assert section(results)
     import_module("reproduction_study.curves").plot_curves(results, tmp_path / "images")
-    assert (tmp_path / "images" / "reproduction_sparse.png").stat().st_size > 5000
+    for name in ("sparse", "end_to_end", "directions", "sampling"):
+        assert (tmp_path / "images" / f"reproduction_{name}.png").stat().st_size > 5000
 
 
 def test_every_arm_has_a_name_of_its_own_and_known_settings(arms):
@@ -156,13 +182,19 @@ def test_every_arm_has_a_name_of_its_own_and_known_settings(arms):
 
 @pytest.mark.slow
 def test_the_study_runs_and_goes_on(tmp_path):
-    """An arm with everything, at a hundredth of its steps."""
+    """An arm with everything and a control, at a hundredth of their steps."""
     command = [sys.executable, str(ROOT / "benchmarks/reproduction.py"), "--output", "study"]
-    command += ["--seeds", "1", "--shorten", "100", "--only", "end_to_end_own_ids"]
-    for _ in range(2):
-        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    command += ["--seeds", "1", "--shorten", "100", "--only"]
+    said = []
+    for only in ("end_to_end_own_ids", "end_to_end_own_ids", "dvae_tuned"):
+        run = subprocess.run([*command, only], cwd=tmp_path, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr[-2000:]
-    assert "[1 of 1]" not in run.stderr, "it was run twice"
+        said.append("[1 of 1]" in run.stderr)
+    assert said == [True, False, True]
+    control = json.loads((tmp_path / "study/cells/scenes_dvae_tuned_0.json").read_text())
+    two_stage = json.loads((tmp_path / "study/cells/scenes_dvae_0.json").read_text())
+    gold = "gold_psnr_codebook"
+    assert control["figures"][gold] != two_stage["figures"][gold]
     found = json.loads((tmp_path / "study/cells/scenes_end_to_end_own_ids_0.json").read_text())
     assert {"drawn_codebook", "drawn_hidden", "gold_hidden", "described"} <= found["figures"].keys()
     assert len(found["curve"]) >= 2 and not [*(tmp_path / "study/runs").glob("*/state")]

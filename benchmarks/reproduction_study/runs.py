@@ -1,0 +1,217 @@
+"""The study's training runs, and what is measured of each."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines import train_bidirectional, train_dual_encoder, train_tokenizer
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.data.settings import DataSettings
+from pipelines.data.sources import open_source
+from pipelines.dual_encoder.matcher import Matcher
+from pipelines.evaluation.pairs import Pairs, read_pairs
+from pipelines.evaluation.scene_accuracy import scene_set
+from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.metrics import METRICS, read_metrics
+from reproduction_study import decoder_control
+from reproduction_study.arms import GUMBEL, LONGER, Arm, Dataset, cell_name, two_stage_arm
+from reproduction_study.cells import Cells, Figures
+from reproduction_study.figures import SCENES, pair_figures, real_figures, scene_figures
+from vq import VQGAN
+
+POINTS = 6
+"""Of a validation curve."""
+PATHS = ("data.source=", "tokenizer=")
+"""Overrides that are of a machine, and not kept."""
+SIDE = 64
+"""Of all pictures, in pixels."""
+QUIET = ("training.trackers=[]", "training.sample_every=0")
+
+
+class Study:
+    """The folder of a study: `runs/` are training runs, `cells/` the figures of finished ones.
+
+    Args:
+        shorten: divides every number of steps, to see that everything runs.
+    """
+
+    def __init__(self, folder: Path, shorten: int = 1) -> None:
+        self.folder = folder
+        self.shorten = shorten
+        self.cells = Cells(folder / "cells")
+
+    def run_folder(self, name: str) -> Path:
+        """Of a cell."""
+        return self.folder / "runs" / name
+
+    def steps(self, steps: int, points: int | None = None) -> list[str]:
+        """The overrides for a budget, and for so many points of a validation curve."""
+        count = max(2, steps // self.shorten)
+        found = [f"training.steps={count}", "training.minutes=null", "training.save_every=200"]
+        return found + ([f"training.validate_every={max(1, count // points)}"] if points else [])
+
+    def tokenizer(self, data: Dataset, kind: str) -> None:
+        """Trains the tokenizer `kind` of a data set, once for all arms and seeds."""
+        name = f"{data.name}_tokenizer_{kind}"
+        steps = data.tokenizer_steps * (LONGER if kind == "dvae" else 1)
+        overrides = [*data.overrides, *self.steps(steps)]
+        if kind == "dvae":
+            overrides += [*GUMBEL, f"objective.temperature_steps={3 * steps // 4}"]
+        run = self.run_folder(name)
+
+        def measure() -> Figures:
+            train(train_tokenizer.main, data.tokenizer_config, run, overrides)
+            tokenizer = VQGAN.from_pretrained(open_checkpoint(run, "tokenizer").tokenizer)
+            last = [row for row in read_metrics(run / METRICS) if "validation_psnr" in row][-1]
+            return {
+                "psnr": last["validation_psnr"],
+                "codebook_size": tokenizer.config.codebook_size,
+                "minutes": minutes(run),
+            }
+
+        self.cells.run(name, kept(overrides), measure)
+
+    def dual_encoder(self, data: Dataset) -> Matcher:
+        """The dual encoder that measures a data set, trained once."""
+        name = f"{data.name}_dual_encoder"
+        overrides = [*data.overrides, *self.steps(data.dual_encoder_steps)]
+        run = self.run_folder(name)
+
+        def measure() -> Figures:
+            train(train_dual_encoder.main, data.dual_encoder_config, run, overrides)
+            return {"minutes": minutes(run)}
+
+        self.cells.run(name, kept(overrides), measure)
+        return Matcher.from_pretrained(run / "checkpoint")
+
+    def real(self, data: Dataset) -> None:
+        """What the dual encoder says of real pictures, which bounds what it can say of drawn
+        ones."""
+
+        def measure() -> Figures:
+            matcher = self.dual_encoder(data)
+            return real_figures(matcher, pairs_of(data, "test"), pairs_of(data, "train"))
+
+        self.cells.run(f"{data.name}_real", [], measure)
+
+    def overrides(self, data: Dataset, arm: Arm, seed: int) -> list[str]:
+        """The configuration of an arm's run with a seed."""
+        found = [*data.overrides, *data.model, *self.steps(arm.length * data.steps, POINTS)]
+        if arm.end_to_end:
+            found += data.reconstruction
+        tokenizer = self.run_folder(f"{data.name}_tokenizer_{arm.tokenizer}")
+        found += [*arm.changes, f"seed={seed}", "training.export=last"]
+        return [*found, f"tokenizer={tokenizer}", "tokenizer_config=null"]
+
+    def finished(self, data: Dataset, arm: Arm, seed: int) -> bool:
+        """Whether an arm has been run with a seed.
+
+        Raises:
+            UserError: it has, but with other settings.
+        """
+        settings = kept(self.overrides(data, arm, seed))
+        return self.cells.finished(cell_name(data.name, arm.name, seed), settings) is not None
+
+    def arm(self, data: Dataset, arm: Arm, seed: int, wait: bool = False) -> bool:
+        """Trains an arm with a seed, and measures it; False where another process is at it."""
+        name = cell_name(data.name, arm.name, seed)
+        overrides = self.overrides(data, arm, seed)
+        self.tokenizer(data, arm.tokenizer)
+        run = self.run_folder(name)
+
+        def measure() -> Figures:
+            if arm.decoder_only:
+                train(decoder_control.main, data.config, run, overrides)
+                two_stage = two_stage_arm(data.name, arm.tokenizer)
+                self.arm(data, two_stage, seed, wait=True)
+                drawing = self.run_folder(cell_name(data.name, two_stage.name, seed))
+                pipe = decoder_control.with_decoder(drawing, run)
+            else:
+                train(train_bidirectional.main, data.config, run, overrides)
+                pipe = BidirectionalPipeline.from_pretrained(run)
+            start = time.monotonic()
+            return {
+                "figures": self.figures(data, arm, pipe),
+                "curve": curve(run),
+                "minutes": minutes(run),
+                "minutes_measuring": (time.monotonic() - start) / 60,
+            }
+
+        return self.cells.run(name, kept(overrides), measure, wait) is not None
+
+    def figures(self, data: Dataset, arm: Arm, pipe: BidirectionalPipeline) -> Figures:
+        """Of a trained arm, on the test part."""
+        matcher = self.dual_encoder(data)
+        if data.name == "scenes":
+            return scene_figures(pipe, arm, matcher)
+        return pair_figures(pipe, prompts_among(pairs_of(data, "test"), pipe), matcher)
+
+
+def train(main: Callable, config: str, run: Path, overrides: list[str]) -> None:
+    """One training run to its end, taken up where an earlier one was interrupted.
+
+    Raises:
+        KeyboardInterrupt: it was asked to stop, which a training run does by ending early.
+    """
+    arguments = ["--config", config, *QUIET, *overrides, f"output={run}"]
+    if not trained(run):
+        main([*arguments, "--resume"] if run.exists() else arguments)
+        if not trained(run):
+            raise KeyboardInterrupt
+    shutil.rmtree(run / "state", ignore_errors=True)
+
+
+def trained(run: Path) -> bool:
+    """Whether a run came to its end."""
+    if not (run / "checkpoint").is_dir():
+        return False
+    return max(row.get("progress", 0.0) for row in read_metrics(run / METRICS)) >= 1
+
+
+def kept(overrides: Sequence[str]) -> list[str]:
+    """The overrides that are not of a machine."""
+    return [one for one in overrides if not one.startswith(PATHS)]
+
+
+def minutes(run: Path) -> float:
+    """That a run trained for."""
+    return max(row.get("minutes", 0.0) for row in read_metrics(run / METRICS))
+
+
+def curve(run: Path) -> list[dict[str, Any]]:
+    """The validation losses of a run, by step."""
+    names = ("step", "validation_text_to_image", "validation_image_to_text")
+    rows = [row for row in read_metrics(run / METRICS) if "validation_loss" in row]
+    return [{name: row[name] for name in names if name in row} for row in rows]
+
+
+def pairs_of(data: Dataset, split: str) -> Pairs:
+    """The captioned pictures of a part, at the size that is drawn.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    if data.name == "scenes":
+        scenes = scene_set(split, SCENES, 1, (SIDE, SIDE))
+        return Pairs(scenes.pictures, scenes.captions, [[one] for one in scenes.captions], 0)
+    settings = DataSettings(
+        source=data.source, split=split, text_column=["text", "text_zh"], size=SIDE
+    )
+    return read_pairs(open_source(settings), (SIDE, SIDE), most=10**6)
+
+
+def prompts_among(pairs: Pairs, pipe: BidirectionalPipeline) -> Pairs:
+    """Those whose names are not too long to be prompts."""
+    positions = pipe.transformer.config.text_positions
+    fits = [
+        not pipe.codec.encode_caption(caption, positions).truncated for caption in pairs.captions
+    ]
+
+    def kept(rows: list) -> list:
+        return [row for row, fit in zip(rows, fits, strict=True) if fit]
+
+    return Pairs(
+        kept(pairs.pictures), kept(pairs.captions), kept(pairs.references), pairs.unreadable
+    )
