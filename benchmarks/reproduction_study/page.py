@@ -171,7 +171,9 @@ def named(around: str, figure: str) -> str:
     what, painter = figure.split("_")
     if around == "{}_psnr":
         return f"{what}_psnr_{painter}"
-    return f"held_out_{painter}" if around.startswith("held_out") else around.format(figure)
+    if what == "drawn" and around.startswith("held_out"):
+        return around.format(painter)
+    return around.format(figure)
 
 
 def end_to_end_section(results: Results) -> str:

@@ -156,8 +156,10 @@ def test_the_page_says_what_holds_and_leaves_gaps_where_nothing_was_run(results,
     assert "from hidden states (VQ, `consumed`): scenes does not hold here" in whole
     assert "draw better than two-stage (VQ, `consumed`): scenes the noise cannot" in whole
     short = page.short_section(results)
-    assert "| gold ids are painted better from hidden states (VQ, `consumed`) | does not" in short
-    assert "| gold ids are painted better from hidden states (dVAE) | — |" in short
+    assert "| claim | scenes loss | scenes | scenes PSNR |" in short
+    better = "gold ids are painted better from hidden states"
+    assert f"| {better} (VQ, `consumed`) |  | does not hold here | — |" in short
+    assert f"| {better} (dVAE) |  | — | — |" in short
     for section in page.SECTIONS:
         assert section(results)
     import_module("reproduction_study.curves").plot_curves(results, tmp_path / "images")
