@@ -94,6 +94,8 @@ OPTIONS = (
     ),
     Arm("end_to_end_new_decoder", (*END_TO_END, "end_to_end.decoder_start=random")),
 )
+TWICE = (Arm("twice", length=2), Arm("dvae_twice", tokenizer="dvae", length=2))
+"""Two-stage, for about as long as end-to-end training takes."""
 TWO_OBJECTS = (
     "data.max_objects=2",
     "data.object_weights=[1, 1]",
@@ -115,6 +117,7 @@ ARMS = {
         replace(BASE, sampling=True),
         *PATTERNS,
         *TABLES,
+        *TWICE,
         *OPTIONS,
         *DIRECTIONS,
     ),

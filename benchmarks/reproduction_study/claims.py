@@ -80,6 +80,10 @@ def end_to_end(tokenizer: str, suffix: str) -> tuple[Claim, ...]:
             right_or_near((whole, hidden), (tuned, ids)),
         ),
         Claim(
+            f"they draw better than two-stage of twice the steps ({name})",
+            right_or_near((whole, hidden), (arm_of(tokenizer, "twice"), ids))[:1],
+        ),
+        Claim(
             f"gold ids are painted better from hidden states ({name})",
             (*right_or_near((whole, "gold_hidden"), (whole, "gold_codebook")), *gold_psnr(whole)),
         ),
