@@ -148,7 +148,7 @@ class EndToEndObjective(BidirectionalObjective):
         return figures | {name: (values.sum(), count) for name, values in found.items()}
 
     def validation_loss(self, means: dict[str, float]) -> float:
-        """The loss of training, from the means of `evaluate`."""
+        """The loss of training but for a discriminator's, from the means of `evaluate`."""
         return super().validation_loss(means) + self.reconstruction.weight * means["reconstruction"]
 
     def _prefix(self, batch: Batch, step: int) -> Tensor | None:

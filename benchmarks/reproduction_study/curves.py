@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 
 from pipelines.training.storage import replace_file
 from reproduction_study.claims import IDS, TOKENS
-from reproduction_study.figures import CANDIDATES, GUIDANCE_SCALES
 from reproduction_study.results import Results
+from reproduction_study.sampling_figures import CANDIDATES, GUIDANCE_SCALES
 
 BY_STEP = {
     "sparse": ("dense", "base", "row", "column", "conv"),

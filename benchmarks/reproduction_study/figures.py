@@ -15,26 +15,21 @@ from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.dual_encoder_metrics import diversity, frechet_distance, r_precision
 from pipelines.evaluation.pairs import Pairs, as_generated
 from pipelines.evaluation.scene_accuracy import SceneSet, caption_accuracy, scene_set, shows
-from reproduction_study.arms import Arm
 from reproduction_study.cells import Figures
-from unified_transformer import Drawings, generate_image_ids, hidden_states_of, score_captions
+from unified_transformer import Drawings, hidden_states_of
 from vq import psnr
 
 SAMPLING = {"temperature": 0.8, "guidance_scale": 1.5}
 """Of all drawings, unless a figure is about it: what the hour's run on scenes chose on validation
 scenes (docs/results.md)."""
-GUIDANCE_SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
-CANDIDATES = (1, 2, 4, 8, 16)
 SCENES = 500
-FEWER_SCENES = 250
-"""Of each figure about sampling, of which there are many."""
 PICTURES = 2
 """Of each name, for diversity."""
 BLUR = 2
 """Radius in pixels, of pictures blurred to see what the dual encoder sees."""
 
 
-def scene_figures(pipe: BidirectionalPipeline, arm: Arm, matcher: Matcher) -> Figures:
+def scene_figures(pipe: BidirectionalPipeline, two_objects: bool) -> Figures:
     """Shares of test scenes, of one object unless named otherwise, every attribute right by the
     exact reader."""
     test, held_out = (
@@ -50,78 +45,10 @@ def scene_figures(pipe: BidirectionalPipeline, arm: Arm, matcher: Matcher) -> Fi
             figures[f"gold_psnr_{decoder}"] = mean_psnr(images, test.pictures)
     if "image_to_text" in pipe.tasks:
         figures["described"] = caption_accuracy(pipe, test).exact
-        if arm.two_objects:
+        if two_objects:
             two = scene_set("test", SCENES, 2, pipe.picture_size)
             figures["described_two"] = caption_accuracy(pipe, two).exact
-    if arm.sampling:
-        figures["sampling"] = sampling_figures(pipe, matcher)
     return figures
-
-
-def sampling_figures(pipe: BidirectionalPipeline, matcher: Matcher) -> Figures:
-    """What guidance, candidates and given rows add; on fewer scenes."""
-    test = scene_set("test", FEWER_SCENES, 1, pipe.picture_size)
-    return {
-        "guidance": {
-            str(scale): drawn_right(pipe, test, guidance_scale=scale) for scale in GUIDANCE_SCALES
-        },
-        **best_of_figures(pipe, test.captions, matcher),
-        **completion_figures(pipe, test),
-    }
-
-
-@torch.no_grad()
-def completion_figures(pipe: BidirectionalPipeline, scenes: SceneSet) -> Figures:
-    """With the upper half of its picture given and with nothing given, the share of captions drawn
-    right, of scenes whose object the given half cuts: it neither shows nor lacks the whole."""
-    cut = [
-        row
-        for row, scene in enumerate(scenes.scenes)
-        if all(abs(one.y - 0.5) < one.radius for one in scene.objects)
-    ]
-    captions = [scenes.captions[row] for row in cut]
-    text = pipe.codec.pad(pipe.encode_prompts(captions), pipe.transformer.config.text_positions)
-    ids = pipe.encode_images([scenes.pictures[row] for row in cut])
-    given = ids[:, : pipe.transformer.config.grid_height // 2]
-    settings = pipe.sampling_settings(**SAMPLING)
-
-    def right(given: torch.Tensor | None) -> float:
-        seeds = [[seed] for seed in range(len(captions))]
-        drawn = generate_image_ids(pipe.transformer, *text, seeds, settings, given=given)
-        return fmean(map(says, captions, pipe.artist.paint(drawn, "codebook")))
-
-    return {"completed": right(given), "not_completed": right(None), "cut_scenes": len(cut)}
-
-
-@torch.no_grad()
-def best_of_figures(
-    pipe: BidirectionalPipeline, captions: Sequence[str], matcher: Matcher
-) -> Figures:
-    """Of the first N of 16 candidates: the share of captions for which the one chosen is right,
-    and for which any is."""
-    right, own, by_matcher = [], [], []
-    most, positions = max(CANDIDATES), pipe.transformer.config.text_positions
-    settings = pipe.sampling_settings(**SAMPLING)
-    for number, caption in enumerate(captions):
-        text = pipe.codec.pad(pipe.encode_prompts([caption]), positions)
-        seeds = [[number * most + k for k in range(most)]]
-        drawn = generate_image_ids(pipe.transformer, *text, seeds, settings)
-        images = pipe.artist.paint(drawn, "codebook")
-        right.append([says(caption, image) for image in images])
-        repeated = (tensor.repeat_interleave(most, 0) for tensor in text)
-        own.append(score_captions(pipe.transformer, drawn.ids, *repeated))
-        by_matcher.append(matcher.scores(images, [caption] * most))
-    is_right = torch.tensor(right).float()
-
-    def chosen(scores: list[torch.Tensor]) -> dict[str, float]:
-        best = {n: torch.stack(scores)[:, :n].argmax(dim=1, keepdim=True) for n in CANDIDATES}
-        return {str(n): is_right.gather(1, index).mean().item() for n, index in best.items()}
-
-    return {
-        "best_of": chosen(own),
-        "best_of_by_dual_encoder": chosen(by_matcher),
-        "any_of": {str(n): is_right[:, :n].amax(dim=1).mean().item() for n in CANDIDATES},
-    }
 
 
 def drawn_right(pipe: BidirectionalPipeline, scenes: SceneSet, **options: Any) -> float:

@@ -19,6 +19,7 @@ from reproduction_study import decoder_control
 from reproduction_study.arms import GUMBEL, LONGER, Arm, Dataset, cell_name, two_stage_arm
 from reproduction_study.cells import Cells, Figures
 from reproduction_study.figures import SCENES, pair_figures, real_figures, scene_figures
+from reproduction_study.sampling_figures import sampling_figures
 from vq import VQGAN
 
 POINTS = 6
@@ -145,7 +146,8 @@ class Study:
         """Of a trained arm, on the test part."""
         matcher = self.dual_encoder(data)
         if data.name == "scenes":
-            return scene_figures(pipe, arm, matcher)
+            found = scene_figures(pipe, arm.two_objects)
+            return found | ({"sampling": sampling_figures(pipe, matcher)} if arm.sampling else {})
         return pair_figures(pipe, prompts_among(pairs_of(data, "test"), pipe), matcher)
 
 
