@@ -13,7 +13,6 @@ from unified_transformer.objective import (
     Batch,
     BidirectionalObjective,
     BidirectionalObjectiveSettings,
-    as_prompt,
     image_pass,
     without_dropping,
 )
@@ -166,12 +165,5 @@ class EndToEndObjective(BidirectionalObjective):
         model = self.players[self.main_player]
         if prefix is None:
             return image_pass(model, batch, self.config, scale, reconstruct=True)
-        text_ids, text_length = as_prompt(batch, self.config)
-        return model(
-            text_ids=text_ids,
-            text_length=text_length,
-            image_ids=prefix,
-            direction="text_to_image",
-            hidden_only=True,
-            reconstruct=True,
-        )
+        shown = {**batch, "image_ids": prefix}
+        return image_pass(model, shown, self.config, None, hidden_only=True, reconstruct=True)

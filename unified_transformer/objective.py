@@ -75,18 +75,20 @@ def image_pass(
     model: nn.Module,
     batch: Batch,
     config: UnifiedTransformerConfig,
-    scale: Tensor | float = 1.0,
+    scale: Tensor | float | None = 1.0,
     **arguments: Any,
 ) -> Any:
-    """The model's output from text to image, each target weighing `scale`; `arguments` are the
-    model's own."""
+    """The model's output from text to image: the loss, each target weighing `scale`, or without a
+    `scale` what the model gives then; `arguments` are the model's own."""
     ids, length = as_prompt(batch, config)
+    if scale is not None:
+        ones = torch.ones(len(ids), config.image_positions, device=ids.device)
+        arguments["loss_weight"] = ones * scale
     return model(
         text_ids=ids,
         text_length=length,
         image_ids=batch["image_ids"],
         direction="text_to_image",
-        loss_weight=torch.ones(len(ids), config.image_positions, device=ids.device) * scale,
         **arguments,
     )
 

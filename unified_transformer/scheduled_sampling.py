@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from unified_transformer.config import UnifiedTransformerConfig
 from unified_transformer.noise import gumbel_noise, mix
-from unified_transformer.objective import Batch, as_prompt
+from unified_transformer.objective import Batch, image_pass
 
 MOST_LOGITS = 2**24
 """That are there at once: their noise takes three times their memory."""
@@ -22,15 +22,13 @@ def mix_in_own_ids(
     1906.07651: each id is drawn after the given ids before it, at temperature 1. The draws depend
     on picture and step alone, not on how pictures are dealt over processes.
     """
-    text_ids, text_length = as_prompt(batch, config)
     pictures = max(1, MOST_LOGITS // (config.image_positions * config.image_vocab_size))
-    parts = [tensor.split(pictures) for tensor in (text_ids, text_length, batch["image_ids"])]
+    parts = zip(*(tensor.split(pictures) for tensor in batch.values()), strict=True)
     mixed = []
-    for text, length, image_ids in zip(*parts, strict=True):
-        logits = model(
-            text_ids=text, text_length=length, image_ids=image_ids, direction="text_to_image"
-        ).image_logits.float()
-        mixed.append(_mixed(image_ids, logits, share, step))
+    for part in parts:
+        some = dict(zip(batch, part, strict=True))
+        logits = image_pass(model, some, config, scale=None).image_logits.float()
+        mixed.append(_mixed(some["image_ids"], logits, share, step))
     # Autocast would hand the weights it cast without a graph to the next pass, which needs one.
     torch.clear_autocast_cache()
     return torch.cat(mixed)
