@@ -117,6 +117,15 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", help="fp32, bf16 or fp16; bf16 on CUDA and fp32 elsewhere")
 
 
+def add_decoder_argument(parser: argparse.ArgumentParser) -> None:
+    """`--decoder`: what paints, None where the command line is silent."""
+    parser.add_argument(
+        "--decoder",
+        choices=("codebook", "hidden"),
+        help="paint from ids, or from hidden states (default after end-to-end training)",
+    )
+
+
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """How pictures are drawn, to be read by `sampling_given`."""
     settings = parser.add_argument_group("sampling (default: what the checkpoint recommends)")

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pipelines.bidirectional_pipeline import TASKS, BidirectionalPipeline
 from pipelines.command_line import (
     UserError,
+    add_decoder_argument,
     add_device_arguments,
     add_sampling_arguments,
     command,
@@ -60,11 +61,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="first choose sampling settings on validation scenes, and keep them as those that the "
         "checkpoint recommends",
     )
-    parser.add_argument(
-        "--decoder",
-        choices=("codebook", "hidden"),
-        help="paint from ids, or from hidden states (default after end-to-end training)",
-    )
+    add_decoder_argument(parser)
     add_sampling_arguments(parser)
     add_device_arguments(parser)
     return parser.parse_args(argv)

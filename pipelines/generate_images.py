@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import (
     UserError,
+    add_decoder_argument,
     add_device_arguments,
     add_sampling_arguments,
     command,
@@ -71,11 +72,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--keep-rows", type=int, metavar="K", help="rows of ids to keep (default: half of them)"
     )
-    parser.add_argument(
-        "--decoder",
-        choices=("codebook", "hidden"),
-        help="paint from ids, or from hidden states (default after end-to-end training)",
-    )
+    add_decoder_argument(parser)
     parser.add_argument(
         "--window",
         type=int,
