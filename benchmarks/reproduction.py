@@ -70,9 +70,9 @@ def main(argv: list[str] | None = None) -> None:
     page = Path(arguments.page or study.folder / "reproduction.md")
     spent: list[float] = []
     for data_set, arm, seed in cells:
-        left = sum(not study.finished(*cell) for cell in cells)
         if study.finished(data_set, arm, seed):
             continue
+        left = sum(not study.finished(*cell) for cell in cells)
         hours = f"{sum(spent) / len(spent) * left / 3600:.1f} hours" if spent else "unknown time"
         print(
             f"[{len(cells) - left + 1} of {len(cells)}] {data_set.name} {arm.name}, seed {seed}; "

@@ -144,11 +144,13 @@ class Study:
 
     def figures(self, data: Dataset, arm: Arm, pipe: BidirectionalPipeline) -> Figures:
         """Of a trained arm, on the test part."""
-        matcher = self.dual_encoder(data)
-        if data.name == "scenes":
-            found = scene_figures(pipe, arm.two_objects)
-            return found | ({"sampling": sampling_figures(pipe, matcher)} if arm.sampling else {})
-        return pair_figures(pipe, prompts_among(pairs_of(data, "test"), pipe), matcher)
+        if data.name != "scenes":
+            pairs = prompts_among(pairs_of(data, "test"), pipe)
+            return pair_figures(pipe, pairs, self.dual_encoder(data))
+        found = scene_figures(pipe, arm.two_objects)
+        if arm.sampling:
+            found["sampling"] = sampling_figures(pipe, self.dual_encoder(data))
+        return found
 
 
 def train(main: Callable, config: str, run: Path, overrides: list[str]) -> None:
