@@ -31,6 +31,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Put the paper's claims to the test.")
     parser.add_argument("--output", required=True, metavar="DIR", help="new, or of this study")
     parser.add_argument("--emoji", metavar="DIR", help="captioned drawings, for claims 1 and 2")
+    parser.add_argument(
+        "--large", action="store_true", help="drawings at 128 pixels by larger models, for a GPU"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", metavar="TEXT", help="cells whose name has it")
     parser.add_argument(
@@ -52,7 +55,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     if arguments.seeds < 1 or arguments.shorten < 1:
         raise UserError("--seeds and --shorten must be at least 1.")
-    data = datasets(arguments.emoji)
+    if arguments.large and arguments.emoji is None:
+        raise UserError("--large is about drawings; give --emoji DIR as well.")
+    data = datasets(arguments.emoji, arguments.large)
     study = Study(Path(arguments.output), arguments.shorten)
     for one in data.values():
         pairs_of(one, "test")  # what cannot be read is said now, and not after hours
@@ -68,20 +73,20 @@ def main(argv: list[str] | None = None) -> None:
     ]
     results = Results(study, data, arguments.seeds)
     page = Path(arguments.page or study.folder / "reproduction.md")
-    spent: list[float] = []
+    began = time.monotonic()
+    left_then = sum(not study.finished(*cell) for cell in cells)
     for data_set, arm, seed in cells:
         if study.finished(data_set, arm, seed):
             continue
         left = sum(not study.finished(*cell) for cell in cells)
-        hours = f"{sum(spent) / len(spent) * left / 3600:.1f} hours" if spent else "unknown time"
+        pace = (time.monotonic() - began) / max(left_then - left, 1)  # of all processes together
+        hours = f"{pace * left / 3600:.1f} hours" if left < left_then else "unknown time"
         print(
             f"[{len(cells) - left + 1} of {len(cells)}] {data_set.name} {arm.name}, seed {seed}; "
             f"{hours} left",
             file=sys.stderr,
         )
-        start = time.monotonic()
         if study.arm(data_set, arm, seed):
-            spent.append(time.monotonic() - start)
             write_page(results, page, arguments)
     if not arguments.only:
         for one in data.values():
@@ -99,7 +104,7 @@ def write_page(results: Results, page: Path, arguments: argparse.Namespace) -> N
 
     python benchmarks/reproduction.py --output {arguments.output}{
             " --emoji DIR" if arguments.emoji else ""
-        }
+        }{" --large" if arguments.large else ""}
 
 {introduction(results)}
 

@@ -14,6 +14,7 @@ class Dataset:
         tokenizer_config, config, dual_encoder_config: YAMLs, and
         overrides: of all three.
         source: of its rows.
+        side: of its pictures, in pixels.
         tokenizer_steps, steps, dual_encoder_steps: the budget of a tokenizer (a dVAE takes twice as
             many), of an arm, and of the dual encoder.
         model: overrides of an arm's transformer.
@@ -31,6 +32,7 @@ class Dataset:
     model: tuple[str, ...] = ()
     reconstruction: tuple[str, ...] = RECONSTRUCTION
     source: str = "scenes"
+    side: int = 64
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,22 @@ def two_stage_arm(data: str, tokenizer: str) -> Arm:
     return next(arm for arm in ARMS[data] if arm.name == name)
 
 
+DOWNSAMPLING = 8
+"""Pixels of a side by ids of a side, of all tokenizers here."""
 SMALL = (
     "model.hidden_size=192",
     "model.num_hidden_layers=4",
     "model.num_attention_heads=3",
     "training.batch_size=32",
 )
+LARGE = (
+    "model.hidden_size=512",
+    "model.num_hidden_layers=8",
+    "model.num_attention_heads=8",
+    "model.layer_patterns=[row, column, row, conv]",
+    "training.batch_size=32",
+)
+"""Of a GPU, in place of the small one."""
 
 GUMBEL = (
     "model.quantizer=gumbel",
@@ -155,8 +167,8 @@ def cell_name(data: str, arm: str, seed: int) -> str:
     return f"{data}_{arm}_{seed}"
 
 
-def datasets(emoji: str | None) -> dict[str, Dataset]:
-    """By name; the drawings only where their folder is given."""
+def datasets(emoji: str | None, large: bool = False) -> dict[str, Dataset]:
+    """By name; the drawings only where their folder is given, and `large` or small."""
     found = {
         "scenes": Dataset(
             "scenes",
@@ -177,11 +189,12 @@ def datasets(emoji: str | None) -> dict[str, Dataset]:
             "configs/tokenizer/emoji_64.yaml",
             "configs/bidirectional/emoji_64.yaml",
             "configs/dual_encoder/emoji_64.yaml",
-            tokenizer_steps=2400,
-            steps=400,
+            tokenizer_steps=9600 if large else 2400,
+            steps=2000 if large else 400,
             dual_encoder_steps=600,
-            overrides=(f"data.source={emoji}",),
-            model=SMALL,
+            overrides=(f"data.source={emoji}", *(("data.size=128",) if large else ())),
+            model=LARGE if large else SMALL,
             source=emoji,
+            side=128 if large else 64,
         )
     return found

@@ -13,7 +13,7 @@ from reproduction_study.arms import ARMS, Arm, Dataset, cell_name
 from reproduction_study.curves import save_figure
 from reproduction_study.figures import SAMPLING, decoders, says
 from reproduction_study.results import Results
-from reproduction_study.runs import SIDE, Study, pairs_of, prompts_among, trained
+from reproduction_study.runs import Study, pairs_of, prompts_among, trained
 
 PROMPTS = 10
 SHOWN = (
@@ -68,9 +68,9 @@ def draw_strips(study: Study, data: Dataset, arm: Arm, run: Path) -> None:
     for decoder in decoders(pipe):
         seeds = range(len(prompts))
         images = pipe.generate_images(prompts, seed=seeds, decoder=decoder, **SAMPLING)
-        strip = Image.new("RGB", (SIDE * len(prompts), SIDE))
+        strip = Image.new("RGB", (data.side * len(prompts), data.side))
         for place, image in enumerate(images):
-            strip.paste(image, (SIDE * place, 0))
+            strip.paste(image, (data.side * place, 0))
         file = drawings(study) / f"{data.name}_{arm.name}_{decoder}.png"
         replace_file(file, lambda path, strip=strip: strip.save(path, format="png"))
     text = "\n".join(prompts)
@@ -97,7 +97,9 @@ def draw_rows(path: Path, rows: dict[str, Image.Image], prompts_file: Path) -> N
             name.replace(", ", "\n"), rotation=0, ha="right", va="center", fontsize=8
         )
         for number, (place, prompt) in enumerate(zip(places, prompts, strict=True)):
-            image = strip.crop((SIDE * number, 0, SIDE * (number + 1), SIDE))
+            image = strip.crop(
+                (strip.height * number, 0, strip.height * (number + 1), strip.height)
+            )
             place.imshow(image)
             place.set(xticks=[], yticks=[])
             if path.stem.endswith("scenes"):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from pipelines.evaluation.report import table
-from reproduction_study.arms import LONGER
+from reproduction_study.arms import DOWNSAMPLING, LONGER
 from reproduction_study.claims import (
     DIRECTIONS,
     IDS,
@@ -21,9 +21,6 @@ from reproduction_study.figures import SAMPLING as SAMPLING_SETTINGS
 from reproduction_study.results import NOTHING, Results
 from reproduction_study.sampling_figures import CANDIDATES, FEWER_SCENES, GUIDANCE_SCALES
 from unified_transformer.attention.patterns import sees
-
-GRID = 8
-"""Rows and columns of ids of all pictures."""
 
 
 def short_section(results: Results) -> str:
@@ -88,12 +85,13 @@ def sparse_section(results: Results) -> str:
             figures = (IDS, TOKENS, picture, "described")
             shown = (results.shown(data, arm, figure) for figure in figures)
             rows.append((data, name, *shown, results.minutes(data, arm)))
+    grids = {data.side // DOWNSAMPLING for data in results.data.values()}
     return f"""## Sparse attention keeps the loss curve of dense
 
 The paper says so without a table (section 3.3, "Sparse Attention"); so does DALL-E. Losses are of
-validation rows at the end of equal steps. Of the pairs of image positions that dense attention sees
-on this grid of {GRID} x {GRID} ids, {share("row")} are left by row, {share("column")} by column and
-{share("conv")} by conv: of conv, made for 32 x 32, this grid asks little.
+validation rows at the end of equal steps. Of the pairs of image positions that dense attention
+sees, {"; ".join(shares(grid) for grid in sorted(grids))}: of conv, made for 32 x 32, so small a
+grid asks little.
 
 {table(rows)}
 
@@ -104,14 +102,18 @@ Here and below, in brackets: the mean gain and its 95 % interval.
 {verdict_lines(results, SPARSE)}"""
 
 
-def share(pattern: str) -> str:
-    """Of the pairs that dense attention sees, those that a pattern leaves."""
-    places = torch.arange(GRID * GRID)
+def shares(grid: int) -> str:
+    """Of the pairs that dense attention sees, those that each pattern leaves."""
+    places = torch.arange(grid * grid)
     query, key = places[:, None], places[None, :]
-    seen, dense = (
-        sees(name, query, key, GRID, two_sided=False).sum() for name in (pattern, "dense")
+    row, column, conv, dense = (
+        sees(name, query, key, grid, two_sided=False).sum().item()
+        for name in ("row", "column", "conv", "dense")
     )
-    return f"{100 * seen / dense:.0f} %"
+    return (
+        f"on a grid of {grid} x {grid} ids row leaves {row / dense:.0%}, "
+        f"column {column / dense:.0%} and conv {conv / dense:.0%}"
+    )
 
 
 def directions_section(results: Results) -> str:

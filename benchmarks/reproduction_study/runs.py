@@ -26,8 +26,6 @@ POINTS = 6
 """Of a validation curve."""
 PATHS = ("data.source=", "tokenizer=")
 """Overrides that are of a machine, and not kept."""
-SIDE = 64
-"""Of all pictures, in pixels."""
 QUIET = ("training.trackers=[]", "training.sample_every=0")
 
 
@@ -198,12 +196,12 @@ def pairs_of(data: Dataset, split: str) -> Pairs:
         UserError: they cannot be read.
     """
     if data.name == "scenes":
-        scenes = scene_set(split, SCENES, 1, (SIDE, SIDE))
+        scenes = scene_set(split, SCENES, 1, (data.side, data.side))
         return Pairs(scenes.pictures, scenes.captions, [[one] for one in scenes.captions], 0)
     settings = DataSettings(
-        source=data.source, split=split, text_column=["text", "text_zh"], size=SIDE
+        source=data.source, split=split, text_column=["text", "text_zh"], size=data.side
     )
-    return read_pairs(open_source(settings), (SIDE, SIDE), most=10**6)
+    return read_pairs(open_source(settings), (data.side, data.side), most=10**6)
 
 
 def prompts_among(pairs: Pairs, pipe: BidirectionalPipeline) -> Pairs:

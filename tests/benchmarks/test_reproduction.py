@@ -152,6 +152,8 @@ def test_the_page_says_what_holds_and_leaves_gaps_where_nothing_was_run(results,
     sparse = page.sparse_section(results)
     assert "| scenes | row, column, row, conv | 0.820 ± 0.028 |" in sparse
     assert "holds here (+0.001" in sparse and "| scenes | conv | — |" in sparse
+    # A column of 8 has 36 pairs, eight columns 288 of the 2,080 of 64 positions.
+    assert "on a grid of 8 x 8 ids row leaves 26%, column 14% and conv 82%" in sparse
     whole = page.end_to_end_section(results)
     assert "from hidden states (VQ, `consumed`): scenes does not hold here" in whole
     assert "draw better than two-stage (VQ, `consumed`): scenes the noise cannot" in whole
@@ -167,11 +169,14 @@ def test_the_page_says_what_holds_and_leaves_gaps_where_nothing_was_run(results,
         assert (tmp_path / "images" / f"reproduction_{name}.png").stat().st_size > 5000
 
 
-def test_every_arm_has_a_name_of_its_own_and_known_settings(arms):
+@pytest.mark.parametrize(("large", "side"), [(False, 64), (True, 128)])
+def test_every_arm_has_a_name_of_its_own_and_known_settings(arms, large, side):
     from pipelines.configuration.loading import load_configuration
     from pipelines.configuration.schemas import BidirectionalRun
 
-    for data in arms.datasets("somewhere").values():
+    datasets = arms.datasets("somewhere", large)
+    assert datasets["scenes"].side == 64 and datasets["emoji"].side == side
+    for data in datasets.values():
         names = [arm.name for arm in arms.ARMS[data.name]]
         assert len(names) == len(set(names)) and "base" in names
         for arm in arms.ARMS[data.name]:
@@ -180,6 +185,7 @@ def test_every_arm_has_a_name_of_its_own_and_known_settings(arms):
             run = load_configuration(ROOT / data.config, overrides, BidirectionalRun)
             assert (run.end_to_end is not None) == arm.end_to_end
             assert run.training.batch_size == 32
+            assert run.data.size == data.side
 
 
 @pytest.mark.slow
