@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ class DeepSpeedPlayer:
         )
         self.module: nn.Module = self.engine.module
         self._unfinished = False
+        if processes.device.type == "cpu":
+            _release_shared_memory(processes)
 
     def start(self) -> None:
         """The engine clears its gradients itself."""
@@ -156,6 +159,15 @@ def engine_configuration(
         "lower_precision_safe_modules": [],
     }
     return config | ours | {"torch_autocast": autocast}
+
+
+def _release_shared_memory(processes: Processes) -> None:
+    """On a CPU DeepSpeed's processes share 66 MiB each under a name in memory, never removed;
+    without the name the memory ends with the processes, however they end."""
+    processes.wait()  # all have opened it
+    address, port = (os.environ.get(f"MASTER_{what}", "") for what in ("ADDR", "PORT"))
+    name = f"deepspeed_allreduce_buffer_{os.getuid()}_{address}_{port}_{processes.rank}"
+    Path("/dev/shm", name).unlink(missing_ok=True)
 
 
 def _log_to_stderr(logger: logging.Logger) -> None:

@@ -69,6 +69,11 @@ def run(name: str, processes: int, script: Path, *arguments: str, cwd: Path) -> 
     return error
 
 
+def shared_memory() -> set[Path]:
+    """What DeepSpeed keeps in memory under a name."""
+    return {*Path("/dev/shm").glob("deepspeed*")}
+
+
 def test_the_smallest_run_as_its_file_says(tmp_path):
     """Both stages under the deepspeed launcher, ZeRO 1, the tokenizer trained first."""
     config = ("--config", "configs/bidirectional/tiny.yaml", "training.steps=4")
@@ -155,7 +160,9 @@ def test_a_dual_encoder_compares_the_pairs_of_all_processes(tmp_path):
 def test_deepspeed(tokenizer, bidirectional, tmp_path, processes, zero):
     arguments = bidirectional_arguments(tokenizer)
     arguments += [f"deepspeed=configs/deepspeed/{zero}.json", "training.save_every=5"]
+    shared = shared_memory()
     run("deepspeed", processes, BIDIRECTIONAL, *arguments, cwd=tmp_path)
+    assert shared_memory() <= shared
     folder = tmp_path / "run"
     assert open_checkpoint(folder, "bidirectional").step == 12
     straight = losses(folder)
