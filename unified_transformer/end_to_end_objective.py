@@ -32,7 +32,6 @@ class EndToEndSettings:
         equal).
     sampled_ids: the share of ids in the teacher-forced prefix that are the model's own draws, so
         that the reconstructor meets its own mistakes; a pass more, and one without gradients.
-    sampled_ids_warmup_steps: over which that share rises from 0.
     """
 
     hidden_state: HiddenState = "consumed"
@@ -40,7 +39,6 @@ class EndToEndSettings:
     decoder_start: Literal["tokenizer", "random"] = "tokenizer"
     reconstruction_weight: float = 1.0
     sampled_ids: float = 0.0
-    sampled_ids_warmup_steps: int = 0
 
     def __post_init__(self) -> None:
         if self.mapper_size is not None and self.mapper_size < 1:
@@ -55,14 +53,6 @@ class EndToEndSettings:
             )
         if not 0 <= self.sampled_ids < 1:
             raise ValueError(f"sampled_ids is {self.sampled_ids}; it must be in [0, 1)")
-        if self.sampled_ids_warmup_steps < 0:
-            raise ValueError(
-                f"sampled_ids_warmup_steps is {self.sampled_ids_warmup_steps}; it must be 0 or more"
-            )
-
-    def share_at(self, step: int) -> float:
-        """Of the model's own ids in the prefix at a step."""
-        return self.sampled_ids * min(1.0, (step + 1) / max(1, self.sampled_ids_warmup_steps))
 
 
 class ReconstructionLosses(Protocol):
@@ -152,7 +142,7 @@ class EndToEndObjective(BidirectionalObjective):
 
     def _prefix(self, batch: Batch, step: int) -> Tensor | None:
         """The ids [batch, h, w] to reconstruct from, where they are not the picture's alone."""
-        share = self.end_to_end.share_at(step)
+        share = self.end_to_end.sampled_ids
         if share == 0:
             return None
         return mix_in_own_ids(self.players[self.main_player], batch, self.config, share, step)

@@ -19,8 +19,8 @@ def mix_in_own_ids(
     """`image_ids` [batch, h, w] with about a `share` of them drawn anew by the model.
 
     Scheduled sampling (1506.03099) in one pass for all positions, as for transformers in
-    1906.07651: each id is drawn after the given ids before it, at temperature 1. The draws depend
-    on picture and step alone, not on how pictures are dealt over processes.
+    1906.07651: each id is drawn after the given ids before it, at temperature 1. But for dropout,
+    the draws depend on picture and step alone, not on how pictures are dealt over processes.
     """
     pictures = max(1, MOST_LOGITS // (config.image_positions * config.image_vocab_size))
     parts = zip(*(tensor.split(pictures) for tensor in batch.values()), strict=True)

@@ -15,9 +15,6 @@ from pipelines.training.storage import replace_file
 
 Figures = dict[str, Any]
 
-WEIGHTS_NEEDED = ("tokenizer", "dual_encoder", "real")
-"""In the name of a cell whose trained weights other cells need: figures do not replace it."""
-
 
 class Cells:
     """A folder of `NAME.json`. Several processes may fill it: each cell is run by one of them.
@@ -78,27 +75,9 @@ class Cells:
                 start = time.monotonic()
                 found = {**measure(), "settings": list(settings), "machine": machine()}
                 found["seconds"] = time.monotonic() - start
-                self._write(name, found)
+                text = json.dumps(found, indent=2) + "\n"
+                replace_file(self.folder / f"{name}.json", lambda file: file.write_text(text))
             return found
-
-    def take_up(self, file: Path) -> None:
-        """Counts the cells in a JSON that `all` was written to as run, but for those whose weights
-        are needed.
-
-        Raises:
-            UserError: it is no such file.
-        """
-        try:
-            cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{file} holds no cells of a study ({error!r}).") from error
-        for name, found in cells.items():
-            if self.finished(name) is None and not any(kind in name for kind in WEIGHTS_NEEDED):
-                self._write(name, found)
-
-    def _write(self, name: str, found: Figures) -> None:
-        text = json.dumps(found, indent=2) + "\n"
-        replace_file(self.folder / f"{name}.json", lambda file: file.write_text(text))
 
     @contextmanager
     def claimed(self, name: str, wait: bool) -> Iterator[bool]:

@@ -76,7 +76,7 @@ def end_to_end(tokenizer: str, suffix: str) -> tuple[Claim, ...]:
             right_or_near((whole, hidden), (two, ids)),
         ),
         Claim(
-            f"they draw better than two-stage with a decoder trained on for as long ({name})",
+            f"they draw better than two-stage with a decoder trained on, as many steps ({name})",
             right_or_near((whole, hidden), (tuned, ids)),
         ),
         Claim(
@@ -88,7 +88,7 @@ def end_to_end(tokenizer: str, suffix: str) -> tuple[Claim, ...]:
             (*right_or_near((whole, "gold_hidden"), (whole, "gold_codebook")), *gold_psnr(whole)),
         ),
         Claim(
-            f"gold ids are painted better than by a decoder trained on for as long ({name})",
+            f"gold ids are painted better than by a decoder trained on, as many steps ({name})",
             (
                 *right_or_near((whole, "gold_hidden"), (tuned, "gold_codebook")),
                 *gold_psnr(whole, tuned),

@@ -65,6 +65,8 @@ def draw_strips(study: Study, data: Dataset, arm: Arm, run: Path) -> None:
         captions = prompts_among(pairs_of(data, "test"), pipe).captions
         prompts = captions[:: max(1, len(captions) // PROMPTS)][:PROMPTS]
     drawings(study).mkdir(exist_ok=True)
+    text = "\n".join(prompts)
+    replace_file(prompts_file(study, data), lambda path: path.write_text(text, encoding="utf-8"))
     for decoder in decoders(pipe):
         seeds = range(len(prompts))
         images = pipe.generate_images(prompts, seed=seeds, decoder=decoder, **SAMPLING)
@@ -73,8 +75,6 @@ def draw_strips(study: Study, data: Dataset, arm: Arm, run: Path) -> None:
             strip.paste(image, (data.side * place, 0))
         file = drawings(study) / f"{data.name}_{arm.name}_{decoder}.png"
         replace_file(file, lambda path, strip=strip: strip.save(path, format="png"))
-    text = "\n".join(prompts)
-    replace_file(prompts_file(study, data), lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def drawings(study: Study) -> Path:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
+from torch import Tensor
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.data.scenes import compare, parse_caption, read_scene
 from pipelines.data.transforms import arrays_to_pixels, to_image
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.dual_encoder_metrics import diversity, frechet_distance, r_precision
+from pipelines.evaluation.pair_report import encode_captions
 from pipelines.evaluation.pairs import Pairs, as_generated
 from pipelines.evaluation.scene_accuracy import SceneSet, caption_accuracy, scene_set, shows
 from reproduction_study.cells import Figures
@@ -79,16 +81,24 @@ def reconstructions(
     reconstructor = pipe.artist.reconstructor
     if reconstructor is None:
         return painted
-    positions = pipe.transformer.config.text_positions
-    encoded = [pipe.codec.encode_caption(caption, positions) for caption in captions]
+    text_ids, text_length = text_of(pipe, captions)
     painted["hidden"] = []
-    for first in range(0, len(encoded), 64):
-        some = slice(first, first + 64)
-        text = pipe.codec.pad(encoded[some], positions)
-        state = reconstructor.config.hidden_state
-        hidden = hidden_states_of(pipe.transformer, *text, ids[some], state)
+    for some in torch.arange(len(ids), device=ids.device).split(64):
+        hidden = hidden_states_of(
+            pipe.transformer,
+            text_ids[some],
+            text_length[some],
+            ids[some],
+            reconstructor.config.hidden_state,
+        )
         painted["hidden"] += pipe.artist.paint(Drawings(ids[some], hidden), "hidden")
     return painted
+
+
+def text_of(pipe: BidirectionalPipeline, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Ids [row, T] and lengths [row] of captions, on the model's device."""
+    text = encode_captions(pipe, captions)
+    return text["text_ids"], text["text_length"]
 
 
 def mean_psnr(images: Sequence[Image.Image], pictures: Sequence[np.ndarray]) -> float:

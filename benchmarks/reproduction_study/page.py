@@ -29,8 +29,8 @@ def short_section(results: Results) -> str:
 
 "Holds here" and "does not hold here": the 95 % interval of the mean gain over {results.seeds} seeds
 (paired differences, Student's t) lies on one side. A verdict is of this size, this budget, these
-tokenizers and these test rows, which all seeds share, and of so many verdicts some one in twenty of
-those that "hold" or "do not hold" may be chance.
+tokenizers and these test rows, which all seeds share; and where there is no difference, chance
+still calls one comparison in twenty.
 
 {table(verdict_rows(results))}
 """
@@ -70,7 +70,7 @@ def sparse_section(results: Results) -> str:
     rows = [
         (
             *("data", "attention", "nats per id", "nats per token", "drawn right / distance"),
-            *("described right", "minutes"),
+            "described right",
         )
     ]
     for data in results.data:
@@ -84,14 +84,15 @@ def sparse_section(results: Results) -> str:
         ):
             figures = (IDS, TOKENS, picture, "described")
             shown = (results.shown(data, arm, figure) for figure in figures)
-            rows.append((data, name, *shown, results.minutes(data, arm)))
+            rows.append((data, name, *shown))
     grids = {data.side // DOWNSAMPLING for data in results.data.values()}
     return f"""## Sparse attention keeps the loss curve of dense
 
 The paper says so without a table (section 3.3, "Sparse Attention"); so does DALL-E. Losses are of
 validation rows at the end of equal steps. Of the pairs of image positions that dense attention
 sees, {"; ".join(shares(grid) for grid in sorted(grids))}: of conv, made for 32 x 32, so small a
-grid asks little.
+grid asks little. Nor does it gain time: so few positions are attended to densely, with a mask
+([performance](performance.md) has what sparse attention saves on larger grids).
 
 {table(rows)}
 

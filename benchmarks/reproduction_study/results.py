@@ -60,9 +60,13 @@ class Results:
         """Mean ± spread over seeds."""
         return spread(list(self.values(data, arm, figure).values()), digits)
 
-    def minutes(self, data: str, arm: str) -> str:
-        """That an arm trained for; mean ± spread over seeds."""
-        return spread([cell["minutes"] for cell in self.cells(data, arm).values()], 1)
+    def minutes(self, data: str, *arms: str) -> str:
+        """That arms trained for, one after the other; mean ± spread over seeds."""
+        spent = [
+            {seed: cell["minutes"] for seed, cell in self.cells(data, arm).items()} for arm in arms
+        ]
+        seeds = set.intersection(set(range(self.seeds)), *spent) if spent else ()
+        return spread([sum(minutes[seed] for minutes in spent) for seed in seeds], 1)
 
     def gains(self, one: Comparison) -> list[float]:
         """How much better the better one is, for each seed that both have."""

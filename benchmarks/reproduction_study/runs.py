@@ -157,19 +157,19 @@ def train(main: Callable, config: str, run: Path, overrides: list[str]) -> None:
     Raises:
         KeyboardInterrupt: it was asked to stop, which a training run does by ending early.
     """
+    if trained(run):
+        return
     arguments = ["--config", config, *QUIET, *overrides, f"output={run}"]
-    if not trained(run):
-        main([*arguments, "--resume"] if run.exists() else arguments)
-        if not trained(run):
-            raise KeyboardInterrupt
-    shutil.rmtree(run / "state", ignore_errors=True)
+    main([*arguments, "--resume"] if run.exists() else arguments)
+    if max(row.get("progress", 0.0) for row in read_metrics(run / METRICS)) < 1:
+        raise KeyboardInterrupt
+    (run / "state").rename(run / "finished_state")  # in one step, which removing it is not
+    shutil.rmtree(run / "finished_state")
 
 
 def trained(run: Path) -> bool:
-    """Whether a run came to its end."""
-    if not (run / "checkpoint").is_dir():
-        return False
-    return max(row.get("progress", 0.0) for row in read_metrics(run / METRICS)) >= 1
+    """Whether a run came to its end: its state is gone by then."""
+    return (run / "checkpoint").is_dir() and not (run / "state").exists()
 
 
 def kept(overrides: Sequence[str]) -> list[str]:

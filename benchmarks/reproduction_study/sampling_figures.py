@@ -9,7 +9,7 @@ from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.scene_accuracy import SceneSet, scene_set
 from reproduction_study.cells import Figures
-from reproduction_study.figures import SAMPLING, drawn_right, says
+from reproduction_study.figures import SAMPLING, drawn_right, says, text_of
 from unified_transformer import generate_image_ids, score_captions
 
 GUIDANCE_SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
@@ -40,7 +40,7 @@ def completion_figures(pipe: BidirectionalPipeline, scenes: SceneSet) -> Figures
         if all(abs(one.y - 0.5) < one.radius for one in scene.objects)
     ]
     captions = [scenes.captions[row] for row in cut]
-    text = pipe.codec.pad(pipe.encode_prompts(captions), pipe.transformer.config.text_positions)
+    text = text_of(pipe, captions)
     ids = pipe.encode_images([scenes.pictures[row] for row in cut])
     given = ids[:, : pipe.transformer.config.grid_height // 2]
     settings = pipe.sampling_settings(**SAMPLING)
@@ -60,17 +60,17 @@ def best_of_figures(
     """Of the first N of 16 candidates: the share of captions for which the one chosen is right,
     and for which any is."""
     right, own, by_matcher = [], [], []
-    most, positions = max(CANDIDATES), pipe.transformer.config.text_positions
+    most = max(CANDIDATES)
     settings = pipe.sampling_settings(**SAMPLING)
     for number, caption in enumerate(captions):
-        text = pipe.codec.pad(pipe.encode_prompts([caption]), positions)
+        text = text_of(pipe, [caption])
         seeds = [[number * most + k for k in range(most)]]
         drawn = generate_image_ids(pipe.transformer, *text, seeds, settings)
         images = pipe.artist.paint(drawn, "codebook")
         right.append([says(caption, image) for image in images])
         repeated = (tensor.repeat_interleave(most, 0) for tensor in text)
-        own.append(score_captions(pipe.transformer, drawn.ids, *repeated))
-        by_matcher.append(matcher.scores(images, [caption] * most))
+        own.append(score_captions(pipe.transformer, drawn.ids, *repeated).cpu())
+        by_matcher.append(matcher.scores(images, [caption] * most).cpu())
     is_right = torch.tensor(right).float()
 
     def chosen(scores: list[torch.Tensor]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pipelines.command_line import UserError
-from pipelines.evaluation.pair_report import draw_candidates
+from pipelines.evaluation.candidates import draw_candidates
 
 
 def frechet_distance(real: Tensor, drawn: Tensor) -> float:

@@ -2,8 +2,7 @@
 
 import math
 import sys
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +11,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.command_line import UserError
 from pipelines.data.transforms import to_pixels
 from pipelines.drawing import PICTURES_AT_ONCE
+from pipelines.evaluation.candidates import draw_candidates
 from pipelines.evaluation.pairs import Pairs, as_generated
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
 from unified_transformer.objective import caption_nll, image_nll
 from vq import psnr
-
-CANDIDATES = 100
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def reconstruct(pipe: BidirectionalPipeline, pictures: list[np.ndarray]) -> tupl
     return torch.cat(ids), torch.cat(ratios).mean().item()
 
 
-def encode_captions(pipe: BidirectionalPipeline, captions: list[str]) -> dict[str, Tensor]:
+def encode_captions(pipe: BidirectionalPipeline, captions: Sequence[str]) -> dict[str, Tensor]:
     """Captions as a batch that the losses take; too long ones are cut, as in training."""
     positions = pipe.transformer.config.text_positions
     encoded = [pipe.codec.encode_caption(caption, positions) for caption in captions]
@@ -136,22 +133,3 @@ def encode_captions(pipe: BidirectionalPipeline, captions: list[str]) -> dict[st
 def first_is_least(nll: Tensor) -> float:
     """The share of rows [row, candidate] whose first entry is below all others."""
     return (nll[:, 0] < nll[:, 1:].amin(dim=1)).float().mean().item()
-
-
-def draw_candidates(captions: list[str]) -> Tensor:
-    """Row numbers [row, candidates]: each row's own first, then rows with other captions by lot;
-    as many as every row can have, at most `CANDIDATES`.
-
-    Raises:
-        UserError: all captions are the same.
-    """
-    commonest = Counter(captions).most_common(1)[0][1]
-    others = min(CANDIDATES - 1, len(captions) - commonest)
-    if others == 0:
-        raise UserError(f"all {len(captions)} captions are {captions[0]!r}; check the text column.")
-    rng = np.random.default_rng(0)
-    chosen = []
-    for row, caption in enumerate(captions):
-        order = rng.permutation(len(captions)).tolist()
-        chosen.append([row, *[other for other in order if captions[other] != caption][:others]])
-    return torch.tensor(chosen)

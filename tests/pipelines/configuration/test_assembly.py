@@ -81,7 +81,13 @@ def test_bidirectional_configurations(file, tmp_path, tokenizer_checkpoint):
     assert checkpoint.tasks == ("text_to_image", "image_to_text")
     transformer = UnifiedTransformer.from_pretrained(checkpoint.transformer)
     assert transformer.config.grid == (4, 4) and transformer.config.image_vocab_size == 32
-    assert VQGAN.from_pretrained(checkpoint.tokenizer).config.codebook_size == 32
+    given = open_checkpoint(tokenizer_checkpoint, "tokenizer").tokenizer
+    frozen, start = (load_file(f / "model.safetensors") for f in (checkpoint.tokenizer, given))
+    assert frozen.keys() == start.keys()
+    assert all(torch.equal(frozen[name], start[name]) for name in start)
+    if checkpoint.reconstructor is not None:
+        painter = load_file(checkpoint.reconstructor / "model.safetensors")
+        assert any(name in start and not painter[name].equal(start[name]) for name in painter)
     assert list((tmp_path / "run" / "samples").glob("*.png"))
 
 

@@ -6,7 +6,8 @@ from pipelines import BidirectionalPipeline
 from pipelines.command_line import UserError
 from pipelines.data.sources import Row, UnreadableRow
 from pipelines.data.transforms import to_pixels
-from pipelines.evaluation.pair_report import draw_candidates, encode_captions, measure_pairs
+from pipelines.evaluation.candidates import draw_candidates
+from pipelines.evaluation.pair_report import encode_captions, measure_pairs
 from pipelines.evaluation.pairs import Pairs, read_pairs, show_pairs
 from unified_transformer import BidirectionalObjective, BidirectionalObjectiveSettings
 
