@@ -7,8 +7,8 @@ steps, and says so), measures them on test rows, and writes `reproduction.md` wi
 curves: which claims hold here, which do not, which the noise cannot decide. `--emoji` is a folder
 with `train.parquet` and `test.parquet` (columns `image`, `text`, `text_zh`; docs/results.md says
 how to make it). A finished cell is never run again: start the same command anew to go on, or twice
-at once, each on a core of its own (`taskset`), to be done a fifth sooner. Cost: about five hours on
-two cores so, of which the scenes take half.
+at once, each on a core of its own (`taskset`), to be done a fifth sooner. Cost: about four and a
+half hours on two cores so, of which the scenes take three fifths.
 """
 
 import argparse

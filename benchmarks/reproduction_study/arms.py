@@ -90,6 +90,9 @@ OPTIONS = (
         (
             *END_TO_END,
             "reconstruction.adversarial_weight=0.2",
+            "reconstruction.adversarial_start_step=200",
+            "training.discriminator_optimizer.learning_rate=2.0e-4",
+            "training.discriminator_optimizer.betas=[0.5, 0.9]",
             "discriminator.base_channels=32",
             "discriminator.layers=2",
         ),

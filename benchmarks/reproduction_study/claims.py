@@ -126,7 +126,7 @@ OPTIONS = tuple(
     )
     for arm, name in (
         ("end_to_end_own_ids", "`sampled_ids: 0.3`"),
-        ("end_to_end_adversarial", "`adversarial_weight: 0.2`"),
+        ("end_to_end_adversarial", "`adversarial_weight: 0.2` from step 200"),
         ("end_to_end_new_decoder", "`decoder_start: random`"),
     )
 )

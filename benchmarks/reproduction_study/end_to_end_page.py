@@ -114,7 +114,7 @@ def options_table(results: Results) -> str:
     for arm, name in (
         ("end_to_end", "as in the paper (`consumed`, decoder from the tokenizer)"),
         ("end_to_end_own_ids", "`sampled_ids: 0.3`"),
-        ("end_to_end_adversarial", "`adversarial_weight: 0.2`"),
+        ("end_to_end_adversarial", "`adversarial_weight: 0.2` from step 200"),
         ("end_to_end_new_decoder", "`decoder_start: random`"),
     ):
         figures = ("drawn_hidden", "drawn_codebook", "held_out_hidden", "gold_hidden")
