@@ -80,10 +80,10 @@ captions drawn right, by the exact reader (gold: of test pictures painted anew t
 scene). Emoji: Fréchet distance and R-precision of the study's dual encoder, over the names of the
 test part. "Gold ids" are those of test pictures; end to end, their hidden states come from a
 teacher-forced pass over caption and ids. The controls: the two-stage transformer trained for twice
-the steps, which takes as long as end to end or longer; and the tokenizer's decoder trained on from ids,
-for as many steps as the end-to-end one, with the same losses. Diversity: the mean cosine distance
-of {PICTURES} drawings of a name, by the dual encoder. Minutes of training after the tokenizer, on
-one core beside another busy one: {" / ".join(results.data)}.
+the steps, which takes as long as end to end or longer; and the tokenizer's decoder trained on from
+ids, for as many steps as the end-to-end one, with the same losses. Diversity: the mean cosine
+distance of {PICTURES} drawings of a name, by the dual encoder. Minutes of
+training after the tokenizer, on one core beside another busy one: {" / ".join(results.data)}.
 
 ![validation loss by step](images/reproduction_end_to_end.png)
 
