@@ -187,17 +187,25 @@ def datasets(emoji: str | None, large: bool = False) -> dict[str, Dataset]:
         )
     }
     if emoji is not None:
-        found["emoji"] = Dataset(
+        small = Dataset(
             "emoji",
             "configs/tokenizer/emoji_64.yaml",
             "configs/bidirectional/emoji_64.yaml",
             "configs/dual_encoder/emoji_64.yaml",
-            tokenizer_steps=9600 if large else 2400,
-            steps=2000 if large else 400,
+            tokenizer_steps=2400,
+            steps=400,
             dual_encoder_steps=600,
-            overrides=(f"data.source={emoji}", *(("data.size=128",) if large else ())),
-            model=LARGE if large else SMALL,
+            overrides=(f"data.source={emoji}",),
+            model=SMALL,
             source=emoji,
-            side=128 if large else 64,
         )
+        larger = replace(
+            small,
+            tokenizer_steps=9600,
+            steps=2000,
+            overrides=(*small.overrides, "data.size=128"),
+            model=LARGE,
+            side=128,
+        )
+        found["emoji"] = larger if large else small
     return found

@@ -119,16 +119,18 @@ STATES = (
     ),
 )
 
+OPTION_NAMES = {
+    "end_to_end_own_ids": "`sampled_ids: 0.3`",
+    "end_to_end_adversarial": "`adversarial_weight: 0.2` from step 200",
+    "end_to_end_new_decoder": "`decoder_start: random`",
+}
+"""By arm."""
 OPTIONS = tuple(
     Claim(
         f"{name} draws better than without",
         (Comparison("scenes", (arm, "drawn_hidden"), ("end_to_end", "drawn_hidden")),),
     )
-    for arm, name in (
-        ("end_to_end_own_ids", "`sampled_ids: 0.3`"),
-        ("end_to_end_adversarial", "`adversarial_weight: 0.2` from step 200"),
-        ("end_to_end_new_decoder", "`decoder_start: random`"),
-    )
+    for arm, name in OPTION_NAMES.items()
 )
 
 

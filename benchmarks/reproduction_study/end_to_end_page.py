@@ -1,7 +1,7 @@
 """The second claim's part of the page: the paper's five rows, their controls, options, drawings."""
 
 from pipelines.evaluation.report import table
-from reproduction_study.claims import OPTIONS, STATES, TABLES, arm_of, verdict_lines
+from reproduction_study.claims import OPTION_NAMES, OPTIONS, STATES, TABLES, arm_of, verdict_lines
 from reproduction_study.drawings import prompts_file
 from reproduction_study.figures import PICTURES, SCENES
 from reproduction_study.results import Results
@@ -113,9 +113,7 @@ def options_table(results: Results) -> str:
     rows = [("scenes", "drawn right", "by ids", "held-out", "gold", "gold PSNR, dB", "minutes")]
     for arm, name in (
         ("end_to_end", "as in the paper (`consumed`, decoder from the tokenizer)"),
-        ("end_to_end_own_ids", "`sampled_ids: 0.3`"),
-        ("end_to_end_adversarial", "`adversarial_weight: 0.2` from step 200"),
-        ("end_to_end_new_decoder", "`decoder_start: random`"),
+        *OPTION_NAMES.items(),
     ):
         figures = ("drawn_hidden", "drawn_codebook", "held_out_hidden", "gold_hidden")
         shown = (results.shown("scenes", arm, figure) for figure in figures)
