@@ -10,7 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.command_line import UserError, command, device_and_dtype
-from pipelines.configuration.assembly import bidirectional_task, run_text_tokenizer
+from pipelines.configuration.assembly import (
+    bidirectional_task,
+    refuse_another_model,
+    run_text_tokenizer,
+)
 from pipelines.configuration.loading import find_configuration, load_configuration
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.train_tokenizer import train_tokenizer
@@ -35,6 +39,7 @@ def train_bidirectional(
         return False
     if resume:
         processes.on_main(lambda: _refuse_another_tokenizer(folder, tokenizer))
+        processes.on_main(lambda: refuse_another_model(config, folder.path))
     start = tokenizer if tokenizer.kind == "bidirectional" else None
     text_tokenizer = run_text_tokenizer(config, processes, folder.path, start)
     task = bidirectional_task(config, processes, tokenizer, text_tokenizer)

@@ -41,8 +41,13 @@ def load_configuration(path: str | Path, overrides: list[str], schema: type[T]) 
 
 def dump_configuration(config: Any, path: str | Path) -> None:
     """Writes the dataclass as YAML that `load_configuration` reads back; never half a file."""
-    text = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(as_plain_values(config), sort_keys=False, allow_unicode=True)
     replace_file(Path(path), lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def as_plain_values(config: Any) -> dict[str, Any]:
+    """The dataclass as what `read_yaml` reads of its file."""
+    return _plain(dataclasses.asdict(config))
 
 
 def find_configuration(path: str | Path) -> Path:

@@ -2,7 +2,13 @@
 
 from pipelines.configuration.assembly.bidirectional import bidirectional_task
 from pipelines.configuration.assembly.dual_encoder import dual_encoder_task
-from pipelines.configuration.assembly.run_folder import run_text_tokenizer
+from pipelines.configuration.assembly.run_folder import refuse_another_model, run_text_tokenizer
 from pipelines.configuration.assembly.tokenizer import tokenizer_task
 
-__all__ = ["bidirectional_task", "dual_encoder_task", "run_text_tokenizer", "tokenizer_task"]
+__all__ = [
+    "bidirectional_task",
+    "dual_encoder_task",
+    "refuse_another_model",
+    "run_text_tokenizer",
+    "tokenizer_task",
+]

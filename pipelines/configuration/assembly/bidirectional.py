@@ -1,6 +1,6 @@
 """The second stage."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from pipelines.configuration.assembly.end_to_end import (
     log_what_is_left_out,
 )
 from pipelines.configuration.assembly.parts import (
+    WHAT_WEIGHTS_ARE_FOR,
     build_loader,
     check_same_settings,
     check_size,
@@ -33,15 +34,11 @@ from pipelines.training.loop import Batch
 from pipelines.training.task import Task
 from unified_transformer import (
     BidirectionalObjective,
-    TransformerShape,
     UnifiedTransformer,
     UnifiedTransformerConfig,
 )
 from unified_transformer.blocks import Block
 from vq import VQGAN
-
-FREE_TO_CHANGE = ("attention_implementation", "dropout")
-"""Of a transformer whose training goes on from a checkpoint."""
 
 
 def bidirectional_task(
@@ -132,8 +129,9 @@ def take_weights(transformer: UnifiedTransformer, start: CheckpointPaths) -> Non
         UserError: they are of another shape.
     """
     loaded = load_transformer(start.transformer)
-    names = [field.name for field in fields(TransformerShape) if field.name not in FREE_TO_CHANGE]
-    check_same_settings("model", transformer.config, loaded.config, names, start.root)
+    check_same_settings(
+        "model", transformer.config, loaded.config, WHAT_WEIGHTS_ARE_FOR, start.root
+    )
     if transformer.config.grid != loaded.config.grid:
         height, width = loaded.config.grid
         raise UserError(

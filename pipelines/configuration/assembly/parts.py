@@ -1,6 +1,7 @@
 """What the tasks have in common: batches, and refusals."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +15,16 @@ from pipelines.data.text_tokenizer import TextCodec
 from pipelines.training.distributed import Processes
 from pipelines.training.loop import Batch
 from pipelines.training.settings import TrainingSettings
+from unified_transformer import TransformerShape
 
 Result = TypeVar("Result")
+
+WHAT_WEIGHTS_ARE_FOR = tuple(
+    field.name
+    for field in fields(TransformerShape)
+    if field.name not in ("attention_implementation", "dropout")
+)
+"""Settings of a transformer that go with its weights, whether or not their shapes tell."""
 
 
 def build_loader(

@@ -1,10 +1,13 @@
-"""What a run with texts leaves in its folder at the start: configuration and text tokenizer."""
+"""What a run with texts leaves in its folder at the start: configuration and text tokenizer; and
+that it is resumed with them."""
 
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.configuration.loading import dump_configuration
+from pipelines.command_line import UserError
+from pipelines.configuration.assembly.parts import WHAT_WEIGHTS_ARE_FOR
+from pipelines.configuration.loading import as_plain_values, dump_configuration, read_yaml
 from pipelines.configuration.schemas import BidirectionalRun, DualEncoderRun
 from pipelines.data.sources import captions_for_vocabulary, open_source
 from pipelines.data.text_tokenizer import load_text_tokenizer, train_text_tokenizer
@@ -12,7 +15,7 @@ from pipelines.training import storage
 from pipelines.training.checkpoint import CheckpointPaths
 from pipelines.training.distributed import Processes
 
-TEXT_TOKENIZER = "text_tokenizer"
+TEXT_TOKENIZER, CONFIGURATION = "text_tokenizer", "config.yaml"
 """Of a run, in its folder."""
 
 
@@ -20,11 +23,33 @@ def describe_run(
     config: BidirectionalRun | DualEncoderRun, text_tokenizer: PreTrainedTokenizerBase, run: Path
 ) -> None:
     """Leaves the configuration and the text tokenizer in the run's folder."""
-    dump_configuration(config, run / "config.yaml")
+    dump_configuration(config, run / CONFIGURATION)
     if not (run / TEXT_TOKENIZER).exists():
         writing = storage.begin(run / TEXT_TOKENIZER)
         text_tokenizer.save_pretrained(writing)
         storage.commit(writing)
+
+
+def refuse_another_model(config: BidirectionalRun, run: Path) -> None:
+    """That a run is resumed as what its weights were trained for, where their shapes do not tell.
+
+    Raises:
+        UserError: a setting is another one than in the run's folder.
+    """
+    if not (run / CONFIGURATION).exists():
+        return
+    before, now = read_yaml(run / CONFIGURATION), as_plain_values(config)
+    names = [("model", name) for name in WHAT_WEIGHTS_ARE_FOR] + [("end_to_end", "hidden_state")]
+    for section, name in names:
+        sections = before.get(section), now[section]
+        if not all(one and name in one for one in sections):
+            continue
+        old, new = (one[name] for one in sections)
+        if old != new:
+            raise UserError(
+                f"{run} was trained with {section}.{name}={old}, and not {new}; resume with that, "
+                "or train anew into another folder."
+            )
 
 
 def run_text_tokenizer(

@@ -226,3 +226,34 @@ def test_resuming_with_another_tokenizer_is_refused(tmp_path, tokenizer_checkpoi
         train_bidirectional.main([*arguments, f"tokenizer={other}", "--resume"])
     assert stop.value.code == 2
     assert "was trained with another tokenizer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            ["end_to_end.hidden_state=predicting", "reconstruction.perceptual_weight=0"],
+            ["end_to_end.hidden_state=consumed", "reconstruction.perceptual_weight=0"],
+            "end_to_end.hidden_state=predicting, and not consumed",
+        ),
+        (
+            ["model.layer_patterns=[row, conv]"],
+            ["model.layer_patterns=[conv, row]"],
+            "model.layer_patterns=['row', 'conv'], and not ['conv', 'row']",
+        ),
+    ],
+)
+def test_resuming_as_another_model_of_the_same_shape_is_refused(
+    tmp_path, tokenizer_checkpoint, capsys, before, after, words
+):
+    run = tmp_path / "run"
+    arguments = ["--config", "bidirectional/tiny.yaml", *SMALL, *SMALL_TRANSFORMER]
+    arguments += [f"tokenizer={tokenizer_checkpoint}", f"output={run}"]
+    train_bidirectional.main([*arguments, *before])
+    kept = (run / "config.yaml").read_text()
+    train_bidirectional.main([*arguments, *before, "model.dropout=0.1", "--resume"])
+    with pytest.raises(SystemExit) as stop:
+        train_bidirectional.main([*arguments, *after, "--resume"])
+    assert stop.value.code == 2
+    assert words in capsys.readouterr().err
+    assert (run / "config.yaml").read_text() == kept.replace("dropout: 0.0", "dropout: 0.1")
