@@ -65,6 +65,11 @@ def test_the_reconstruction_alone_moves_every_layer(model, batch, make_reconstru
         batch["text_ids"], batch["text_length"], batch["image_ids"], "text_to_image", True
     )
     assert output.reconstruction.shape == (3, 3, 14, 10)
+    # What is trained is painted from the same states as what is drawn (`hidden_states_of`).
+    hidden = hidden_states_of(
+        model, batch["text_ids"], batch["text_length"], batch["image_ids"], hidden_state
+    )
+    torch.testing.assert_close(output.reconstruction, whole.reconstructor(hidden))
     assert torch.equal(output.reconstruction, whole.reconstructor.paint(output.features))
     output.reconstruction.square().sum().backward()
     for name, parameter in model.named_parameters():
