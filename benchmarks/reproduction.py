@@ -7,8 +7,8 @@ steps, and says so), measures them on test rows, and writes `reproduction.md` wi
 curves: which claims hold here, which do not, which the noise cannot decide. `--emoji` is a folder
 with `train.parquet` and `test.parquet` (columns `image`, `text`, `text_zh`; docs/results.md says
 how to make it). A finished cell is never run again: start the same command anew to go on, or twice
-at once, each on a core of its own (`taskset`), to be done a fifth sooner. Cost: about four and a
-half hours on two cores so, of which the scenes take three fifths.
+at once, each on a core of its own (`taskset`), to be done a fifth sooner. Cost: nearly five hours
+on two cores so, of which the scenes take three fifths.
 """
 
 import argparse
@@ -145,15 +145,17 @@ def introduction(results: Results) -> str:
             "otherwise."
         )
     dates: dict[str, list[str]] = {}
-    seconds = 0.0
+    minutes_spent = 0.0
     for cell in results.study.cells.all().values():
-        seconds += cell["seconds"]
+        minutes_spent += cell.get("minutes", 0.0) + cell.get("minutes_measuring", 0.0)
         found = {name: value for name, value in cell["machine"].items() if name != "date"}
         words = ", ".join(f"{name} {value}" for name, value in found.items())
         dates.setdefault(words, []).append(cell["machine"]["date"])
     for words, days in dates.items():
         lines.append(f"\nMachine: {words}; {min(days)} to {max(days)}.")
-    lines.append(f"\nAll in all, measuring included: {seconds / 3600:.1f} hours of such processes.")
+    lines.append(
+        f"\nAll in all, measuring included: {minutes_spent / 60:.1f} hours of such processes."
+    )
     planned = [(data, arm.name) for data in results.data for arm in ARMS[data]]
     missing = sum(results.seeds - len(results.cells(*one)) for one in planned)
     if missing:

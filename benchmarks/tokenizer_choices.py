@@ -3,9 +3,9 @@
     python benchmarks/tokenizer_choices.py --config configs/tokenizer/quickstart.yaml \\
         --steps 800 --output runs/tokenizer_choices
 
-Every row trains the configuration anew with the same steps and seed, one thing changed. Figures are
-of validation pictures that no step has seen: PSNR, codes in use, and the perplexity of the ids
-(e ** entropy: low is easy for the second stage, the codebook's size is a codebook used evenly).
+Every row trains the configuration anew with the same steps and seed, one thing changed
+(Gumbel-softmax brings the losses and the learning rate that it takes). Figures are of validation
+pictures that no step has seen.
 Prints a table and leaves `choices.json` and `choices.png` (originals, then a row per arm).
 `key=value` overrides of the configuration may follow.
 """
@@ -14,19 +14,18 @@ import argparse
 import json
 import time
 
-import numpy as np
 import torch
+from reproduction_study.arms import GUMBEL
+from tokenizer_figures import tokenizer_figures, validation_pixels
 
 from pipelines import train_tokenizer
 from pipelines.command_line import command, open_output
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import TokenizerRun
-from pipelines.data.sources import open_training_sources
-from pipelines.data.transforms import arrays_to_pixels, to_array
 from pipelines.evaluation.report import table
 from pipelines.samples import save_grid
 from pipelines.training.checkpoint import open_checkpoint
-from vq import VQGAN, psnr
+from vq import VQGAN
 
 EUCLIDEAN = "model.codebook_distance=euclidean"
 GRADIENT = "model.codebook_update=gradient"
@@ -40,44 +39,14 @@ ARMS = {
     "no revival": (NO_REVIVAL,),
     "random start, no revival": (RANDOM_START, NO_REVIVAL),
     "all four: the first VQ-VAE": (EUCLIDEAN, GRADIENT, RANDOM_START, NO_REVIVAL),
-    "Gumbel-softmax (dVAE)": (
-        "model.quantizer=gumbel",
-        "objective.kl_weight=0.005",
-        "objective.kl_warmup_steps=0",
-        "training.optimizer.learning_rate=1.0e-3",
-    ),
+    "Gumbel-softmax (dVAE)": GUMBEL,
     "with a discriminator": (
         "objective.adversarial_weight=0.8",
         "discriminator.base_channels=32",
         "discriminator.layers=2",
     ),
 }
-PICTURES = 256
 SHOWN = 12
-
-
-def validation_pixels(config: TokenizerRun) -> torch.Tensor:
-    """The first validation pictures [n, 3, h, w]."""
-    _, validation = open_training_sources(config.data, need_text=False, seed=config.seed)
-    rows = range(min(PICTURES, validation.length or PICTURES))
-    arrays = [to_array(validation[row].image, config.data.height_width) for row in rows]
-    return arrays_to_pixels(np.stack(arrays))
-
-
-@torch.no_grad()
-def measure(tokenizer: VQGAN, pixels: torch.Tensor) -> tuple[dict[str, float], torch.Tensor]:
-    """The figures of a tokenizer, and its first reconstructions."""
-    parts = [tokenizer.encode_to_ids(some) for some in pixels.split(64)]
-    again = torch.cat([tokenizer.decode_ids(ids) for ids in parts])
-    ids = torch.cat(parts).flatten()
-    share = torch.bincount(ids, minlength=tokenizer.config.codebook_size) / len(ids)
-    entropy = -torch.special.xlogy(share, share).sum()
-    figures = {
-        "psnr": psnr(again, pixels).mean().item(),
-        "codes_used": int((share > 0).sum()),
-        "perplexity": entropy.exp().item(),
-    }
-    return figures, again[:SHOWN]
 
 
 @command
@@ -104,9 +73,9 @@ def main(argv: list[str] | None = None) -> None:
         train_tokenizer.main(["--config", arguments.config, *overrides])
         seconds = time.perf_counter() - start
         tokenizer = VQGAN.from_pretrained(open_checkpoint(output, "tokenizer").tokenizer).eval()
-        figures, again = measure(tokenizer, pixels)
+        figures, again = tokenizer_figures(tokenizer, pixels)
         rows.append({"arm": name, **figures, "seconds": seconds})
-        shown.append(again)
+        shown.append(again[:SHOWN])
         (folder / "choices.json").write_text(json.dumps(rows, indent=2) + "\n")
     save_grid(folder / "choices.png", shown)
     body = [

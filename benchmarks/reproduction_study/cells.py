@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from measuring import machine
 
 from pipelines.command_line import UserError
-from pipelines.training.storage import replace_file
+from pipelines.training.storage import is_being_written, replace_file
 
 Figures = dict[str, Any]
 
@@ -31,10 +30,10 @@ class Cells:
             raise UserError(f"the folder {folder} cannot be made ({error}).") from error
 
     def all(self) -> dict[str, Figures]:
-        """Those that are finished, by name."""
-        return {
-            file.stem: json.loads(file.read_text()) for file in sorted(self.folder.glob("*.json"))
-        }
+        """Those that are finished, by name; not what another process is writing, or a killed one
+        was."""
+        files = [file for file in self.folder.glob("*.json") if not is_being_written(file)]
+        return {file.stem: json.loads(file.read_text()) for file in sorted(files)}
 
     def finished(self, name: str, settings: Sequence[str] | None = None) -> Figures | None:
         """The figures of a cell, if it has been run.
@@ -72,9 +71,7 @@ class Cells:
                 return None
             found = self.finished(name, settings)  # it may have been waited for
             if found is None:
-                start = time.monotonic()
                 found = {**measure(), "settings": list(settings), "machine": machine()}
-                found["seconds"] = time.monotonic() - start
                 text = json.dumps(found, indent=2) + "\n"
                 replace_file(self.folder / f"{name}.json", lambda file: file.write_text(text))
             return found

@@ -29,14 +29,6 @@ def keeps_the_loss(arm: str, name: str) -> Claim:
     )
 
 
-SPARSE = (
-    keeps_the_loss("base", "attention by row, column, row, conv"),
-    keeps_the_loss("row", "by row alone"),
-    keeps_the_loss("column", "by column alone"),
-    keeps_the_loss("conv", "conv alone"),
-)
-
-
 def arm_of(tokenizer: str, kind: str) -> str:
     """The name of the arm over a tokenizer's ids: of a kind, or the two-stage one."""
     if tokenizer == "vq":
@@ -54,6 +46,27 @@ def right_or_near(better: tuple[str, str], than: tuple[str, str]) -> tuple[Compa
         ),
         Comparison("emoji", (arm, f"r_precision_{figure}"), (other, f"r_precision_{reference}")),
     )
+
+
+def draws_better_than_dense(arm: str, name: str) -> Claim:
+    """Which equal losses do not say."""
+    return Claim(
+        f"{name} draws better than dense attention",
+        right_or_near((arm, "drawn_codebook"), ("dense", "drawn_codebook")),
+    )
+
+
+PATTERNS = {
+    "base": "attention by row, column, row, conv",
+    "row": "by row alone",
+    "column": "by column alone",
+    "conv": "conv alone",
+}
+SPARSE = tuple(
+    claim(arm, name)
+    for claim in (keeps_the_loss, draws_better_than_dense)
+    for arm, name in PATTERNS.items()
+)
 
 
 def end_to_end(tokenizer: str, suffix: str) -> tuple[Claim, ...]:

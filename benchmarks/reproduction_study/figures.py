@@ -1,4 +1,4 @@
-"""What is measured of a trained arm, on test rows that nothing was trained or chosen on."""
+"""What is measured of a trained arm, on test rows that nothing was trained on."""
 
 from collections.abc import Sequence
 from statistics import fmean

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from tokenizer_figures import PICTURES
 
 from pipelines.evaluation.report import table
 from reproduction_study.arms import DOWNSAMPLING, LONGER
@@ -22,6 +23,15 @@ from reproduction_study.results import NOTHING, Results
 from reproduction_study.sampling_figures import CANDIDATES, FEWER_SCENES, GUIDANCE_SCALES
 from unified_transformer.attention.patterns import sees
 
+TOKENIZER_FIGURES = {
+    "psnr": 2,
+    "codebook_size": 0,
+    "codes_used": 0,
+    "perplexity": 1,
+    "minutes": 1,
+}
+"""Of a tokenizer's cell, and the digits that are shown."""
+
 
 def short_section(results: Results) -> str:
     """All verdicts."""
@@ -29,8 +39,9 @@ def short_section(results: Results) -> str:
 
 "Holds here" and "does not hold here": the 95 % interval of the mean gain over {results.seeds} seeds
 (paired differences, Student's t) lies on one side. A verdict is of this size, this budget, these
-tokenizers and these test rows, which all seeds share; and where there is no difference, chance
-still calls one comparison in twenty.
+tokenizers and these test rows, which all seeds share; where there is no difference, chance still
+calls one comparison in twenty; and where seeds happen to agree, a gain of a test row or two is
+called as well: the size of a gain, below, says more than its verdict.
 
 {table(verdict_rows(results))}
 """
@@ -38,15 +49,18 @@ still calls one comparison in twenty.
 
 def tools_section(results: Results) -> str:
     """What is shared by all arms."""
-    rows = [("tokenizer", "PSNR of validation pictures, dB", "codes", "minutes")]
+    rows = [("tokenizer", "PSNR, dB", "codes", "in use", "perplexity of ids", "minutes")]
     real_rows = [("what the dual encoder says of real test pictures", *results.data)]
     real = {data: results.study.cells.finished(f"{data}_real") or {} for data in results.data}
     for data in results.data:
         for kind, name in (("vq", "nearest codes"), ("dvae", f"dVAE, {LONGER} × the steps")):
             cell = results.study.cells.finished(f"{data}_tokenizer_{kind}")
             if cell is not None:
-                psnr, minutes = f"{cell['psnr']:.2f}", f"{cell['minutes']:.1f}"
-                rows.append((f"{data}, {name}", psnr, str(cell["codebook_size"]), minutes))
+                figures = (
+                    f"{cell[figure]:.{digits}f}" if figure in cell else NOTHING
+                    for figure, digits in TOKENIZER_FIGURES.items()
+                )
+                rows.append((f"{data}, {name}", *figures))
     for figure, text in (
         ("r_precision", "R-precision (0.010 by chance)"),
         ("r_precision_blurred", f"the same, blurred (radius {BLUR} pixels)"),
@@ -58,6 +72,9 @@ def tools_section(results: Results) -> str:
         shown = (f"{found[figure]:.3f}" if found else NOTHING for found in real.values())
         real_rows.append((text, *shown))
     return f"""## What all arms share
+
+Of {PICTURES} validation pictures, whole codes (perplexity, e ** entropy: what is low is easy to
+predict):
 
 {table(rows)}
 

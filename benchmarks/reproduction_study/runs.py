@@ -1,13 +1,19 @@
 """The study's training runs, and what is measured of each."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenizer_figures import tokenizer_figures, validation_pixels
+
 from pipelines import train_bidirectional, train_dual_encoder, train_tokenizer
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.command_line import UserError
+from pipelines.configuration.loading import load_configuration
+from pipelines.configuration.schemas import TokenizerRun
 from pipelines.data.settings import DataSettings
 from pipelines.data.sources import open_source
 from pipelines.dual_encoder.matcher import Matcher
@@ -15,6 +21,7 @@ from pipelines.evaluation.pairs import Pairs, read_pairs
 from pipelines.evaluation.scene_accuracy import scene_set
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import METRICS, read_metrics
+from pipelines.training.storage import replace_file
 from reproduction_study import decoder_control
 from reproduction_study.arms import GUMBEL, LONGER, Arm, Dataset, cell_name, two_stage_arm
 from reproduction_study.cells import Cells, Figures
@@ -62,13 +69,11 @@ class Study:
 
         def measure() -> Figures:
             train(train_tokenizer.main, data.tokenizer_config, run, overrides)
-            tokenizer = VQGAN.from_pretrained(open_checkpoint(run, "tokenizer").tokenizer)
-            last = [row for row in read_metrics(run / METRICS) if "validation_psnr" in row][-1]
-            return {
-                "psnr": last["validation_psnr"],
-                "codebook_size": tokenizer.config.codebook_size,
-                "minutes": minutes(run),
-            }
+            tokenizer = VQGAN.from_pretrained(open_checkpoint(run, "tokenizer").tokenizer).eval()
+            config = load_configuration(run / "config.yaml", [], TokenizerRun)
+            figures, _ = tokenizer_figures(tokenizer, validation_pixels(config))
+            size = tokenizer.config.codebook_size
+            return {**figures, "codebook_size": size, "minutes": minutes(run)}
 
         self.cells.run(name, kept(overrides), measure)
 
@@ -155,8 +160,10 @@ def train(main: Callable, config: str, run: Path, overrides: list[str]) -> None:
     """One training run to its end, taken up where an earlier one was interrupted.
 
     Raises:
+        UserError: it was begun with other settings.
         KeyboardInterrupt: it was asked to stop, which a training run does by ending early.
     """
+    check_settings(run, kept(overrides))
     if trained(run):
         return
     arguments = ["--config", config, *QUIET, *overrides, f"output={run}"]
@@ -165,6 +172,22 @@ def train(main: Callable, config: str, run: Path, overrides: list[str]) -> None:
         raise KeyboardInterrupt
     (run / "state").rename(run / "finished_state")  # in one step, which removing it is not
     shutil.rmtree(run / "finished_state")
+
+
+def check_settings(run: Path, settings: list[str]) -> None:
+    """Keeps the settings of a run beside it, before it begins: a budget cut short in one sitting
+    must not pass for the whole one in the next.
+
+    Raises:
+        UserError: it was begun with others.
+    """
+    file = run.with_name(f"{run.name}.json")
+    if run.exists() and file.exists() and json.loads(file.read_text()) != settings:
+        raise UserError(
+            f"{run} was begun with other settings ({file}); remove it, or name another --output."
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(file, lambda writing: writing.write_text(json.dumps(settings, indent=1) + "\n"))
 
 
 def trained(run: Path) -> bool:

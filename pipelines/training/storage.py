@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 WRITING = ".writing"
+BEING_WRITTEN = "writing."
+"""What the names of files begin with until they are whole."""
 
 
 def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
@@ -79,9 +81,14 @@ def saved_steps(states: Path) -> list[int]:
 def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     """Lets `write` write a file under another name, which then takes the place of `path`: a kill
     leaves the old one or the new one, never half of one. The ending of the name stays."""
-    writing = path.with_name("writing." + path.name)
+    writing = path.with_name(BEING_WRITTEN + path.name)
     write(writing)
     os.replace(writing, path)
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether `replace_file` is at it, or was when it was killed."""
+    return path.name.startswith(BEING_WRITTEN)
 
 
 def begin(folder: Path) -> Path:

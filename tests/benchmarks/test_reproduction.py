@@ -103,6 +103,31 @@ def test_an_interrupted_cell_leaves_nothing(results):
     assert results.study.cells.finished("scenes_row_0") is None
 
 
+def test_half_a_cell_is_none(results):
+    """What a process that was killed left, or another one is writing."""
+    before = results.study.cells.all()
+    (results.study.cells.folder / "writing.scenes_row_0.json").write_text('{"figures')
+    assert results.study.cells.all() == before and len(before) == 6
+
+
+def test_a_run_begun_with_other_settings_is_not_gone_on_with(tmp_path):
+    runs = import_module("reproduction_study.runs")
+    begun = []
+
+    def main(arguments):
+        begun.append(arguments)
+        (tmp_path / "run" / "state").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "progress": 0.5}\n')
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(main, "a.yaml", tmp_path / "run", ["training.steps=2"])
+    assert ["--resume" in arguments for arguments in begun] == [False, True]
+    with pytest.raises(UserError, match="was begun with other settings"):
+        runs.train(main, "a.yaml", tmp_path / "run", ["training.steps=200"])
+    assert len(begun) == 2
+
+
 def test_a_cell_is_left_to_the_process_that_is_at_it(results):
     cells = results.study.cells
     with cells.claimed("scenes_row_0", wait=False) as ours:
