@@ -51,18 +51,26 @@ def test_the_readme_has_commands():
     assert any("BidirectionalPipeline" in block for block in blocks())
 
 
+def run(line: str, workplace: Path) -> None:
+    """One command, shrunk."""
+    script = next(name for name in line.split() if name.endswith(".py")).split("/")[-1]
+    program, *arguments = shlex.split(line) + SHRUNK.get(script, "").split()
+    command = [str(Path(sys.executable).parent / program), *arguments]
+    done = subprocess.run(command, cwd=workplace, capture_output=True, text=True)
+    assert done.returncode == 0, f"{line}\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}"
+
+
 @pytest.mark.slow
 def test_commands_run(workplace):
-    scripts = Path(sys.executable).parent
     for line in commands():
-        script = next(name for name in line.split() if name.endswith(".py")).split("/")[-1]
-        program, *arguments = shlex.split(line) + SHRUNK.get(script, "").split()
-        done = subprocess.run(
-            [str(scripts / program), *arguments], cwd=workplace, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}"
+        run(line, workplace)
     assert (workplace / "runs/drawn/00003.png").is_file()
     assert (workplace / "runs/mine/checkpoint/model_index.json").is_file()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (overrides,) = re.findall(r"`(end_to_end\.[^`]+)`", text)
+    second = next(line for line in commands() if "train_bidirectional.py" in line)
+    run(f"{second} {overrides} output=runs/end_to_end", workplace)
+    assert (workplace / "runs/end_to_end/checkpoint/reconstructor/config.json").is_file()
 
 
 @pytest.mark.slow
