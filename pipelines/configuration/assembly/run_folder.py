@@ -41,14 +41,11 @@ def refuse_another_model(config: BidirectionalRun, run: Path) -> None:
     before, now = read_yaml(run / CONFIGURATION), as_plain_values(config)
     names = [("model", name) for name in WHAT_WEIGHTS_ARE_FOR] + [("end_to_end", "hidden_state")]
     for section, name in names:
-        sections = before.get(section), now[section]
-        if not all(one and name in one for one in sections):
-            continue
-        old, new = (one[name] for one in sections)
-        if old != new:
+        old, new = (of_run.get(section) or {} for of_run in (before, now))
+        if name in old and name in new and old[name] != new[name]:
             raise UserError(
-                f"{run} was trained with {section}.{name}={old}, and not {new}; resume with that, "
-                "or train anew into another folder."
+                f"{run} was trained with {section}.{name}={old[name]}, and not {new[name]}; resume "
+                "with that, or train anew into another folder."
             )
 
 
