@@ -39,7 +39,14 @@ COLOURS = {True: "tab:green", False: "tab:red", None: "black"}
 
 
 # Whichever of them is installed writes Chinese, which the default font lacks.
-CHINESE_FONTS = ("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Micro Hei")
+CHINESE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",  # under this name matplotlib knows the collection of all languages
+    "PingFang SC",
+    "Microsoft YaHei",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+)
 
 
 def draw_grid(path: Path, drawn: Sequence[Drawn], columns: int = 6) -> None:
