@@ -28,7 +28,9 @@ def pipe(checkpoint):
 
 
 def same(one, other):
-    return np.array_equal(np.asarray(one), np.asarray(other))
+    """Painted from the same ids: to a level of 255, as a convolution over more pictures at once
+    rounds otherwise on some processors. Other ids are other squares."""
+    return np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max() <= 1
 
 
 def test_pictures_have_the_checkpoints_size_and_the_prompts_order(pipe):
