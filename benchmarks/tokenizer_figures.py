@@ -28,10 +28,9 @@ def tokenizer_figures(tokenizer: VQGAN, pixels: Tensor) -> tuple[dict[str, float
     again = torch.cat([tokenizer.decode_ids(ids) for ids in parts])
     ids = torch.cat(parts).flatten()
     share = torch.bincount(ids, minlength=tokenizer.config.codebook_size) / len(ids)
-    entropy = -torch.special.xlogy(share, share).sum()
     figures = {
         "psnr": psnr(again, pixels).mean().item(),
         "codes_used": int((share > 0).sum()),
-        "perplexity": entropy.exp().item(),
+        "perplexity": torch.special.entr(share).sum().exp().item(),
     }
     return figures, again

@@ -12,6 +12,7 @@ from tokenizer_figures import tokenizer_figures, validation_pixels
 from pipelines import train_bidirectional, train_dual_encoder, train_tokenizer
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import UserError
+from pipelines.configuration.assembly.run_folder import CONFIGURATION
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import TokenizerRun
 from pipelines.data.settings import DataSettings
@@ -70,7 +71,7 @@ class Study:
         def measure() -> Figures:
             train(train_tokenizer.main, data.tokenizer_config, run, overrides)
             tokenizer = VQGAN.from_pretrained(open_checkpoint(run, "tokenizer").tokenizer).eval()
-            config = load_configuration(run / "config.yaml", [], TokenizerRun)
+            config = load_configuration(run / CONFIGURATION, [], TokenizerRun)
             figures, _ = tokenizer_figures(tokenizer, validation_pixels(config))
             size = tokenizer.config.codebook_size
             return {**figures, "codebook_size": size, "minutes": minutes(run)}

@@ -7,6 +7,7 @@ from gan import HingeLoss
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.judges import build_discriminator, perceptual_loss
 from pipelines.configuration.assembly.parts import build_loader, check_size, on_device
+from pipelines.configuration.assembly.run_folder import CONFIGURATION
 from pipelines.configuration.loading import dump_configuration
 from pipelines.configuration.schemas import TokenizerRun
 from pipelines.samples import draw_reconstructions
@@ -54,7 +55,7 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
             on_device(batch, device)
             for batch in loader.validation_batches(config.training.validation_batches)
         ),
-        describe=lambda folder: dump_configuration(config, folder / "config.yaml"),
+        describe=lambda folder: dump_configuration(config, folder / CONFIGURATION),
         reading=loader.counts,
         write_parts=lambda folder: tokenizer.save_pretrained(folder / "tokenizer"),
         draw_samples=lambda path, batch: draw_reconstructions(path, tokenizer, batch),
