@@ -23,8 +23,9 @@ from pipelines.command_line import (
     open_output,
     sampling_given,
 )
+from pipelines.data.opening import open_source
 from pipelines.data.settings import DataSettings, parse_data
-from pipelines.data.sources import SCENE_LANGUAGES, open_source
+from pipelines.data.sources import SCENE_LANGUAGES
 from pipelines.evaluation.pair_report import PairReport, measure_pairs
 from pipelines.evaluation.pairs import read_pairs, show_pairs
 from pipelines.evaluation.report import draw_grid, sampling_in_words, table, texts_of, write_report

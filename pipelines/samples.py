@@ -38,7 +38,7 @@ def draw_both_directions(
 ) -> None:
     """`path`.png: pictures over ones drawn from their captions, by their ids and, where there is a
     reconstructor, by their hidden states; `path`.jsonl: the captions, and what the model says of
-    both pictures."""
+    both pictures. Pictures that were encoded before are painted from their ids."""
     batch = {name: tensor[:PICTURES] for name, tensor in batch.items()}
     count = len(batch["image_ids"])
     drawn = generate_image_ids(
@@ -52,7 +52,8 @@ def draw_both_directions(
     said = generate_captions(transformer, torch.cat([batch["image_ids"], drawn.ids]))
     captions = [codec.decode_caption(ids) for ids in said.ids]
     prompts = [codec.decode_caption(ids) for ids in batch["text_ids"].tolist()]
-    rows = [batch["pixels"], tokenizer.decode_ids(drawn.ids)]
+    given = batch["pixels"] if "pixels" in batch else tokenizer.decode_ids(batch["image_ids"])
+    rows = [given, tokenizer.decode_ids(drawn.ids)]
     if reconstructor is not None:
         rows.append(reconstructor(drawn.hidden))
     save_grid(path.with_suffix(".png"), rows)

@@ -15,8 +15,8 @@ from pipelines.command_line import UserError
 from pipelines.configuration.assembly.run_folder import CONFIGURATION
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import TokenizerRun
+from pipelines.data.opening import open_source
 from pipelines.data.settings import DataSettings
-from pipelines.data.sources import open_source
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.pairs import Pairs, read_pairs
 from pipelines.evaluation.scene_accuracy import scene_set

@@ -9,14 +9,17 @@ NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or f
 
 
 def build(schema: type[T], values: dict[str, Any], key: str = "") -> T:
-    """The dataclass `schema` from `values`, whose keys are known to be fields of it.
+    """The dataclass `schema` from `values`.
 
     Raises:
-        ValueError: one sentence naming the key: a value is missing, has the wrong type, or is
-            refused by the dataclass itself.
+        ValueError: one sentence naming the key: it is unknown, a value is missing, has the wrong
+            type, or is refused by the dataclass itself.
     """
     prefix = f"{key}." if key else ""
     hints = field_hints(schema)
+    for name in values:
+        if name not in hints:
+            raise ValueError(f"{prefix}{name} is unknown; {key or 'it'} has {', '.join(hints)}.")
     for field in dataclasses.fields(schema):  # type: ignore[arg-type]
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and field.init and field.name not in values:

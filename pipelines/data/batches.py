@@ -1,24 +1,25 @@
-"""Numbered rows of a source -> tensors; every choice of a row depends on its number alone."""
+"""Numbered rows of a source -> tensors; every choice of a row depends on its place alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipelines.command_line import UserError
+from pipelines.data.orders import Sample
 from pipelines.data.sources import Row, Source, UnreadableRow
 from pipelines.data.text_tokenizer import TextCodec
-from pipelines.data.transforms import arrays_to_pixels, to_array
+from pipelines.data.transforms import CENTER, Crop, arrays_to_pixels, to_array
 
 Batch = dict[str, Tensor]
 
-# Pictures of a source that is small at its final size are decoded once and kept.
-PICTURE_MEMORY_BYTES = 256 * 2**20
 NEIGHBOURS_TO_TRY = 100
-# Keeps the choice of a caption independent of what `scenes` draws from the same seed and row.
+# Keep the choices of a caption and of a crop independent of each other, and of what `scenes` draws
+# from the same seed and row.
 CHOICE_STREAM = 0x7E47
+CROP_STREAM = 0xC409
 
 
 @dataclass
@@ -29,10 +30,12 @@ class ReadingCounts:
     unreadable: int = 0
     truncated_captions: int = 0
     unknown_tokens: int = 0
-    reasons: dict[int, str] = field(default_factory=dict)  # of each unreadable row, by its number
+    seconds: float = 0.0  # that the process waited for them
+    reasons: dict[str, None] = field(default_factory=dict)  # why rows are unreadable, each once
 
     def add(self, other: "ReadingCounts") -> None:
         self.rows += other.rows
+        self.seconds += other.seconds
         self.unreadable += other.unreadable
         self.truncated_captions += other.truncated_captions
         self.unknown_tokens += other.unknown_tokens
@@ -53,60 +56,78 @@ class ReadingCounts:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A row in an epoch: the same row may choose another caption in the next."""
+class Cropping:
+    """Which part of a picture is read: the center, or by lot (see `DataSettings`)."""
 
-    epoch: int
-    row: int
+    random_crop: float | None = None
+    random_flip: bool = False
+
+    def choose(self, seed: int, epoch: int, place: tuple[int, ...]) -> Crop:
+        """A function of its arguments."""
+        if self.random_crop is None and not self.random_flip:
+            return CENTER
+        rng = np.random.default_rng((seed, epoch, *place, CROP_STREAM))
+        enlarged, across, down, flipped = rng.random(4)
+        mirrored = self.random_flip and bool(flipped < 0.5)
+        if self.random_crop is None:
+            return Crop(mirrored=mirrored)
+        return Crop(1 + (self.random_crop - 1) * enlarged, across, down, mirrored)
+
+
+CENTERED = Cropping()
 
 
 class BatchReader:
-    """Reads samples of a source into batches.
+    """Reads samples into batches.
 
     Args:
         size: (height, width) of the pictures.
         codec: encodes captions; None reads pictures alone.
         text_positions: the most ids that a caption may have, [CLS] and [SEP] included.
-        seed: of the choice of a caption and of caption dropout.
+        seed: of the choice of a caption and a crop and of caption dropout.
+        cropping: which part of a picture is taken.
     """
 
     def __init__(
         self,
-        source: Source,
         size: tuple[int, int],
         codec: TextCodec | None,
         text_positions: int,
         seed: int,
+        cropping: Cropping,
     ) -> None:
-        self.source, self.size, self.codec = source, size, codec
+        self.size, self.codec, self.cropping = size, codec, cropping
         self.text_positions, self.seed = text_positions, seed
-        picture_bytes = 3 * size[0] * size[1]
-        self._keep = (source.length or np.inf) * picture_bytes <= PICTURE_MEMORY_BYTES
-        self._kept: dict[int, np.ndarray] = {}
 
     def read(
         self, samples: Sequence[Sample], caption_dropout: float
     ) -> tuple[Batch, ReadingCounts]:
-        """Samples -> `pixels` float32 [batch, 3, height, width] in [-1, 1].
+        """Samples -> `pixels` float32 [batch, 3, height, width] in [-1, 1], or `image_ids` int64
+        [batch, h, w] of a source that has those.
 
         With a codec also `text_ids` int64 [batch, length], [CLS] … [SEP] and padding up to the
         longest caption rounded up to a multiple of 8; `text_length` int64 [batch] without the
         padding; `caption_dropped` bool [batch].
 
         Raises:
-            UserError: none of many neighbouring rows can be read.
+            UserError: none of many neighbouring rows can be read; or some rows are pictures and
+                some are ids.
         """
         counts = ReadingCounts()
-        pictures, texts, dropped = [], [], []
+        pictures, ids, texts, dropped = [], [], [], []
         for sample in samples:
-            picture, captions, row = self._read_row(sample.row, counts)
-            pictures.append(picture)
+            row = self._read_row(sample, counts)
+            if row.ids is not None:
+                ids.append(row.ids[self._which_crop(sample.epoch, row)])
+            else:
+                assert isinstance(row.image, np.ndarray)
+                pictures.append(row.image)
             if self.codec is not None:
-                rng = np.random.default_rng((self.seed, sample.epoch, row, CHOICE_STREAM))
-                caption = captions[int(rng.integers(len(captions)))]
+                rng = np.random.default_rng((self.seed, sample.epoch, *row.place, CHOICE_STREAM))
+                caption = row.texts[int(rng.integers(len(row.texts)))]
                 texts.append(self.codec.encode_caption(caption, self.text_positions))
                 dropped.append(bool(rng.random() < caption_dropout))
-        batch = {"pixels": arrays_to_pixels(np.stack(pictures))}
+        batch = _pictures_or_ids(pictures, ids)
         if self.codec is not None:
             counts.truncated_captions = sum(text.truncated for text in texts)
             counts.unknown_tokens = sum(text.unknown for text in texts)
@@ -114,27 +135,43 @@ class BatchReader:
             batch["caption_dropped"] = torch.tensor(dropped)
         return batch, counts
 
-    def _read_row(self, row: int, counts: ReadingCounts) -> tuple[np.ndarray, list[str], int]:
-        """The row, or the next one that can be read."""
+    def _which_crop(self, epoch: int, row: Row) -> int:
+        assert row.ids is not None
+        rng = np.random.default_rng((self.seed, epoch, *row.place, CROP_STREAM))
+        return int(rng.integers(len(row.ids)))
+
+    def _read_row(self, sample: Sample, counts: ReadingCounts) -> Row:
+        """The row, or the next one that can be read; its picture cropped."""
         counts.rows += 1
-        length = self.source.length
+        length = sample.source.length
+        reason = ""
         for offset in range(NEIGHBOURS_TO_TRY):
-            candidate = (row + offset) % length if length else row + offset
+            candidate = (sample.row + offset) % length if length else sample.row + offset
             try:
-                return *self._picture_and_captions(candidate), candidate
+                return self._cropped(sample.source, sample.epoch, candidate)
             except UnreadableRow as error:
                 counts.unreadable += offset == 0
-                counts.reasons[candidate] = str(error)
+                counts.reasons[str(error)] = None
+                reason = reason or str(error)
         raise UserError(
-            f"none of {NEIGHBOURS_TO_TRY} rows from row {row} on can be read "
-            f"({counts.reasons[row]}); check the data source."
+            f"none of {NEIGHBOURS_TO_TRY} rows from row {sample.row} on can be read ({reason}); "
+            "check the data source."
         )
 
-    def _picture_and_captions(self, row: int) -> tuple[np.ndarray, list[str]]:
-        if row in self._kept:
-            return self._kept[row], self.source.texts(row)
-        found: Row = self.source[row]
-        picture = to_array(found.image, self.size)
-        if self._keep:
-            self._kept[row] = picture
-        return picture, found.texts
+    def _cropped(self, source: Source, epoch: int, row: int) -> Row:
+        found = source[row]
+        if found.image is None:
+            return found
+        crop = self.cropping.choose(self.seed, epoch, found.place)
+        return replace(found, image=to_array(found.image, self.size, crop))
+
+
+def _pictures_or_ids(pictures: list[np.ndarray], ids: list[np.ndarray]) -> Batch:
+    """Raises:
+    UserError: there are both, or ids of different grids.
+    """
+    if pictures and ids:
+        raise UserError("data.mixture mixes pictures with encoded ids; encode all of them.")
+    if pictures:
+        return {"pixels": arrays_to_pixels(np.stack(pictures))}
+    return {"image_ids": torch.from_numpy(np.stack(ids).astype(np.int64))}

@@ -2,16 +2,18 @@
 
 import itertools
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pipelines.command_line import UserError
-from pipelines.data.batches import Batch, BatchReader, ReadingCounts, Sample
+from pipelines.data.batches import CENTERED, Batch, BatchReader, Cropping, ReadingCounts
+from pipelines.data.orders import Bookmark, Order, Sample
 from pipelines.data.sources import Source
 from pipelines.data.text_tokenizer import TextCodec
 
@@ -21,28 +23,13 @@ MAX_UNREADABLE_SHARE = 0.05
 ROWS_BEFORE_JUDGING = 200
 ROWS_TO_NAME = 5
 
-Step = tuple[list[Batch], ReadingCounts]
 
+class Step(NamedTuple):
+    """What one process reads for an optimizer step, and where its order then stands."""
 
-class SampleOrder:
-    """Sample number -> row: each epoch in an order of its own; an endless source in its own."""
-
-    def __init__(self, length: int | None, seed: int) -> None:
-        self.length, self.seed = length, seed
-        self._permutations: dict[int, np.ndarray] = {}
-
-    def __getitem__(self, number: int) -> Sample:
-        if self.length is None:
-            return Sample(0, number)
-        epoch, position = divmod(number, self.length)
-        if epoch not in self._permutations:
-            # A batch spans two epochs at most where it is smaller than the source.
-            self._permutations = {
-                known: order for known, order in self._permutations.items() if known == epoch - 1
-            }
-            rng = np.random.default_rng((self.seed, epoch))
-            self._permutations[epoch] = rng.permutation(self.length)
-        return Sample(epoch, int(self._permutations[epoch][position]))
+    batches: list[Batch]
+    counts: ReadingCounts
+    bookmark: Bookmark
 
 
 @dataclass(frozen=True)
@@ -50,7 +37,7 @@ class StepReader(Dataset[Step | UserError]):
     """Step number -> the micro-batches of one process; picklable, for workers."""
 
     reader: BatchReader
-    order: SampleOrder
+    order: Order
     micro_batch_size: int
     accumulation: int
     rank: int
@@ -69,36 +56,40 @@ class StepReader(Dataset[Step | UserError]):
                 return error  # raised in a worker, it would bring the worker's traceback along
             batches.append(batch)
             counts.add(new)
-        return batches, counts
+        return Step(batches, counts, self.order.bookmark)
 
 
 class BatchLoader:
     """The batches of one process, by the number of the optimizer step.
 
-    Sample g = step · global batch + i of a finite source is row permutation(seed, epoch)[g mod
-    length] of epoch g div length, of an endless one row g. Micro-batch a of process r holds samples
-    (a · processes + r) · micro batch onwards: together the processes read what one would. Nothing
-    but the step's number is needed to resume.
+    Micro-batch a of process r at a step holds the samples from (step · accumulation + a) ·
+    processes + r, times the size of a micro-batch, onwards: together the processes read what one
+    would, each row of an epoch once, whatever their number, and an epoch ends where it ends, within
+    a batch. Nothing but the step's number is needed to resume (and a bookmark, so that a stream
+    need not be read from its beginning).
 
     Args:
-        source: what to train on.
+        order: what to train on.
         size: (height, width) of the pictures, or one number for both.
         micro_batch_size: samples per process and forward pass.
         accumulation: micro-batches per step.
         rank, world_size: of this process.
-        seed: of the order, the choice of captions and caption dropout.
+        validation: what `validation_batches` reads.
+        seed: of the choice of captions and crops and of caption dropout.
         codec: encodes captions; None reads pictures alone.
         text_positions: the most ids of a caption, [CLS] and [SEP] included.
         caption_dropout: the share of samples with `caption_dropped` set.
         workers: processes that read ahead; 0 reads when a step is asked for.
-        validation: what `validation_batches` reads; `source` where it is not given.
+        cropping: which part of a picture is trained on; validation takes the center.
 
-    `counts` says what was read so far: rows, unreadable ones, captions cut, unknown tokens.
+    `counts` says what was read so far: rows, unreadable ones, captions cut, unknown tokens, and for
+    how long that was waited for. `bookmark` says where the order stands after the last step.
     """
 
     def __init__(
         self,
-        source: Source,
+        order: Order,
+        validation: Source,
         size: int | tuple[int, int],
         micro_batch_size: int,
         accumulation: int = 1,
@@ -109,25 +100,24 @@ class BatchLoader:
         text_positions: int = 0,
         caption_dropout: float = 0.0,
         workers: int = 0,
-        validation: Source | None = None,
+        cropping: Cropping = CENTERED,
     ) -> None:
         self.global_batch_size = micro_batch_size * accumulation * world_size
         self.workers = workers
         self.counts = ReadingCounts()
+        self.bookmark = order.bookmark
         height_width = (size, size) if isinstance(size, int) else size
-        reader = BatchReader(source, height_width, codec, text_positions, seed)
         self._steps = StepReader(
-            reader,
-            SampleOrder(source.length, seed),
+            BatchReader(height_width, codec, text_positions, seed, cropping),
+            order,
             micro_batch_size,
             accumulation,
             rank,
             world_size,
             caption_dropout,
         )
-        self._validation = BatchReader(
-            validation or source, height_width, codec, text_positions, seed
-        )
+        self._validation = validation
+        self._validation_reader = BatchReader(height_width, codec, text_positions, seed, CENTERED)
         self._ahead: Iterator[Step | UserError] | None = None
         self._next_ahead = 0
         self._named: set[str] = set()
@@ -138,6 +128,7 @@ class BatchLoader:
         Raises:
             UserError: more than 5% of the rows (of 200 at least) cannot be read.
         """
+        before = time.perf_counter()
         if self.workers:
             if self._ahead is None or step != self._next_ahead:
                 self._ahead = self._read_ahead(step)
@@ -145,11 +136,22 @@ class BatchLoader:
             found = next(self._ahead)
         else:
             found = self._steps[step]
+        self.counts.seconds += time.perf_counter() - before
         if isinstance(found, UserError):
             raise found
-        batches, counts = found
-        self._count(counts)
-        return batches
+        self.bookmark = found.bookmark
+        self._count(found.counts)
+        return found.batches
+
+    def go_to(self, bookmark: Bookmark) -> str:
+        """Takes up a bookmark of any process; a sentence about what has changed since, if anything.
+
+        Raises:
+            UserError: the data do not allow it.
+        """
+        change = self._steps.order.go_to(bookmark)
+        self.bookmark = self._steps.order.bookmark
+        return change
 
     def validation_batches(self, number: int) -> Iterator[Batch]:
         """This process's part of the first `number` global batches of the validation rows.
@@ -157,14 +159,14 @@ class BatchLoader:
         The same rows every time, in order, with the same captions and none dropped, however many
         processes share them; fewer where there are fewer rows.
         """
-        length = self._validation.source.length
+        length = self._validation.length
         rows = np.arange(number * self.global_batch_size)[:length]
         together = self.global_batch_size // self._steps.accumulation
         for first in range(0, len(rows), together):
             shares = np.array_split(rows[first : first + together], self._steps.world_size)
-            samples = [Sample(0, int(row)) for row in shares[self._steps.rank]]
+            samples = [Sample(self._validation, 0, int(row)) for row in shares[self._steps.rank]]
             if samples:
-                batch, counts = self._validation.read(samples, caption_dropout=0.0)
+                batch, counts = self._validation_reader.read(samples, caption_dropout=0.0)
                 self._name(counts)
                 yield batch
 
@@ -182,7 +184,7 @@ class BatchLoader:
         )
 
     def _name(self, new: ReadingCounts) -> None:
-        for reason in new.reasons.values():
+        for reason in new.reasons:
             if reason not in self._named and len(self._named) < ROWS_TO_NAME:
                 logger.warning("skipping a row that cannot be read: %s", reason)
                 self._named.add(reason)
@@ -195,7 +197,7 @@ class BatchLoader:
         if judged and not judged_before and (problems := self.counts.problems()):
             logger.warning("%s", problems)
         if judged and self.counts.unreadable > MAX_UNREADABLE_SHARE * self.counts.rows:
-            reasons = list(self.counts.reasons.values())
+            reasons = list(self.counts.reasons)
             raise UserError(
                 f"{self.counts.unreadable} of {self.counts.rows} rows cannot be read "
                 f"({'; '.join(reasons[:ROWS_TO_NAME])}{'; …' * (len(reasons) > ROWS_TO_NAME)}); "

@@ -9,6 +9,11 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 FILE_ENDINGS = (".parquet", ".arrow", ".json", ".jsonl", ".tar", ".yaml", ".csv", ".zip")
 
 
+def is_pattern(name: str) -> bool:
+    """Whether it stands for files elsewhere (`https://…`, `hf://…`) or several (`DIR/*.tar`)."""
+    return "://" in name or "*" in name
+
+
 def local_path(name: str | Path, what: str) -> Path | None:
     """The existing file or folder that `name` means, or None where it is a hub name.
 

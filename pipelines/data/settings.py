@@ -1,24 +1,60 @@
 """What a run reads: the `data` section of every YAML, and `DATA` on the command line."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from pipelines.command_line import UserError
+
+
+@dataclass
+class MixtureEntry:
+    """One of several sources; what is null is as `data` says.
+
+    weight: how often a sample comes from it, in proportion to the other sources' weights. Each
+        source has epochs of its own.
+    """
+
+    source: str
+    weight: float = 1.0
+    split: str | None = None
+    image_column: str | None = None
+    text_column: str | list[str] | None = None
+    image_folder: str | None = None
+    validation_split: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight <= 0:
+            raise ValueError(f"weight is {self.weight}; it must be above 0.")
 
 
 @dataclass
 class DataSettings:
     """A source of pictures, with captions where there are any.
 
-    source: `scenes`, a hub name (`owner/name`), or a path: a parquet or arrow file or folder, or a
-        folder of pictures with `metadata.jsonl` or `.txt` files beside them.
+    source: `scenes`, a hub name (`owner/name`), or a path: a parquet or arrow file or folder, a
+        folder of pictures with `metadata.jsonl` or `.txt` files beside them, a JSON of captions as
+        COCO has it, a WebDataset tar or a folder of them (as img2dataset writes it), or a folder
+        that `encode_images.py` wrote.
     text_column: one column, or several of which one is drawn per step. A column holds one caption
-        or a list. `scenes` has `text` (English) and `text_zh` (Chinese).
+        or a list. `scenes` has `text` (English) and `text_zh` (Chinese); in a tar `text` is the
+        `.txt` file, and any other name a field of the `.json` file.
+    image_folder: where the pictures of a JSON of captions are; null looks beside it and, for
+        `annotations/captions_NAME.json`, in the folder `NAME` beside `annotations`.
+    mixture: several sources in the place of `source`, mixed by weight.
+    streaming: read files and hub data row by row as they come, instead of preparing a table first:
+        for more pictures than the disk holds. Its shards (files, or row groups of parquet) are
+        shuffled, and the rows within each stretch of
+    shuffle_window: rows, which are kept in memory undecoded.
     size: height and width of the pictures, or one number for both.
+    random_crop: null takes the center, as the paper does. A number from 1 on takes a part at
+        random, of a picture whose short side is made that many times as long as it need be at most
+        (1 moves along the longer side only).
+    random_flip: mirror every other picture. Wrong for captions that tell left from right.
     min_objects, max_objects: of `scenes`.
     object_weights: of `scenes`, how often they have `min_objects`, …, `max_objects` objects, in
         proportion; equally often by default.
-    validation_split: the split to validate on. Without one, `validation_rows` rows of `split` (at
-        most a tenth of it) are kept from training; `scenes` has a validation split of its own.
+    validation_split: the split to validate on (of a stream its first `validation_rows` rows).
+        Without one, `validation_rows` rows of `split` (at most a tenth of it; of a stream the first
+        ones) are kept from training; `scenes` has a validation split of its own.
     workers: processes that prepare batches ahead; 0 prepares them in the training process.
     """
 
@@ -26,7 +62,13 @@ class DataSettings:
     split: str = "train"
     image_column: str = "image"
     text_column: str | list[str] = "text"
+    image_folder: str | None = None
+    mixture: list[MixtureEntry] | None = None
+    streaming: bool = False
+    shuffle_window: int = 1000
     size: int | tuple[int, int] = 64
+    random_crop: float | None = None
+    random_flip: bool = False
     min_objects: int = 1
     max_objects: int = 2
     object_weights: list[float] | None = None
@@ -57,6 +99,15 @@ class DataSettings:
             raise ValueError(f"validation_rows is {self.validation_rows}; it must be at least 1.")
         if self.workers < 0:
             raise ValueError(f"workers is {self.workers}; it must be 0 or more.")
+        if self.shuffle_window < 1:
+            raise ValueError(f"shuffle_window is {self.shuffle_window}; it must be at least 1.")
+        if self.random_crop is not None and not 1 <= self.random_crop <= 4:
+            raise ValueError(
+                f"random_crop is {self.random_crop}; it must be from 1 to 4, or null for the "
+                "center."
+            )
+        if self.mixture is not None and len(self.mixture) < 2:
+            raise ValueError("mixture has fewer than two sources; set source instead.")
 
     @property
     def height_width(self) -> tuple[int, int]:
@@ -65,6 +116,24 @@ class DataSettings:
     @property
     def text_columns(self) -> list[str]:
         return [self.text_column] if isinstance(self.text_column, str) else self.text_column
+
+    def sources(self) -> list["DataSettings"]:
+        """One for each source."""
+        if self.mixture is None:
+            return [self]
+        return [
+            replace(
+                self,
+                mixture=None,
+                **{k: v for k, v in asdict(one).items() if k != "weight" and v is not None},
+            )
+            for one in self.mixture
+        ]
+
+    @property
+    def weights(self) -> list[float]:
+        """Those of `sources`."""
+        return [one.weight for one in self.mixture or ()] or [1.0]
 
 
 def parse_data(data: str) -> tuple[str, str | None]:

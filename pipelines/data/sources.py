@@ -2,8 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -11,19 +10,24 @@ import numpy as np
 from pipelines.command_line import UserError
 from pipelines.data.scenes import Scene, caption, draw_scene, scene_at
 from pipelines.data.settings import DataSettings
-from pipelines.data.transforms import Picture
+from pipelines.data.transforms import Picture, to_array
 
 SCENE_LANGUAGES = {"text": "en", "text_zh": "zh"}
-ROWS_FOR_VOCABULARY = 20_000
-SCENES_FOR_VOCABULARY = 2_000  # 500 hold every word of the grammar unless weights are extreme
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture (of any kind and size; see `transforms`) and its captions, if it has any."""
+    """One picture and its captions, if it has any.
 
-    image: Picture
+    place: its number in the source, or numbers that stand for it; chance depends on them.
+    image: a picture of any kind and size (see `transforms`); None where there are
+    ids: of its crops, [crops, h, w], as `encode_images.py` wrote them.
+    """
+
+    place: tuple[int, ...]
+    image: Picture | None
     texts: list[str]
+    ids: np.ndarray | None = None
 
 
 class UnreadableRow(Exception):
@@ -59,7 +63,8 @@ class ScenesSource:
 
     def __getitem__(self, row: int) -> Row:
         scene = self._scene(row)
-        return Row(draw_scene(scene, *self.settings.height_width), self._captions(scene, row))
+        picture = draw_scene(scene, *self.settings.height_width)
+        return Row((row,), picture, self._captions(scene, row))
 
     def texts(self, row: int) -> list[str]:
         return self._captions(self._scene(row), row) if self.languages else []
@@ -85,6 +90,19 @@ class ScenesSource:
         ]
 
 
+def open_scenes(settings: DataSettings, split: str, need_text: bool, seed: int) -> ScenesSource:
+    """Raises:
+    UserError: there is no such split or column.
+    """
+    unknown = [column for column in settings.text_columns if column not in SCENE_LANGUAGES]
+    if need_text and unknown:
+        raise UserError(
+            f"data source scenes has no column {unknown[0]!r}; it has text and text_zh."
+        )
+    languages = [SCENE_LANGUAGES[c] for c in settings.text_columns] if need_text else []
+    return ScenesSource(settings, split, languages, seed)
+
+
 @dataclass(frozen=True)
 class Subset:
     """Some rows of a source, in the given order."""
@@ -103,70 +121,29 @@ class Subset:
         return self.source.texts(int(self.rows[row]))
 
 
-def open_source(
-    settings: DataSettings, split: str | None = None, need_text: bool = True, seed: int = 0
-) -> Source:
-    """Opens a split (`settings.split` where none is given).
+class KeptPictures:
+    """A finite source whose pictures are decoded and cut to their size once, and then kept."""
 
-    Without `need_text` captions are not read and rows without any are fine. `seed` chooses among
-    the endless `scenes`; other sources have no use for it.
+    def __init__(self, source: Source, size: tuple[int, int]) -> None:
+        self.source, self.size, self.length = source, size, source.length
+        self._kept: dict[int, Row] = {}
 
-    Raises:
-        UserError: the source, the split or a column does not exist.
-    """
-    split = split or settings.split
-    if settings.source == "scenes":
-        unknown = [column for column in settings.text_columns if column not in SCENE_LANGUAGES]
-        if need_text and unknown:
-            raise UserError(
-                f"data source scenes has no column {unknown[0]!r}; it has text and text_zh."
-            )
-        languages = [SCENE_LANGUAGES[c] for c in settings.text_columns] if need_text else []
-        return ScenesSource(settings, split, languages, seed)
-    # Only here, because importing datasets takes longer than drawing a thousand scenes.
-    from pipelines.data.tables import open_table
+    def __getitem__(self, row: int) -> Row:
+        if row in self._kept:
+            return self._kept[row]
+        found = self.source[row]
+        if found.image is None:  # ids, which are small as they are
+            return found
+        self._kept[row] = replace(found, image=to_array(found.image, self.size))
+        return self._kept[row]
 
-    return open_table(settings, split, need_text)
+    def texts(self, row: int) -> list[str]:
+        return self.source.texts(row)
 
 
-def open_training_sources(
-    settings: DataSettings, need_text: bool = True, seed: int = 0
-) -> tuple[Source, Source]:
-    """Opens what a run trains on and what it validates on (see `DataSettings`).
-
-    Rows kept for validation are chosen by lot, the same whatever the seed. A source of fewer than
-    ten rows is too small to divide: it is validated on its training rows.
-    """
-    train = open_source(settings, None, need_text, seed)
-    split = "validation" if settings.source == "scenes" else None
-    if settings.validation_split:
-        _refuse_one_table(settings)
-    if split := settings.validation_split or split:
-        return train, open_source(settings, split, need_text, seed)
-    assert train.length is not None
-    kept = min(settings.validation_rows, train.length // 10)
-    if kept == 0:
-        return train, train
-    order = np.random.default_rng(0).permutation(train.length)
-    return Subset(train, np.sort(order[kept:])), Subset(train, np.sort(order[:kept]))
-
-
-def _refuse_one_table(settings: DataSettings) -> None:
-    """A single table is whichever split is asked for: validation would be on training rows."""
-    path = Path(settings.source)
-    if path.is_file() or (
-        (path / "dataset_info.json").is_file() and not (path / "dataset_dict.json").is_file()
-    ):
-        raise UserError(
-            f"data.validation_split is {settings.validation_split}, but {path} is one table "
-            "without splits; set it to null, and data.validation_rows are kept from training."
-        )
-
-
-def captions_for_vocabulary(source: Source) -> Iterator[str]:
-    """The captions that a text tokenizer is trained on: of the first rows, as many as suffice."""
-    rows = SCENES_FOR_VOCABULARY if source.length is None else source.length
-    for row in range(min(rows, ROWS_FOR_VOCABULARY)):
+def readable_texts(source: Source, rows: int) -> Iterator[str]:
+    """The captions of the first `rows` rows, or of as many as there are."""
+    for row in range(rows if source.length is None else min(rows, source.length)):
         try:
             yield from source.texts(row)
         except UnreadableRow:

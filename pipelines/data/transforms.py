@@ -1,6 +1,7 @@
 """Pictures as files and arrays hold them <-> pixels: float32 [3, height, width] in [-1, 1]."""
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -57,19 +58,46 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
 
 
-def to_array(image: Picture, size: tuple[int, int]) -> np.ndarray:
-    """Short side resized (antialiased), center-cropped: uint8 [height, width, 3] of `size`.
+@dataclass(frozen=True)
+class Crop:
+    """Which part of a picture is taken.
 
-    An array (uint8 [h, w, 3]) that has the size already is returned as it is.
+    Args:
+        enlargement: how many times larger than need be the picture is made before a part of the
+            wanted size is cut out of it; from 1 on.
+        across, down: where, from 0 (left, top) to 1 (right, bottom).
+        mirrored: left and right exchanged.
+    """
+
+    enlargement: float = 1.0
+    across: float = 0.5
+    down: float = 0.5
+    mirrored: bool = False
+
+
+CENTER = Crop()
+
+
+def to_array(image: Picture, size: tuple[int, int], crop: Crop = CENTER) -> np.ndarray:
+    """Short side resized (antialiased), cropped: uint8 [height, width, 3] of `size`.
+
+    An array (uint8 [h, w, 3]) that has the size already is returned as it is, for its center.
     """
     height, width = size
     if isinstance(image, np.ndarray):
-        if image.shape == (height, width, 3):
+        if image.shape == (height, width, 3) and crop == CENTER:
             return image
         image = Image.fromarray(image)
     image = to_rgb(image)
-    if image.size != (width, height):
-        image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+    if image.size != (width, height) or crop != CENTER:
+        # How many of its pixels make one of ours.
+        scale = min(image.width / width, image.height / height) / crop.enlargement
+        left = (image.width - scale * width) * crop.across
+        top = (image.height - scale * height) * crop.down
+        box = (left, top, left + scale * width, top + scale * height)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, box=box)
+    if crop.mirrored:
+        image = ImageOps.mirror(image)
     return np.asarray(image)
 
 

@@ -37,6 +37,7 @@ def read_pairs(source: Source, size: tuple[int, int], most: int) -> Pairs:
     while len(pictures) < most and (source.length is None or row < source.length):
         try:
             found = source[row]
+            assert found.image is not None  # ids are refused on opening
             pictures.append(to_array(found.image, size))
             references.append(found.texts)
         except UnreadableRow:

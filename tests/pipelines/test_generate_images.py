@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image
 
 from pipelines import BidirectionalPipeline, generate_images
+from pipelines.data.opening import open_source
 from pipelines.data.settings import DataSettings
-from pipelines.data.sources import open_source
 from pipelines.dual_encoder.matcher import Matcher
 
 

@@ -25,6 +25,8 @@ from pipelines.configuration.assembly.parts import (
 from pipelines.configuration.assembly.run_folder import describe_run
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
 from pipelines.configuration.schemas import BidirectionalRun
+from pipelines.data.encoded import AcceptIds, EncodedIndex, tokenizer_fingerprint
+from pipelines.data.settings import DataSettings
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.model_loading import load_tokenizer, load_transformer
 from pipelines.samples import draw_both_directions
@@ -67,6 +69,7 @@ def bidirectional_task(
         codec,
         config.model.text_positions,
         config.objective.caption_dropout,
+        None if config.end_to_end is not None else accept_ids_of(tokenizer, config.data),
     )
     torch.manual_seed(config.seed)
     model_config = _transformer_config(config, codec, tokenizer, grid)
@@ -85,6 +88,8 @@ def bidirectional_task(
 
     def encode(batch: Batch) -> Batch:
         batch = on_device(batch, device)
+        if "image_ids" in batch:
+            return batch
         return {**batch, "image_ids": tokenizer.encode_to_ids(batch["pixels"])}
 
     disable_progress_bar()  # the run has one of its own
@@ -120,6 +125,15 @@ def bidirectional_task(
         matrices_in=transformer_matrices,
         recomputed=(Block, *LARGE_MODULES),
     )
+
+
+def accept_ids_of(tokenizer: VQGAN, data: DataSettings) -> AcceptIds:
+    """Lets ids pass that this tokenizer would compute."""
+
+    def accept(index: EncodedIndex, folder: str) -> None:
+        index.refuse_other_ids(folder, tokenizer_fingerprint(tokenizer), data.height_width)
+
+    return accept
 
 
 def take_weights(transformer: UnifiedTransformer, start: CheckpointPaths) -> None:

@@ -11,8 +11,10 @@ from pipelines.command_line import UserError
 from pipelines.configuration.assembly.parts import on_device
 from pipelines.configuration.assembly.run_folder import describe_run
 from pipelines.configuration.schemas import DualEncoderRun
+from pipelines.data.batches import Cropping
 from pipelines.data.loader import BatchLoader
-from pipelines.data.sources import open_training_sources
+from pipelines.data.opening import open_training_data
+from pipelines.data.orders import RowOrder
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.dual_encoder.model import build_dual_encoder
 from pipelines.dual_encoder.objective import ContrastiveObjective, dual_encoder_matrices
@@ -36,23 +38,25 @@ def dual_encoder_task(
         share, _ = training.divide_batch(processes.count)
     except ValueError as error:
         raise UserError(f"training.{error}") from error
-    train, validation = open_training_sources(config.data, seed=config.seed)
+    order, validation = open_training_data(config.data, seed=config.seed)
     read = partial(
         BatchLoader,
+        validation=validation,
         size=config.data.height_width,
         seed=config.seed,
         codec=codec,
         text_positions=config.model.text_positions,
     )
     loader = read(
-        train,
+        order,
         micro_batch_size=share,
         rank=processes.rank,
         world_size=processes.count,
         workers=config.data.workers,
+        cropping=Cropping(config.data.random_crop, config.data.random_flip),
     )
     # Every process reads all of it: a pair's candidates are the whole batch's.
-    validating = read(validation, micro_batch_size=training.batch_size)
+    validating = read(RowOrder(validation, config.seed), micro_batch_size=training.batch_size)
     torch.manual_seed(config.seed)
     model = build_dual_encoder(config.model, codec, config.data.height_width)
     # A step is a sixth faster so on a CPU.

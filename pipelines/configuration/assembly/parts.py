@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 import torch
 
 from pipelines.command_line import UserError
+from pipelines.data.batches import Cropping
+from pipelines.data.encoded import AcceptIds
 from pipelines.data.loader import BatchLoader
+from pipelines.data.opening import open_training_data
 from pipelines.data.settings import DataSettings
-from pipelines.data.sources import open_training_sources
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.training.distributed import Processes
 from pipelines.training.loop import Batch
@@ -35,13 +37,14 @@ def build_loader(
     codec: TextCodec | None = None,
     text_positions: int = 0,
     caption_dropout: float = 0.0,
+    accept_ids: AcceptIds | None = None,
 ) -> BatchLoader:
-    """This process's share of the batches."""
+    """This process's share of the batches; `accept_ids` as of `open_source`."""
     micro_batch_size, accumulation = or_user_error(lambda: training.divide_batch(processes.count))
-    train, validation = open_training_sources(data, codec is not None, seed)
+    order, validation = open_training_data(data, codec is not None, seed, accept_ids)
     return BatchLoader(
-        train,
-        validation=validation,
+        order,
+        validation,
         size=data.height_width,
         micro_batch_size=micro_batch_size,
         accumulation=accumulation,
@@ -52,6 +55,7 @@ def build_loader(
         text_positions=text_positions,
         caption_dropout=caption_dropout,
         workers=data.workers,
+        cropping=Cropping(data.random_crop, data.random_flip),
     )
 
 

@@ -9,7 +9,7 @@ from pipelines.command_line import UserError
 from pipelines.configuration.assembly.parts import WHAT_WEIGHTS_ARE_FOR
 from pipelines.configuration.loading import as_plain_values, dump_configuration, read_yaml
 from pipelines.configuration.schemas import BidirectionalRun, DualEncoderRun
-from pipelines.data.sources import captions_for_vocabulary, open_source
+from pipelines.data.opening import captions_for_vocabulary
 from pipelines.data.text_tokenizer import load_text_tokenizer, train_text_tokenizer
 from pipelines.training import storage
 from pipelines.training.checkpoint import CheckpointPaths
@@ -65,7 +65,7 @@ def run_text_tokenizer(
             return load_text_tokenizer(start.text_tokenizer)
         if config.text_tokenizer.path is not None:
             return load_text_tokenizer(config.text_tokenizer.path)
-        source = open_source(config.data, seed=config.seed)
-        return train_text_tokenizer(captions_for_vocabulary(source), config.text_tokenizer)
+        captions = captions_for_vocabulary(config.data, config.seed)
+        return train_text_tokenizer(captions, config.text_tokenizer)
 
     return processes.on_main(prepare)

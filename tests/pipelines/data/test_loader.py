@@ -5,10 +5,13 @@ import pytest
 import torch
 
 from pipelines.command_line import UserError
-from pipelines.data import batches
+from pipelines.data import batches, opening
+from pipelines.data.batches import Cropping
 from pipelines.data.loader import BatchLoader
+from pipelines.data.opening import captions_for_vocabulary, open_source, open_training_data
+from pipelines.data.orders import RowOrder
 from pipelines.data.settings import DataSettings
-from pipelines.data.sources import Row, UnreadableRow, captions_for_vocabulary, open_source
+from pipelines.data.sources import Row, Source, UnreadableRow
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 from pipelines.data.transforms import to_pixels
 
@@ -26,7 +29,7 @@ class NumberedSource:
         if row in self.unreadable:
             raise UnreadableRow(f"row {row} is torn")
         self.decoded[row] += 1
-        return Row(np.full((8, 8, 3), row % 256, np.uint8), self.texts(row))
+        return Row((row,), np.full((8, 8, 3), row % 256, np.uint8), self.texts(row))
 
     def texts(self, row: int) -> list[str]:
         return [f"a {' '.join(WORDS[: row % 12])}", f"b {WORDS[row % 12]}"]
@@ -36,6 +39,11 @@ class NumberedSource:
 def codec() -> TextCodec:
     captions = [text for row in range(12) for text in NumberedSource(12).texts(row)]
     return TextCodec(train_text_tokenizer(captions, TextTokenizerSettings()))
+
+
+def load(source: Source, *arguments, seed: int = 0, validation: Source | None = None, **options):
+    order = RowOrder(source, seed)
+    return BatchLoader(order, validation or source, 8, *arguments, seed=seed, **options)
 
 
 def rows_of(batch: batches.Batch) -> list[int]:
@@ -48,25 +56,23 @@ def assert_equal(first: batches.Batch, second: batches.Batch) -> None:
 
 
 def test_every_epoch_reads_every_row_once_in_another_order():
-    loader = BatchLoader(NumberedSource(30), 8, micro_batch_size=4)
+    loader = load(NumberedSource(30), micro_batch_size=4)
     rows = [row for step in range(15) for batch in loader.step(step) for row in rows_of(batch)]
     first, second = rows[:30], rows[30:]
     assert sorted(first) == sorted(second) == list(range(30))
     assert first != second and first != sorted(first)
-    other = BatchLoader(NumberedSource(30), 8, 4, seed=1)
+    other = load(NumberedSource(30), 4, seed=1)
     assert rows_of(other.step(0)[0]) != first[:4]
 
 
 def test_an_endless_source_is_read_in_its_own_order():
-    loader = BatchLoader(NumberedSource(None), 8, micro_batch_size=2, accumulation=3)
+    loader = load(NumberedSource(None), micro_batch_size=2, accumulation=3)
     assert [rows_of(batch) for batch in loader.step(2)] == [[12, 13], [14, 15], [16, 17]]
 
 
 def test_a_step_depends_on_its_number_alone(codec):
     def loader():
-        return BatchLoader(
-            NumberedSource(30), 8, 4, codec=codec, text_positions=16, caption_dropout=0.5
-        )
+        return load(NumberedSource(30), 4, codec=codec, text_positions=16, caption_dropout=0.5)
 
     onward = loader()
     steps = [onward.step(step)[0] for step in range(12)]
@@ -75,13 +81,31 @@ def test_a_step_depends_on_its_number_alone(codec):
         assert_equal(resumed.step(step)[0], steps[step])
 
 
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_has_each_row_once_however_many_read_it(world_size, workers):
+    """31 rows in batches of 12: epochs end within a batch, and within a process's share of it."""
+    loaders = [
+        load(
+            NumberedSource(31), 12 // world_size, rank=rank, world_size=world_size, workers=workers
+        )
+        for rank in range(world_size)
+    ]
+    rows = [row for step in range(8) for loader in loaders for row in rows_of(loader.step(step)[0])]
+    for epoch in range(3):
+        assert sorted(rows[31 * epoch : 31 * (epoch + 1)]) == list(range(31))
+    if (world_size, workers) != (1, 0):
+        alone = load(NumberedSource(31), 12)
+        assert rows == [row for step in range(8) for row in rows_of(alone.step(step)[0])]
+
+
 @pytest.mark.parametrize("length", [30, None])
-def test_two_processes_read_what_one_reads(codec, length):
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_several_processes_read_what_one_reads(codec, length, world_size):
     def batches_of(world_size, micro_batch_size):
         loaders = [
-            BatchLoader(
+            load(
                 NumberedSource(length),
-                8,
                 micro_batch_size,
                 accumulation=2,
                 rank=rank,
@@ -89,6 +113,7 @@ def test_two_processes_read_what_one_reads(codec, length):
                 codec=codec,
                 text_positions=16,
                 caption_dropout=0.3,
+                cropping=Cropping(1.5, True),
             )
             for rank in range(world_size)
         ]
@@ -98,7 +123,8 @@ def test_two_processes_read_what_one_reads(codec, length):
                 yield [share[micro_batch] for share in shares]
         yield from zip(*(loader.validation_batches(2) for loader in loaders), strict=True)
 
-    for (alone,), together in zip(batches_of(1, 4), batches_of(2, 2), strict=True):
+    several = batches_of(world_size, 6 // world_size)
+    for (alone,), together in zip(batches_of(1, 6), several, strict=True):
         for name in alone:
             if name != "text_ids":
                 assert torch.equal(alone[name], torch.cat([part[name] for part in together]))
@@ -109,8 +135,51 @@ def test_two_processes_read_what_one_reads(codec, length):
             assert not one[length:].any() and not other[length:].any()
 
 
+class Gradients(NumberedSource):
+    """Pictures of 16 x 24 that get lighter to the right."""
+
+    def __getitem__(self, row: int) -> Row:
+        columns = np.arange(24, dtype=np.uint8) * 10
+        return Row((row,), np.broadcast_to(columns[None, :, None], (16, 24, 3)).copy(), ["a"])
+
+
+def test_crops_are_chosen_by_lot():
+    def ends(cropping):
+        """The lightness of each picture's left and right end."""
+        loader = load(Gradients(80), 80, cropping=cropping)
+        pixels = loader.step(0)[0]["pixels"]
+        (kept,) = loader.validation_batches(1)
+        assert (kept["pixels"] == kept["pixels"][0]).all()
+        return pixels[:, 0, 0, 0], pixels[:, 0, 0, -1]
+
+    left, right = ends(Cropping())
+    assert (left == left[0]).all() and (right > left).all()
+    left, right = ends(Cropping(random_crop=1.0))
+    assert left.min() < -0.9 and right.max() > 0.75
+    width = right - left
+    assert width.min() > 0 and width.max() - width.min() < 0.05  # only moved, along the longer side
+    left, right = ends(Cropping(random_crop=2.0))
+    assert (right - left).max() > 1.6 * (right - left).min()
+    left, right = ends(Cropping(random_flip=True))
+    assert 20 < (left > right).sum() < 60
+
+
+def test_a_row_has_another_crop_in_each_epoch_and_the_same_one_again():
+    cropping = Cropping(1.5, True)
+    chosen = {cropping.choose(0, epoch, (row,)) for epoch in range(3) for row in range(5)}
+    assert len(chosen) == 15
+    assert cropping.choose(0, 2, (4,)) in chosen and cropping.choose(1, 2, (4,)) not in chosen
+
+
+def test_a_table_of_another_length_is_told_on_resuming():
+    loader = load(NumberedSource(30), 4)
+    loader.step(3)
+    assert load(NumberedSource(30), 4).go_to(loader.bookmark) == ""
+    assert "have 31 rows, and had 30" in load(NumberedSource(31), 4).go_to(loader.bookmark)
+
+
 def test_text_is_padded_to_a_multiple_of_eight(codec):
-    loader = BatchLoader(NumberedSource(None), 8, 4, codec=codec, text_positions=14)
+    loader = load(NumberedSource(None), 4, codec=codec, text_positions=14)
     seen = set()
     for step in range(6):
         (batch,) = loader.step(step)
@@ -126,9 +195,7 @@ def test_text_is_padded_to_a_multiple_of_eight(codec):
 
 
 def test_captions_are_chosen_and_dropped_by_lot(codec):
-    loader = BatchLoader(
-        NumberedSource(12), 8, 120, codec=codec, text_positions=16, caption_dropout=0.25
-    )
+    loader = load(NumberedSource(12), 120, codec=codec, text_positions=16, caption_dropout=0.25)
     (batch,) = loader.step(0)
     firsts = {codec.decode_caption(ids.tolist())[0] for ids in batch["text_ids"]}
     assert firsts == {"a", "b"}
@@ -138,20 +205,20 @@ def test_captions_are_chosen_and_dropped_by_lot(codec):
 
 
 def test_long_captions_are_cut_and_unknown_tokens_counted(codec):
-    loader = BatchLoader(NumberedSource(None), 8, 12, codec=codec, text_positions=6)
+    loader = load(NumberedSource(None), 12, codec=codec, text_positions=6)
     (batch,) = loader.step(0)
     long = batch["text_length"] == 6
     assert (batch["text_ids"][long, 5] == codec.sep_id).all()
     assert loader.counts.truncated_captions > 0 and loader.counts.unknown_tokens == 0
     small = TextCodec(train_text_tokenizer(["a b"], TextTokenizerSettings()))
-    loader = BatchLoader(NumberedSource(None), 8, 12, codec=small, text_positions=16)
+    loader = load(NumberedSource(None), 12, codec=small, text_positions=16)
     loader.step(0)
     assert loader.counts.unknown_tokens > 0
 
 
 def test_validation_is_the_same_every_time_and_ends_with_its_rows(codec):
-    loader = BatchLoader(
-        NumberedSource(None), 8, 4, codec=codec, text_positions=16, validation=NumberedSource(10)
+    loader = load(
+        NumberedSource(None), 4, codec=codec, text_positions=16, validation=NumberedSource(10)
     )
     first, second = list(loader.validation_batches(5)), list(loader.validation_batches(5))
     assert [rows_of(batch) for batch in first] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -162,52 +229,56 @@ def test_validation_is_the_same_every_time_and_ends_with_its_rows(codec):
 
 def test_pictures_of_a_small_source_are_decoded_once(monkeypatch):
     source = NumberedSource(10)
-    loader = BatchLoader(source, 8, 10)
-    first = [loader.step(step) for step in range(3)]
+    monkeypatch.setattr(opening, "open_source", lambda *arguments: source)
+
+    def steps(**settings):
+        order, validation = open_training_data(DataSettings(source="x", size=8, **settings))
+        loader = BatchLoader(order, validation, 8, 9)
+        return [loader.step(step)[0] for step in range(3)]
+
+    first = steps()
     assert set(source.decoded.values()) == {1}
-    monkeypatch.setattr(batches, "PICTURE_MEMORY_BYTES", 10 * 3 * 8 * 8 - 1)
-    loader = BatchLoader(source, 8, 10)
-    for step in range(3):
-        assert_equal(loader.step(step)[0], first[step][0])
-    assert set(source.decoded.values()) == {4}
+    monkeypatch.setattr(opening, "PICTURE_MEMORY_BYTES", 9 * 3 * 8 * 8 - 1)
+    for one, other in zip(steps(), first, strict=True):
+        assert_equal(one, other)
+    assert Counter(source.decoded.values()) == {4: 9}
 
 
 def test_an_unreadable_row_is_replaced_by_the_next_and_counted(caplog):
-    loader = BatchLoader(NumberedSource(100, unreadable=(7, 8, 99)), 8, 50)
+    loader = load(NumberedSource(100, unreadable=(7, 8, 99)), 50)
     rows = Counter(row for step in range(4) for row in rows_of(loader.step(step)[0]))
     assert rows == Counter({row: 2 for row in range(100)}) - Counter({7: 2, 8: 2, 99: 2}) + Counter(
         {9: 4, 0: 2}
     )
     assert (loader.counts.rows, loader.counts.unreadable) == (200, 6)
-    assert sorted(loader.counts.reasons) == [7, 8, 99]
+    assert sorted(loader.counts.reasons) == [f"row {row} is torn" for row in (7, 8, 99)]
     assert caplog.text.count("row 7 is torn") == 1
 
 
 def test_too_many_unreadable_rows_stop_the_run():
     source = NumberedSource(100, unreadable=tuple(range(0, 60, 10)))
-    loader = BatchLoader(source, 8, 50)
+    loader = load(source, 50)
     for step in range(3):
         loader.step(step)
     with pytest.raises(UserError, match=r"12 of 200 rows cannot be read \(row .* is torn.*; …\)"):
         loader.step(3)
     with pytest.raises(UserError, match="none of 100 rows from row 0 on .*row 0 is torn"):
-        BatchLoader(NumberedSource(None, unreadable=tuple(range(200))), 8, 1).step(0)
+        load(NumberedSource(None, unreadable=tuple(range(200))), 1).step(0)
 
 
 def test_workers_read_the_same_ahead(codec):
     def loader(workers):
-        return BatchLoader(
-            NumberedSource(30), 8, 4, 2, codec=codec, text_positions=16, workers=workers
-        )
+        return load(NumberedSource(30), 4, 2, codec=codec, text_positions=16, workers=workers)
 
     before = torch.get_rng_state()
     ahead, plain = loader(1), loader(0)
     for step in (5, 6, 7, 2):
         for one, other in zip(ahead.step(step), plain.step(step), strict=True):
             assert_equal(one, other)
+    ahead.counts.seconds = plain.counts.seconds
     assert ahead.counts == plain.counts
     assert torch.equal(before, torch.get_rng_state())
-    torn = BatchLoader(NumberedSource(None, unreadable=tuple(range(200))), 8, 1, workers=1)
+    torn = load(NumberedSource(None, unreadable=tuple(range(200))), 1, workers=1)
     with pytest.raises(UserError, match=r"^none of 100 rows"):
         torn.step(0)
 
@@ -216,7 +287,7 @@ def test_scenes_in_two_languages():
     source = open_source(DataSettings(text_column=["text", "text_zh"]))
     captions = [text for row in range(100) for text in source.texts(row)]
     codec = TextCodec(train_text_tokenizer(captions, TextTokenizerSettings()))
-    loader = BatchLoader(source, 64, 64, codec=codec, text_positions=64)
+    loader = BatchLoader(RowOrder(source, 0), source, 64, 64, codec=codec, text_positions=64)
     (batch,) = loader.step(0)
     assert torch.equal(batch["pixels"][5], to_pixels(source[5].image, 64))
     chinese = [
@@ -227,4 +298,5 @@ def test_scenes_in_two_languages():
     # The choice of a language says nothing about how many objects there are.
     one = [source.texts(row)[0].count(" a ") == 0 for row in range(64)]
     assert len(set(zip(chinese, one, strict=True))) == 4
-    assert next(captions_for_vocabulary(source)) == captions[0]
+    settings = DataSettings(text_column=["text", "text_zh"])
+    assert next(captions_for_vocabulary(settings)) == captions[0]

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.data.settings import DataSettings, parse_data
+from pipelines.data.settings import DataSettings, MixtureEntry, parse_data
 
 
 def test_one_size_or_two_and_one_column_or_several():
@@ -24,11 +24,27 @@ def test_one_size_or_two_and_one_column_or_several():
         ("object_weights", [1.0, 0.0]),
         ("validation_rows", 0),
         ("workers", -1),
+        ("shuffle_window", 0),
+        ("random_crop", 0.5),
+        ("random_crop", 9.0),
+        ("mixture", [MixtureEntry("scenes")]),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_its_name(field, value):
     with pytest.raises(ValueError, match=field):
         DataSettings(**{field: value})
+
+
+def test_a_mixture_names_only_what_differs():
+    entries = [MixtureEntry("a", 2.0), MixtureEntry("b", text_column="zh", split="all")]
+    settings = DataSettings(mixture=entries, text_column="caption", size=32)
+    one, other = settings.sources()
+    assert (one.source, one.text_column, one.split, one.size) == ("a", "caption", "train", 32)
+    assert (other.source, other.text_column, other.split) == ("b", "zh", "all")
+    assert settings.weights == [2.0, 1.0]
+    assert DataSettings().sources() == [DataSettings()] and DataSettings().weights == [1.0]
+    with pytest.raises(ValueError, match="weight is 0"):
+        MixtureEntry("a", 0)
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,10 @@ import pytest
 from PIL import Image
 
 from pipelines.command_line import UserError
+from pipelines.data.opening import captions_for_vocabulary, open_source, open_training_data
 from pipelines.data.scenes import parse_caption
 from pipelines.data.settings import DataSettings
-from pipelines.data.sources import (
-    Subset,
-    UnreadableRow,
-    captions_for_vocabulary,
-    open_source,
-    open_training_sources,
-)
+from pipelines.data.sources import UnreadableRow
 from pipelines.data.transforms import to_array
 
 COLOURS = ["red", "green", "blue", "white"]
@@ -39,6 +34,11 @@ def write_parquet(path: Path, **columns: list) -> Path:
     columns = {"image": cells, "text": [f"a {c} field" for c in COLOURS], **columns}
     datasets.Dataset.from_dict(columns).to_parquet(path)
     return path
+
+
+def open_training_sources(settings, seed=0):
+    order, validation = open_training_data(settings, seed=seed)
+    return order.source, validation
 
 
 def assert_rows(source, colours=COLOURS, texts=None):
@@ -114,7 +114,7 @@ def test_several_columns_and_several_captions_in_one(tmp_path):
     settings = DataSettings(source=str(path), text_column=["text", "text_zh"])
     texts = [["one", "two", "一"], ["three", "三"], ["four"], ["five", "五"]]
     assert_rows(open_source(settings), texts=texts)
-    assert list(captions_for_vocabulary(open_source(settings))) == list(chain(*texts))
+    assert list(captions_for_vocabulary(settings)) == list(chain(*texts))
 
 
 def test_image_folder_with_metadata(tmp_path):
@@ -134,6 +134,46 @@ def test_image_folder_with_metadata(tmp_path):
     (tmp_path / "metadata.jsonl").write_text('{"text": "no file"}')
     with pytest.raises(UserError, match=r"metadata\.jsonl, line 1, is not a JSON object with a fi"):
         open_source(settings)
+
+
+def write_coco(folder: Path, pictures: str = "val2014", **changes) -> Path:
+    """Three pictures, the second without captions."""
+    (folder / "annotations").mkdir(parents=True)
+    (folder / pictures).mkdir()
+    for n in range(3):
+        picture(COLOURS[n]).save(folder / pictures / f"{n}.png")
+    captions = [(2, "blue"), (0, "red"), (2, "azure")]
+    content = {
+        "info": {},
+        "images": [{"id": n, "file_name": f"{n}.png", "width": 12} for n in range(3)],
+        "annotations": [{"id": 9, "image_id": image, "caption": text} for image, text in captions],
+    }
+    file = folder / "annotations" / "captions_val2014.json"
+    file.write_text(json.dumps(content | changes))
+    return file
+
+
+def test_captions_as_coco_has_them(tmp_path):
+    settings = DataSettings(source=str(write_coco(tmp_path)))
+    assert_rows(open_source(settings), ["red", "blue"], [["red"], ["blue", "azure"]])
+    assert_rows(open_source(settings, need_text=False), COLOURS[:3], [[]] * 3)
+    elsewhere = str(write_coco(tmp_path / "b", pictures="elsewhere"))
+    with pytest.raises(
+        UserError, match=r"0\.png is missing\); name their folder in data\.image_fo"
+    ):
+        open_source(DataSettings(source=elsewhere))
+    folder = str(tmp_path / "b" / "elsewhere")
+    assert open_source(DataSettings(source=elsewhere, image_folder=folder)).length == 2
+    for n, (changes, words) in enumerate(
+        (
+            ({"images": 3}, "not a JSON of captions as COCO has it"),
+            ({"images": [{"id": 0}]}, "KeyError 'file_name'"),
+            ({"annotations": []}, "no pictures with captions"),
+        )
+    ):
+        file = write_coco(tmp_path / str(n), **changes)
+        with pytest.raises(UserError, match=words):
+            open_source(DataSettings(source=str(file)))
 
 
 def test_captions_that_are_null_or_not_utf_8(tmp_path):
@@ -179,12 +219,13 @@ def test_bad_rows_are_unreadable_and_the_others_are_not(tmp_path):
     cells[0] = {"bytes": b"not a picture", "path": None}
     cells[1] = None
     path = write_parquet(tmp_path / "a.parquet", image=cells, text=["a", "b", None, "d"])
-    source = open_source(DataSettings(source=str(path)))
+    settings = DataSettings(source=str(path))
+    source = open_source(settings)
     for row, reason in ((0, "is not an image"), (1, "no picture"), (2, "no caption")):
         with pytest.raises(UnreadableRow, match=f"row {row}.*{reason}"):
             source[row]
     assert source[3].texts == ["d"]
-    assert list(captions_for_vocabulary(source)) == ["a", "b", "d"]
+    assert list(captions_for_vocabulary(settings)) == ["a", "b", "d"]
 
 
 def test_one_table_has_no_validation_split(tmp_path):
@@ -202,11 +243,11 @@ def test_rows_kept_for_validation_are_not_trained_on(tmp_path):
     cells = [{"bytes": png("red"), "path": None}] * 40
     path = write_parquet(tmp_path / "a.parquet", image=cells, text=numbers)
     train, validation = open_training_sources(DataSettings(source=str(path)))
-    assert isinstance(train, Subset) and (train.length, validation.length) == (36, 4)
+    assert (train.length, validation.length) == (36, 4)
     texts = [source.texts(n)[0] for source in (train, validation) for n in range(source.length)]
     assert sorted(texts) == sorted(numbers)
     again = open_training_sources(DataSettings(source=str(path)), seed=5)[1]
-    assert np.array_equal(validation.rows, again.rows)
+    assert [again.texts(n) for n in range(4)] == [validation.texts(n) for n in range(4)]
     train, validation = open_training_sources(DataSettings(source=str(path), validation_rows=1))
     assert (train.length, validation.length) == (39, 1)
 

@@ -3,10 +3,10 @@ import io
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipelines.command_line import UserError
-from pipelines.data.transforms import read_image, to_image, to_pixels
+from pipelines.data.transforms import Crop, read_image, to_array, to_image, to_pixels
 
 RED = torch.tensor([1.0, -1.0, -1.0])
 WHITE = torch.ones(3)
@@ -46,6 +46,27 @@ def test_short_side_is_resized_then_center_cropped():
     assert torch.equal(to_pixels(image, 16), RED[:, None, None].expand(3, 16, 16))
     wide = to_pixels(image, (8, 16))
     assert wide[2, 0, 0] == 1 and wide[0, 0, 8] == 1  # both columns of blue are still there
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 20), (31, 57), (300, 211), (8, 9)])
+def test_the_center_is_pillows(width, height):
+    image = Image.effect_noise((width, height), 90).convert("RGB")
+    fitted = ImageOps.fit(image, (12, 8), Image.Resampling.BICUBIC)
+    difference = np.asarray(fitted).astype(int) - to_array(image, (8, 12))
+    assert abs(difference).max() <= 1
+
+
+def test_crops():
+    levels = np.zeros((16, 32, 3), np.uint8)
+    levels[:8, :16, 0], levels[8:, 16:, 1] = 255, 255  # red at the upper left, green at the right
+    corner = to_array(levels, (8, 16), Crop(2.0, 0.0, 0.0))
+    assert (corner[..., 0] == 255).all() and (corner[..., 1] == 0).all()
+    corner = to_array(Image.fromarray(levels), (8, 16), Crop(2.0, 1.0, 1.0))
+    assert (corner[..., 1] == 255).all()
+    left = to_array(levels, (16, 16), Crop(across=0.0))
+    assert left[0, 0].tolist() == [255, 0, 0] and not left[..., 1].any()
+    mirrored = to_array(levels, (16, 32), Crop(mirrored=True))
+    assert np.array_equal(mirrored, levels[:, ::-1])
 
 
 def test_shrinking_is_antialiased():

@@ -1,0 +1,136 @@
+"""Pictures in files of their own, with captions beside them -> `datasets` tables of their paths."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import datasets
+from PIL import Image
+
+from pipelines.command_line import UserError
+
+
+def read_pictures(
+    folder: Path, split: str, columns: tuple[str, ...], image_column: str
+) -> datasets.Dataset:
+    """A folder of pictures, or of one such folder per split.
+
+    Captions are the columns of `metadata.jsonl` (`file_name` names the picture), else the lines of
+    the `.txt` file beside each picture.
+
+    Raises:
+        UserError: there are no such pictures, or no captions.
+    """
+    if (folder / split).is_dir():
+        folder = folder / split
+    elif split != "train":
+        raise UserError(f"data source {folder} has no split {split!r} (a folder of that name).")
+    metadata = folder / "metadata.jsonl"
+    if metadata.is_file():
+        rows = _read_metadata(metadata)
+        paths = [str(folder / row["file_name"]) for row in rows]
+        known = {name for row in rows for name in row}
+        texts = {c: [_as_list(row.get(c)) for row in rows] for c in columns if c in known}
+    else:
+        Image.init()
+        pictures = sorted(
+            file for file in folder.rglob("*") if file.suffix.lower() in Image.EXTENSION
+        )
+        paths = [str(picture) for picture in pictures]
+        texts = {column: [_lines_beside(picture) for picture in pictures] for column in columns[:1]}
+        if columns and pictures and not any(texts[columns[0]]):
+            raise UserError(
+                f"data source {folder} has pictures but no captions; "
+                "write metadata.jsonl (file_name, text) or a .txt file beside each picture."
+            )
+    if not paths:
+        raise UserError(
+            f"data source {folder} holds no pictures, and no parquet, arrow or tar files."
+        )
+    return _table(image_column, paths, texts)
+
+
+def read_coco(
+    file: Path, image_folder: str | None, columns: tuple[str, ...], image_column: str
+) -> datasets.Dataset:
+    """A JSON of captions as COCO has it: `images` (`id`, `file_name`) and `annotations`
+    (`image_id`, `caption`). Pictures without captions are left out where captions are needed.
+
+    Raises:
+        UserError: it is none, or the pictures are not found.
+    """
+    if len(columns) > 1:
+        raise UserError(f"data source {file} has one caption column; name only one in text_column.")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        captions: dict[Any, list[str]] = defaultdict(list)
+        for annotation in content["annotations"]:
+            captions[annotation["image_id"]].append(str(annotation["caption"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"data source {file} is not a JSON of captions as COCO has it (images with id and "
+            f"file_name, annotations with image_id and caption): {type(error).__name__} {error}."
+        ) from error
+    kept = [image for image in names if image in captions or not columns]
+    if not kept:
+        raise UserError(f"data source {file} has no pictures with captions.")
+    folder = _coco_pictures(file, image_folder, names[kept[0]])
+    texts = {column: [captions[image] for image in kept] for column in columns}
+    return _table(image_column, [str(folder / names[image]) for image in kept], texts)
+
+
+def _coco_pictures(file: Path, image_folder: str | None, first: str) -> Path:
+    """The folder that has the first picture."""
+    beside = [file.parent, file.parent.parent / file.stem.removeprefix("captions_")]
+    candidates = [Path(image_folder).expanduser()] if image_folder else beside
+    for candidate in candidates:
+        if (candidate / first).is_file():
+            return candidate
+    looked = " or ".join(map(str, candidates))
+    raise UserError(
+        f"the pictures of {file} are not in {looked} ({first} is missing); name their folder in "
+        "data.image_folder."
+    )
+
+
+def _table(image_column: str, paths: list[str], texts: dict[str, list]) -> datasets.Dataset:
+    features = {image_column: datasets.Image()}
+    features |= {column: datasets.List(datasets.Value("string")) for column in texts}
+    return datasets.Dataset.from_dict(
+        {image_column: paths, **texts}, features=datasets.Features(features)
+    )
+
+
+def _read_metadata(file: Path) -> list[dict[str, Any]]:
+    rows = []
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not a text in UTF-8 ({error}); save it as such.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            row["file_name"] = str(row["file_name"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{file}, line {number}, is not a JSON object with a file_name; mend or remove it."
+            ) from error
+        rows.append(row)
+    return rows
+
+
+def _as_list(cell: Any) -> list[str]:
+    cells = cell if isinstance(cell, list) else [cell]
+    return [str(text) for text in cells if text is not None]
+
+
+def _lines_beside(picture: Path) -> list[str]:
+    """No lines where there is no such text in UTF-8: that row then is unreadable, and counted."""
+    try:
+        return picture.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
