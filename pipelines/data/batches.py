@@ -16,6 +16,9 @@ from pipelines.data.transforms import CENTER, Crop, arrays_to_pixels, to_array
 Batch = dict[str, Tensor]
 
 NEIGHBOURS_TO_TRY = 100
+MAX_UNREADABLE_SHARE = 0.05
+ROWS_BEFORE_JUDGING = 200
+ROWS_TO_NAME = 5
 # Keep the choices of a caption and of a crop independent of each other, and of what `scenes` draws
 # from the same seed and row.
 CHOICE_STREAM = 0x7E47
@@ -53,6 +56,19 @@ class ReadingCounts:
             if number
         ]
         return f"Of {self.rows} samples read: {'; '.join(wrong)}." if wrong else ""
+
+    def unreadable_rows(self) -> str:
+        """How many, and why the first ones."""
+        reasons = list(self.reasons)
+        named = "; ".join(reasons[:ROWS_TO_NAME]) + "; …" * (len(reasons) > ROWS_TO_NAME)
+        return f"{self.unreadable} of {self.rows} rows cannot be read ({named})"
+
+    def too_many_unreadable(self) -> str:
+        """One sentence where they are more than 5% (of 200 rows at least); else empty."""
+        many = self.unreadable > MAX_UNREADABLE_SHARE * self.rows
+        if self.rows < ROWS_BEFORE_JUDGING or not many:
+            return ""
+        return f"{self.unreadable_rows()}; mend or remove them."
 
 
 @dataclass(frozen=True)
@@ -124,7 +140,8 @@ class BatchReader:
                 pictures.append(row.image)
             if self.codec is not None:
                 rng = np.random.default_rng((self.seed, sample.epoch, *row.place, CHOICE_STREAM))
-                caption = row.texts[int(rng.integers(len(row.texts)))]
+                captions = row.texts
+                caption = captions[int(rng.integers(len(captions)))]
                 texts.append(self.codec.encode_caption(caption, self.text_positions))
                 dropped.append(bool(rng.random() < caption_dropout))
         batch = _pictures_or_ids(pictures, ids)

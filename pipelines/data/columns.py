@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from pipelines.command_line import UserError
-from pipelines.data.sources import UnreadableRow
+from pipelines.data.sources import Captions, UnreadableRow
 from pipelines.data.transforms import read_image
 
 Cells = Mapping[str, Any]
@@ -28,7 +28,7 @@ class Columns(Protocol):
 
     def picture(self, cells: Cells) -> Image.Image: ...
 
-    def captions(self, cells: Cells) -> list[str]: ...
+    def captions(self, cells: Cells) -> Captions: ...
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class TableColumns:
     def picture(self, cells: Cells) -> Image.Image:
         return _decode(cells[self.image])
 
-    def captions(self, cells: Cells) -> list[str]:
-        return _not_empty([cells[column] for column in self.texts]) if self.texts else []
+    def captions(self, cells: Cells) -> Captions:
+        return _not_empty({column: cells[column] for column in self.texts})
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,13 @@ class TarColumns:
     def picture(self, cells: Cells) -> Image.Image:
         return _decode(next((cells[name] for name in self.pictures if cells[name]), None))
 
-    def captions(self, cells: Cells) -> list[str]:
-        if not self.names:
-            return []
+    def captions(self, cells: Cells) -> Captions:
         try:
             fields = json.loads(cells["json"]) if set(self.names) - {"text"} else {}
-            texts = [
-                (cells["txt"] or b"").decode() if name == "text" else fields.get(name)
+            texts = {
+                name: (cells["txt"] or b"").decode() if name == "text" else fields.get(name)
                 for name in self.names
-            ]
+            }
         except (ValueError, TypeError, AttributeError) as error:
             raise UnreadableRow("has no caption in UTF-8 and JSON") from error
         return _not_empty(texts)
@@ -88,9 +86,12 @@ def _decode(stored: Cells | None) -> Image.Image:
         raise UnreadableRow(f"cannot be used: {str(error).rstrip('.')}") from error
 
 
-def _not_empty(cells: list[Any]) -> list[str]:
-    texts = [text for cell in cells for text in (cell if isinstance(cell, list) else [cell])]
-    found = [text for text in texts if isinstance(text, str) and text.strip()]
-    if not found:
+def _not_empty(cells: Cells) -> Captions:
+    """The captions among cells that hold a text, a list of them, or anything else."""
+    found = {}
+    for name, cell in cells.items():
+        texts = cell if isinstance(cell, list) else [cell]
+        found[name] = [text for text in texts if isinstance(text, str) and text.strip()]
+    if found and not any(found.values()):
         raise UnreadableRow("has no caption (in UTF-8)")
     return found

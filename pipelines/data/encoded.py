@@ -19,7 +19,7 @@ from einops import rearrange
 from pipelines.command_line import UserError
 from pipelines.data.columns import TableColumns
 from pipelines.data.settings import DataSettings
-from pipelines.data.sources import Row
+from pipelines.data.sources import Captions, Row
 from pipelines.data.tables import LOADING_ERRORS, in_short
 from vq import VQGAN
 
@@ -53,10 +53,11 @@ class EncodedIndex:
     def write(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
-    def refuse_other_ids(self, folder: str, tokenizer: str, size: tuple[int, int]) -> None:
+    def refuse_other_ids(self, tokenizer: str, data: DataSettings) -> None:
         """Raises:
-        UserError: they are not what a run with this tokenizer and size of pictures computes.
+        UserError: they are not what a run with this tokenizer and these settings computes.
         """
+        folder, size = data.source, data.height_width
         if self.tokenizer != tokenizer:
             raise UserError(
                 f"data source {folder} holds ids of another tokenizer than the run's; train with "
@@ -66,6 +67,12 @@ class EncodedIndex:
             raise UserError(
                 f"data source {folder} holds ids of pictures of {self.size[0]} x {self.size[1]} "
                 f"pixels, and data.size is {size[0]} x {size[1]}; give it the same."
+            )
+        if data.random_crop is not None or data.random_flip:
+            raise UserError(
+                f"data source {folder} holds ids of {self.crops} crop{'s' * (self.crops > 1)} of "
+                "each picture, chosen when they were encoded; set data.random_crop=null and "
+                "data.random_flip=false."
             )
 
 
@@ -108,14 +115,14 @@ def tokenizer_fingerprint(tokenizer: VQGAN) -> str:
     return digest.hexdigest()
 
 
-AcceptIds = Callable[[EncodedIndex, str], None]
-"""Raises UserError where the ids of a folder (its index, its name) are not what is wanted."""
+AcceptIds = Callable[[EncodedIndex, DataSettings], None]
+"""Raises UserError where the ids of a source are not what is wanted."""
 
 
-def refuse_ids(index: EncodedIndex, folder: str) -> None:
+def refuse_ids(index: EncodedIndex, data: DataSettings) -> None:
     """For whoever needs pictures."""
     raise UserError(
-        f"data source {folder} holds ids that encode_images.py computed, and the pictures "
+        f"data source {data.source} holds ids that encode_images.py computed, and the pictures "
         "themselves are needed here; name their source."
     )
 
@@ -145,10 +152,10 @@ class EncodedSource:
         cells = self._ids[row]
         height, width = self.index.grid
         ids = rearrange(cells["ids"], "(n h w) -> n h w", n=self.index.crops, h=height, w=width)
-        return Row(tuple(cells["row"].tolist()), None, self.texts(row), ids)
+        return Row(tuple(cells["row"].tolist()), None, self.captions(row), ids)
 
-    def texts(self, row: int) -> list[str]:
-        return [] if self._texts is None else self.columns.captions(self._texts[row])
+    def captions(self, row: int) -> Captions:
+        return {} if self._texts is None else self.columns.captions(self._texts[row])
 
 
 def open_encoded(
@@ -177,7 +184,7 @@ def open_encoded(
         )
     try:
         table = datasets.load_dataset(
-            "parquet", data_files={"all": [str(file) for file in files]}, split="all"
+            "parquet", data_files={split: [str(file) for file in files]}, split=split
         )
     except LOADING_ERRORS as error:
         raise UserError(f"data source {folder} cannot be read ({in_short(error)}).") from error

@@ -12,16 +12,20 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pipelines.command_line import UserError
-from pipelines.data.batches import CENTERED, Batch, BatchReader, Cropping, ReadingCounts
+from pipelines.data.batches import (
+    CENTERED,
+    ROWS_BEFORE_JUDGING,
+    ROWS_TO_NAME,
+    Batch,
+    BatchReader,
+    Cropping,
+    ReadingCounts,
+)
 from pipelines.data.orders import Bookmark, Order, Sample
 from pipelines.data.sources import Source
 from pipelines.data.text_tokenizer import TextCodec
 
 logger = logging.getLogger(__name__)
-
-MAX_UNREADABLE_SHARE = 0.05
-ROWS_BEFORE_JUDGING = 200
-ROWS_TO_NAME = 5
 
 
 class Step(NamedTuple):
@@ -196,13 +200,8 @@ class BatchLoader:
         judged = self.counts.rows >= ROWS_BEFORE_JUDGING
         if judged and not judged_before and (problems := self.counts.problems()):
             logger.warning("%s", problems)
-        if judged and self.counts.unreadable > MAX_UNREADABLE_SHARE * self.counts.rows:
-            reasons = list(self.counts.reasons)
-            raise UserError(
-                f"{self.counts.unreadable} of {self.counts.rows} rows cannot be read "
-                f"({'; '.join(reasons[:ROWS_TO_NAME])}{'; …' * (len(reasons) > ROWS_TO_NAME)}); "
-                "mend or remove them."
-            )
+        if problem := self.counts.too_many_unreadable():
+            raise UserError(problem)
 
 
 def _unchanged(step: Any) -> Any:

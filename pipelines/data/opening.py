@@ -1,7 +1,7 @@
 """`DataSettings` -> what a run reads: an order of samples, rows to validate on, captions."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ def open_source(
     index = read_index(folder)
     if index is None:
         return open_table(settings, split, need_text)
-    (accept_ids or refuse_ids)(index, settings.source)
+    (accept_ids or refuse_ids)(index, settings)
     return open_encoded(folder, index, settings, split, need_text)
 
 
@@ -81,7 +81,7 @@ def _open_one(
     training rows."""
     if settings.validation_split:
         _refuse_one_table(settings)
-    if (stream := _stream(settings, settings.split, need_text)) is not None:
+    if (stream := open_stream_of(settings, settings.split, need_text)) is not None:
         return _open_streams(settings, stream, need_text, seed)
     train = open_source(settings, None, need_text, seed, accept_ids)
     split = "validation" if settings.source == "scenes" else None
@@ -105,7 +105,7 @@ def _kept(source: Source, settings: DataSettings) -> Source:
     return KeptPictures(source, (height, width)) if small and center else source
 
 
-def _stream(settings: DataSettings, split: str, need_text: bool) -> "Stream | None":
+def open_stream_of(settings: DataSettings, split: str, need_text: bool) -> "Stream | None":
     """The source as a stream, where one is asked for and it is not at hand row by row anyway."""
     if not settings.streaming or settings.source == "scenes":
         return None
@@ -126,7 +126,7 @@ def _open_streams(
     if settings.validation_split is None:
         validation, counts = hold_out(stream, rows)
         return StreamOrder(stream, seed, window, counts), validation
-    other = _stream(settings, settings.validation_split, need_text)
+    other = open_stream_of(settings, settings.validation_split, need_text)
     assert other is not None
     return StreamOrder(stream, seed, window), Window(other, list(islice(all_rows(other), rows)))
 
@@ -156,10 +156,10 @@ def captions_for_vocabulary(settings: DataSettings, seed: int = 0) -> Iterator[s
 
 
 def _captions_of(settings: DataSettings) -> Iterator[str]:
-    if (stream := _stream(settings, settings.split, need_text=True)) is not None:
-        rows = (texts for shard in range(stream.shards) for texts in stream.captions(shard))
-        for texts in islice(rows, ROWS_FOR_VOCABULARY):
-            yield from texts
+    if (stream := open_stream_of(settings, settings.split, need_text=True)) is not None:
+        rows = (found for shard in range(stream.shards) for found in stream.captions(shard))
+        for found in islice(rows, ROWS_FOR_VOCABULARY):
+            yield from chain(*found.values())
         return
-    source = open_source(settings, accept_ids=lambda index, folder: None)
+    source = open_source(settings, accept_ids=lambda index, data: None)
     yield from readable_texts(source, ROWS_FOR_VOCABULARY)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipelines.command_line import UserError
-from pipelines.data.sources import Row, Source
+from pipelines.data.sources import Captions, Row, Source
 
 Bookmark = dict[str, Any]
 """Where an order stands and what it was made for, as JSON."""
@@ -160,6 +160,6 @@ class Mixture:
         owner, number = self._order.place(row)
         return self.sources[owner][number]
 
-    def texts(self, row: int) -> list[str]:
+    def captions(self, row: int) -> Captions:
         owner, number = self._order.place(row)
-        return self.sources[owner].texts(number)
+        return self.sources[owner].captions(number)

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,10 @@ from pipelines.data.settings import DataSettings
 from pipelines.data.transforms import Picture, to_array
 
 SCENE_LANGUAGES = {"text": "en", "text_zh": "zh"}
+
+
+Captions = dict[str, list[str]]
+"""By the column that they stand in."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,13 @@ class Row:
 
     place: tuple[int, ...]
     image: Picture | None
-    texts: list[str]
+    captions: Captions
     ids: np.ndarray | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """All captions."""
+        return [text for texts in self.captions.values() for text in texts]
 
 
 class UnreadableRow(Exception):
@@ -45,7 +55,7 @@ class Source(Protocol):
 
     def __getitem__(self, row: int) -> Row: ...
 
-    def texts(self, row: int) -> list[str]:
+    def captions(self, row: int) -> Captions:
         """The captions alone, without decoding the picture."""
 
 
@@ -54,8 +64,8 @@ class ScenesSource:
 
     length = None
 
-    def __init__(self, settings: DataSettings, split: str, languages: list[str], seed: int) -> None:
-        self.settings, self.split, self.languages, self.seed = settings, split, languages, seed
+    def __init__(self, settings: DataSettings, split: str, columns: list[str], seed: int) -> None:
+        self.settings, self.split, self.columns, self.seed = settings, split, columns, seed
         try:
             self._scene(0)
         except ValueError as error:
@@ -66,8 +76,8 @@ class ScenesSource:
         picture = draw_scene(scene, *self.settings.height_width)
         return Row((row,), picture, self._captions(scene, row))
 
-    def texts(self, row: int) -> list[str]:
-        return self._captions(self._scene(row), row) if self.languages else []
+    def captions(self, row: int) -> Captions:
+        return self._captions(self._scene(row), row)
 
     def _scene(self, row: int) -> Scene:
         height, width = self.settings.height_width
@@ -82,12 +92,18 @@ class ScenesSource:
             object_weights=self.settings.object_weights,
         )
 
-    def _captions(self, scene: Scene, row: int) -> list[str]:
+    def _captions(self, scene: Scene, row: int) -> Captions:
         split = zlib.crc32(self.split.encode())
-        return [
-            caption(scene, np.random.default_rng((self.seed, split, row, 1 + n)), language)
-            for n, language in enumerate(self.languages)
-        ]
+        return {
+            column: [
+                caption(
+                    scene,
+                    np.random.default_rng((self.seed, split, row, 1 + n)),
+                    SCENE_LANGUAGES[column],
+                )
+            ]
+            for n, column in enumerate(self.columns)
+        }
 
 
 def open_scenes(settings: DataSettings, split: str, need_text: bool, seed: int) -> ScenesSource:
@@ -99,8 +115,7 @@ def open_scenes(settings: DataSettings, split: str, need_text: bool, seed: int) 
         raise UserError(
             f"data source scenes has no column {unknown[0]!r}; it has text and text_zh."
         )
-    languages = [SCENE_LANGUAGES[c] for c in settings.text_columns] if need_text else []
-    return ScenesSource(settings, split, languages, seed)
+    return ScenesSource(settings, split, settings.text_columns if need_text else [], seed)
 
 
 @dataclass(frozen=True)
@@ -117,8 +132,8 @@ class Subset:
     def __getitem__(self, row: int) -> Row:
         return self.source[int(self.rows[row])]
 
-    def texts(self, row: int) -> list[str]:
-        return self.source.texts(int(self.rows[row]))
+    def captions(self, row: int) -> Captions:
+        return self.source.captions(int(self.rows[row]))
 
 
 class KeptPictures:
@@ -137,14 +152,14 @@ class KeptPictures:
         self._kept[row] = replace(found, image=to_array(found.image, self.size))
         return self._kept[row]
 
-    def texts(self, row: int) -> list[str]:
-        return self.source.texts(row)
+    def captions(self, row: int) -> Captions:
+        return self.source.captions(row)
 
 
 def readable_texts(source: Source, rows: int) -> Iterator[str]:
     """The captions of the first `rows` rows, or of as many as there are."""
     for row in range(rows if source.length is None else min(rows, source.length)):
         try:
-            yield from source.texts(row)
+            yield from chain(*source.captions(row).values())
         except UnreadableRow:
             continue

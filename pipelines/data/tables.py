@@ -8,7 +8,7 @@ import pyarrow
 
 from pipelines.command_line import UserError
 from pipelines.data.columns import Cells, Columns
-from pipelines.data.sources import Row, UnreadableRow
+from pipelines.data.sources import Captions, Row, UnreadableRow
 
 # Whatever datasets, pyarrow and the hub raise about files and answers they cannot make sense of.
 LOADING_ERRORS = (
@@ -35,13 +35,13 @@ class TableSource:
         self._texts = table.select_columns(list(columns.texts)) if columns.texts else None
 
     def __getitem__(self, row: int) -> Row:
-        texts = self.texts(row)
+        captions = self.captions(row)
         with naming(f"row {row}"):
-            return Row((row,), self.columns.picture(self._pictures[row]), texts)
+            return Row((row,), self.columns.picture(self._pictures[row]), captions)
 
-    def texts(self, row: int) -> list[str]:
+    def captions(self, row: int) -> Captions:
         if self._texts is None:
-            return []
+            return {}
         with naming(f"row {row}"):
             return self.columns.captions(self._texts[row])
 
@@ -81,10 +81,10 @@ class Stream:
     def row(self, shard: int, number: int, cells: Cells) -> Row:
         """Decodes; raises UnreadableRow."""
         with naming(f"row {number} of shard {shard}"):
-            texts = self.columns.captions(cells)
-            return Row((shard, number), self.columns.picture(cells), texts)
+            captions = self.columns.captions(cells)
+            return Row((shard, number), self.columns.picture(cells), captions)
 
-    def captions(self, shard: int) -> Iterator[list[str]]:
+    def captions(self, shard: int) -> Iterator[Captions]:
         """Those of a shard's rows, without their pictures."""
         texts = self._table.select_columns(list(self.columns.texts))
         for _, cells in self._read(texts, shard, 0):

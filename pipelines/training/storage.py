@@ -83,6 +83,7 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     leaves the old one or the new one, never half of one. The ending of the name stays."""
     writing = path.with_name(BEING_WRITTEN + path.name)
     write(writing)
+    _reach_disk(writing)
     os.replace(writing, path)
 
 

@@ -25,8 +25,7 @@ from pipelines.configuration.assembly.parts import (
 from pipelines.configuration.assembly.run_folder import describe_run
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
 from pipelines.configuration.schemas import BidirectionalRun
-from pipelines.data.encoded import AcceptIds, EncodedIndex, tokenizer_fingerprint
-from pipelines.data.settings import DataSettings
+from pipelines.data.encoded import AcceptIds, tokenizer_fingerprint
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.model_loading import load_tokenizer, load_transformer
 from pipelines.samples import draw_both_directions
@@ -69,7 +68,7 @@ def bidirectional_task(
         codec,
         config.model.text_positions,
         config.objective.caption_dropout,
-        None if config.end_to_end is not None else accept_ids_of(tokenizer, config.data),
+        None if config.end_to_end is not None else accept_ids_of(tokenizer),
     )
     torch.manual_seed(config.seed)
     model_config = _transformer_config(config, codec, tokenizer, grid)
@@ -127,13 +126,10 @@ def bidirectional_task(
     )
 
 
-def accept_ids_of(tokenizer: VQGAN, data: DataSettings) -> AcceptIds:
+def accept_ids_of(tokenizer: VQGAN) -> AcceptIds:
     """Lets ids pass that this tokenizer would compute."""
-
-    def accept(index: EncodedIndex, folder: str) -> None:
-        index.refuse_other_ids(folder, tokenizer_fingerprint(tokenizer), data.height_width)
-
-    return accept
+    fingerprint = tokenizer_fingerprint(tokenizer)
+    return lambda index, data: index.refuse_other_ids(fingerprint, data)
 
 
 def take_weights(transformer: UnifiedTransformer, start: CheckpointPaths) -> None:

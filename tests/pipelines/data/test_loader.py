@@ -29,15 +29,15 @@ class NumberedSource:
         if row in self.unreadable:
             raise UnreadableRow(f"row {row} is torn")
         self.decoded[row] += 1
-        return Row((row,), np.full((8, 8, 3), row % 256, np.uint8), self.texts(row))
+        return Row((row,), np.full((8, 8, 3), row % 256, np.uint8), self.captions(row))
 
-    def texts(self, row: int) -> list[str]:
-        return [f"a {' '.join(WORDS[: row % 12])}", f"b {WORDS[row % 12]}"]
+    def captions(self, row: int) -> dict[str, list[str]]:
+        return {"text": [f"a {' '.join(WORDS[: row % 12])}", f"b {WORDS[row % 12]}"]}
 
 
 @pytest.fixture(scope="module")
 def codec() -> TextCodec:
-    captions = [text for row in range(12) for text in NumberedSource(12).texts(row)]
+    captions = [text for row in range(12) for text in NumberedSource(12)[row].texts]
     return TextCodec(train_text_tokenizer(captions, TextTokenizerSettings()))
 
 
@@ -140,7 +140,9 @@ class Gradients(NumberedSource):
 
     def __getitem__(self, row: int) -> Row:
         columns = np.arange(24, dtype=np.uint8) * 10
-        return Row((row,), np.broadcast_to(columns[None, :, None], (16, 24, 3)).copy(), ["a"])
+        return Row(
+            (row,), np.broadcast_to(columns[None, :, None], (16, 24, 3)).copy(), {"text": ["a"]}
+        )
 
 
 def test_crops_are_chosen_by_lot():
@@ -285,18 +287,18 @@ def test_workers_read_the_same_ahead(codec):
 
 def test_scenes_in_two_languages():
     source = open_source(DataSettings(text_column=["text", "text_zh"]))
-    captions = [text for row in range(100) for text in source.texts(row)]
+    captions = [text for row in range(100) for text in source[row].texts]
     codec = TextCodec(train_text_tokenizer(captions, TextTokenizerSettings()))
     loader = BatchLoader(RowOrder(source, 0), source, 64, 64, codec=codec, text_positions=64)
     (batch,) = loader.step(0)
     assert torch.equal(batch["pixels"][5], to_pixels(source[5].image, 64))
     chinese = [
-        codec.decode_caption(ids.tolist()) in source.texts(row)[1:]
+        codec.decode_caption(ids.tolist()) in source[row].texts[1:]
         for row, ids in enumerate(batch["text_ids"])
     ]
     assert 16 < sum(chinese) < 48
     # The choice of a language says nothing about how many objects there are.
-    one = [source.texts(row)[0].count(" a ") == 0 for row in range(64)]
+    one = [source[row].texts[0].count(" a ") == 0 for row in range(64)]
     assert len(set(zip(chinese, one, strict=True))) == 4
     settings = DataSettings(text_column=["text", "text_zh"])
     assert next(captions_for_vocabulary(settings)) == captions[0]

@@ -47,7 +47,8 @@ def assert_rows(source, colours=COLOURS, texts=None):
         row = source[n]
         wanted = np.asarray(picture(colour).resize((4, 4)))
         assert np.array_equal(to_array(row.image, (4, 4)), wanted)
-        assert row.texts == source.texts(n) == (texts[n] if texts else [f"a {colour} field"])
+        assert row.captions == source.captions(n)
+        assert row.texts == (texts[n] if texts else [f"a {colour} field"])
 
 
 def test_scenes_have_pictures_of_the_size_asked_for_and_captions_that_are_true():
@@ -59,7 +60,7 @@ def test_scenes_have_pictures_of_the_size_asked_for_and_captions_that_are_true()
     english, chinese = (parse_caption(text) for text in row.texts)
     assert english is not None and chinese is not None
     assert {item.shape for item in english.objects} == {item.shape for item in chinese.objects}
-    assert row.texts == source.texts(10**9) == source[10**9].texts
+    assert row.captions == source.captions(10**9) == source[10**9].captions
     assert row.texts[0].isascii() and not row.texts[1].isascii()
 
 
@@ -90,9 +91,9 @@ def test_parquet_file_and_folder_with_splits(tmp_path):
 
 def test_a_file_that_changed_is_read_anew(tmp_path):
     settings = DataSettings(source=str(write_parquet(tmp_path / "a.parquet", text=list("abcd"))))
-    assert open_source(settings).texts(0) == ["a"]
+    assert open_source(settings)[0].texts == ["a"]
     write_parquet(tmp_path / "a.parquet", text=list("efgh"))
-    assert open_source(settings).texts(0) == ["e"]
+    assert open_source(settings)[0].texts == ["e"]
 
 
 def test_arrow_file_and_saved_dataset(tmp_path):
@@ -183,11 +184,11 @@ def test_captions_that_are_null_or_not_utf_8(tmp_path):
     (tmp_path / "1.txt").write_bytes("caf\u00e9".encode("latin-1"))
     source = open_source(DataSettings(source=str(tmp_path)))
     with pytest.raises(UnreadableRow, match=r"row 1 has no caption \(in UTF-8\)"):
-        source.texts(1)
-    assert source.texts(2) == [f"a {COLOURS[2]} field"]
+        source.captions(1)
+    assert source[2].texts == [f"a {COLOURS[2]} field"]
     metadata = tmp_path / "metadata.jsonl"
     metadata.write_text(json.dumps({"file_name": "0.png", "text": ["a dog", None]}))
-    assert open_source(DataSettings(source=str(tmp_path))).texts(0) == ["a dog"]
+    assert open_source(DataSettings(source=str(tmp_path)))[0].texts == ["a dog"]
     metadata.write_bytes('{"file_name": "0.png", "text": "caf\u00e9"}'.encode("latin-1"))
     with pytest.raises(UserError, match=r"metadata\.jsonl is not a text in UTF-8"):
         open_source(DataSettings(source=str(tmp_path)))
@@ -244,10 +245,10 @@ def test_rows_kept_for_validation_are_not_trained_on(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", image=cells, text=numbers)
     train, validation = open_training_sources(DataSettings(source=str(path)))
     assert (train.length, validation.length) == (36, 4)
-    texts = [source.texts(n)[0] for source in (train, validation) for n in range(source.length)]
+    texts = [source[n].texts[0] for source in (train, validation) for n in range(source.length)]
     assert sorted(texts) == sorted(numbers)
     again = open_training_sources(DataSettings(source=str(path)), seed=5)[1]
-    assert [again.texts(n) for n in range(4)] == [validation.texts(n) for n in range(4)]
+    assert [again[n].texts for n in range(4)] == [validation[n].texts for n in range(4)]
     train, validation = open_training_sources(DataSettings(source=str(path), validation_rows=1))
     assert (train.length, validation.length) == (39, 1)
 
@@ -258,7 +259,7 @@ def test_validation_split_and_a_source_too_small_to_divide(tmp_path):
     settings = DataSettings(source=str(tmp_path), validation_split="test")
     train, validation = open_training_sources(settings)
     assert_rows(train)
-    assert validation.texts(0) == ["1"]
+    assert validation[0].texts == ["1"]
     train, validation = open_training_sources(DataSettings(source=str(tmp_path)))
     assert train.length == validation.length == 4
 
@@ -290,5 +291,5 @@ def test_emoji():
     settings = DataSettings(source=str(EMOJI), text_column=["text", "text_zh"])
     train, test = open_source(settings), open_source(settings, "test")
     assert (train.length, test.length) == (3128, 274)
-    assert train.texts(0) == ["boy: medium skin tone", "男孩: 中等肤色"]
+    assert train[0].texts == ["boy: medium skin tone", "男孩: 中等肤色"]
     assert to_array(test[273].image, (64, 64)).shape == (64, 64, 3)

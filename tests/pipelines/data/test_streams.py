@@ -83,7 +83,7 @@ def rows_read(loaders, steps) -> list[int]:
 def test_tars_are_a_table_too(tars):
     source = open_source(DataSettings(source=str(tars), text_column=["text", "text_zh", "caption"]))
     assert source.length == 31
-    assert source.texts(12) == ["row 12", "第 12 行", "row 12"]
+    assert source[12].texts == ["row 12", "第 12 行", "row 12"]
     assert np.asarray(source[12].image).max() == 12
     assert open_source(DataSettings(source=str(tars / "00001.tar"))).length == 3
     assert open_source(DataSettings(source=f"{tars}/*.tar")).length == 31
@@ -209,7 +209,7 @@ def test_a_damaged_file_in_a_tar_costs_its_row_alone(tmp_path, codec):
     assert loader.counts.unreadable == 5
     assert {reason.split(" ")[1] for reason in loader.counts.reasons} == {str(n) for n in lost}
     table = open_source(DataSettings(source=str(folder)))
-    assert table.length == 200 and table.texts(14) == ["row 14"]
+    assert table.length == 200 and table[14].texts == ["row 14"]
 
 
 def test_a_torn_tar_stops_the_run_by_its_name(tmp_path):

@@ -23,7 +23,7 @@ class Rows:
         if row == 1:
             raise UnreadableRow("damaged")
         picture = np.full((40, 50, 3), 50 * row, np.uint8)
-        return Row(picture, [f"number {row}", f"{row} by number"])
+        return Row((row,), picture, {"text": [f"number {row}", f"{row} by number"]})
 
 
 @pytest.fixture(scope="module")
