@@ -17,6 +17,11 @@ class UserError(Exception):
     """A mistake of the user's: one sentence that names the thing and the remedy."""
 
 
+def in_short(error: BaseException) -> str:
+    """What a library says of a failure, in a line."""
+    return " ".join(str(error).split())[:200]
+
+
 def command(main: Callable[P, None]) -> Callable[P, None]:
     """Wraps a script's `main(argv)`, so that its failures read well in a terminal.
 

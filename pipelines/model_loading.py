@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines.command_line import UserError
+from pipelines.command_line import UserError, in_short
 from unified_transformer import Reconstructor, UnifiedTransformer
 from vq import VQGAN, Decoder, VQGANConfig
 
@@ -18,6 +18,10 @@ def load_tokenizer(folder: Path) -> VQGAN:
         return VQGAN.from_pretrained(folder)
     except (ValueError, FileNotFoundError) as error:
         raise UserError(str(error)) from error
+    except (TypeError, RuntimeError) as error:  # of torch, about sizes that no model can have
+        raise UserError(
+            f"the tokenizer in {folder} cannot be loaded ({in_short(error)})."
+        ) from error
 
 
 def load_reconstructor(folder: Path, config: VQGANConfig) -> Reconstructor:
@@ -43,7 +47,7 @@ def load_transformer(folder: Path) -> UnifiedTransformer:
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # whatever a damaged file makes the library raise
-        reason = " ".join(str(error).split())[:200]
+        reason = in_short(error)
         raise UserError(f"the transformer in {folder} cannot be loaded ({reason}).") from error
     transformer, report = loaded
     wrong = [*report["missing_keys"], *report["mismatched_keys"], *report["unexpected_keys"]]

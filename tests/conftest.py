@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from transformers.utils import logging as transformers_logging
 
 from pipelines.data.scenes import LANGUAGES
@@ -21,6 +22,18 @@ from unified_transformer import (
 from vq import VQGAN, Decoder, VQGANConfig
 
 transformers_logging.disable_progress_bar()
+
+# Of the fuzzing tests: the same examples at each run, or many more (--hypothesis-profile=thorough).
+for profile, examples in (("quick", 100), ("thorough", 4000)):
+    settings.register_profile(
+        profile,
+        max_examples=examples,
+        derandomize=profile == "quick",
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+settings.load_profile("quick")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -181,7 +181,10 @@ def _read_config(folder: Path) -> VQGANConfig:
         raise ValueError(
             f"{path} has settings this version does not know: {', '.join(sorted(unknown))}."
         )
-    return VQGANConfig(**settings)
+    try:
+        return VQGANConfig(**settings)
+    except TypeError as error:  # a text where a number should be, and so on
+        raise ValueError(f"{path} has a setting of the wrong type ({error}).") from error
 
 
 def _load_weights(model: VQGAN, weights: dict[str, Tensor], folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Cells of a row, as `datasets` stores them -> its picture and captions."""
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -72,7 +73,7 @@ class TarColumns:
                 name: (cells["txt"] or b"").decode() if name == "text" else fields.get(name)
                 for name in self.names
             }
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UnreadableRow("has no caption in UTF-8 and JSON") from error
         return _not_empty(texts)
 
@@ -86,12 +87,22 @@ def _decode(stored: Cells | None) -> Image.Image:
         raise UnreadableRow(f"cannot be used: {str(error).rstrip('.')}") from error
 
 
+def says_something(text: str) -> bool:
+    """Whether there is anything to read: Unicode that can be written down, and more of it than
+    blanks and control characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell
+        return False
+    return any(unicodedata.category(character)[0] not in "CZ" for character in text)
+
+
 def _not_empty(cells: Cells) -> Captions:
     """The captions among cells that hold a text, a list of them, or anything else."""
     found = {}
     for name, cell in cells.items():
         texts = cell if isinstance(cell, list) else [cell]
-        found[name] = [text for text in texts if isinstance(text, str) and text.strip()]
+        found[name] = [text for text in texts if isinstance(text, str) and says_something(text)]
     if found and not any(found.values()):
         raise UnreadableRow("has no caption (in UTF-8)")
     return found

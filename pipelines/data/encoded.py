@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow
 from einops import rearrange
 
-from pipelines.command_line import UserError
+from pipelines.command_line import UserError, in_short
 from pipelines.data.columns import TableColumns
 from pipelines.data.settings import DataSettings
 from pipelines.data.sources import Captions, Row
-from pipelines.data.tables import LOADING_ERRORS, in_short
+from pipelines.data.tables import LOADING_ERRORS
 from vq import VQGAN
 
 INDEX = "encoded.json"

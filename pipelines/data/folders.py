@@ -9,6 +9,10 @@ import datasets
 from PIL import Image
 
 from pipelines.command_line import UserError
+from pipelines.data.columns import says_something
+
+# Of a file that is not JSON, or is other JSON than it should be.
+JSON_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def read_pictures(
@@ -64,11 +68,11 @@ def read_coco(
         raise UserError(f"data source {file} has one caption column; name only one in text_column.")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        names = {image["id"]: _name(image["file_name"]) for image in content["images"]}
         captions: dict[Any, list[str]] = defaultdict(list)
         for annotation in content["annotations"]:
-            captions[annotation["image_id"]].append(str(annotation["caption"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            captions[annotation["image_id"]] += _as_list(annotation["caption"])
+    except (OSError, *JSON_ERRORS) as error:
         raise UserError(
             f"data source {file} is not a JSON of captions as COCO has it (images with id and "
             f"file_name, annotations with image_id and caption): {type(error).__name__} {error}."
@@ -114,8 +118,8 @@ def _read_metadata(file: Path) -> list[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-            row["file_name"] = str(row["file_name"])
-        except (ValueError, KeyError, TypeError) as error:
+            row["file_name"] = _name(row["file_name"])
+        except JSON_ERRORS as error:
             raise UserError(
                 f"{file}, line {number}, is not a JSON object with a file_name; mend or remove it."
             ) from error
@@ -123,9 +127,16 @@ def _read_metadata(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _name(cell: Any) -> str:
+    """Of a file; ValueError where it is none."""
+    name = str(cell)
+    name.encode()
+    return name
+
+
 def _as_list(cell: Any) -> list[str]:
     cells = cell if isinstance(cell, list) else [cell]
-    return [str(text) for text in cells if text is not None]
+    return [str(text) for text in cells if text is not None and says_something(str(text))]
 
 
 def _lines_beside(picture: Path) -> list[str]:

@@ -7,12 +7,12 @@ from typing import Any, TypeAlias
 
 import datasets
 
-from pipelines.command_line import UserError
+from pipelines.command_line import UserError, in_short
 from pipelines.data.columns import Columns, TableColumns, TarColumns
 from pipelines.data.folders import read_coco, read_pictures
 from pipelines.data.locations import is_pattern, local_path
 from pipelines.data.settings import DataSettings
-from pipelines.data.tables import LOADING_ERRORS, Stream, TableSource, in_short
+from pipelines.data.tables import LOADING_ERRORS, Stream, TableSource
 from pipelines.data.tars import Tars, tar_features
 
 TABLE_FORMATS = {".parquet": "parquet", ".arrow": "arrow"}

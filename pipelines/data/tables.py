@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import datasets
 import pyarrow
 
-from pipelines.command_line import UserError
+from pipelines.command_line import UserError, in_short
 from pipelines.data.columns import Cells, Columns
 from pipelines.data.sources import Captions, Row, UnreadableRow
 
@@ -105,8 +105,3 @@ class naming:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, UnreadableRow):
             raise UnreadableRow(f"{self.row} {error}") from error
-
-
-def in_short(error: BaseException) -> str:
-    """What a library says, in a line."""
-    return " ".join(str(error).split())[:200]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from pipelines.command_line import UserError
+from pipelines.command_line import UserError, in_short
 from pipelines.data.locations import local_path
 
 SPECIAL_TOKENS = {
@@ -22,6 +22,8 @@ SPECIAL_TOKENS = {
 }
 
 
+# Of a caption; what comes after it would hardly fit any text positions, and takes long to split.
+LONGEST_CAPTION = 10_000
 # Few lengths in place of many: kernels and compiled code are made once for each.
 LENGTH_MULTIPLE = 8
 
@@ -54,7 +56,7 @@ def train_text_tokenizer(
     """
     normalizer = normalizers.BertNormalizer(lowercase=True)
     words = pre_tokenizers.BertPreTokenizer()
-    normalized = [normalizer.normalize_str(caption) for caption in captions]
+    normalized = [normalizer.normalize_str(caption[:LONGEST_CAPTION]) for caption in captions]
     # The trainer numbers the pieces inside words ("##a") in the order of a hash map, which differs
     # from run to run and breaks ties differently: named first, as special tokens, they are fixed.
     inside = {
@@ -95,9 +97,12 @@ def load_text_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
         UserError: there is no tokenizer at `path`, or it cannot be read.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(local_path(path, "text tokenizer") or str(path))
+        # Without this it asks on the terminal whether to run code that came with the folder.
+        tokenizer = AutoTokenizer.from_pretrained(
+            local_path(path, "text tokenizer") or str(path), trust_remote_code=False
+        )
     except Exception as error:  # whatever a damaged file makes the library raise
-        reason = " ".join(str(error).split())[:200]
+        reason = in_short(error)
         raise UserError(f"the text tokenizer {path} cannot be loaded ({reason}).") from error
     _complete_special_tokens(tokenizer)
     return tokenizer
@@ -157,9 +162,9 @@ class TextCodec:
 
     def encode_caption(self, text: str, positions: int) -> EncodedText:
         """A caption for training: one that is too long is cut, its [SEP] kept."""
-        encoded = self._encode(text)
+        encoded = self._encode(text[:LONGEST_CAPTION])
         if len(encoded.ids) <= positions:
-            return encoded
+            return replace(encoded, truncated=len(text) > LONGEST_CAPTION)
         return EncodedText([*encoded.ids[: positions - 1], self.sep_id], encoded.unknown, True)
 
     def pad(self, texts: Sequence[EncodedText], positions: int) -> tuple[Tensor, Tensor]:
@@ -181,6 +186,8 @@ class TextCodec:
         return _join(str(self.tokenizer.decode(words, skip_special_tokens=True)))
 
     def _encode(self, text: str) -> EncodedText:
+        # Half of a surrogate pair, as a command line may bring along, is no text.
+        text = text.encode("utf-8", "replace").decode()
         # A literal "[SEP]" in a text is text, never the token.
         ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         unknown = ids.count(self.tokenizer.unk_token_id)

@@ -10,11 +10,9 @@ from einops import rearrange
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from pipelines.command_line import UserError
+from pipelines.command_line import UserError, in_short
 
 Picture = Image.Image | np.ndarray
-# What Pillow's decoders raise about a damaged file, or a kind that they do not know.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError)
 
 
 def read_image(source: str | Path | bytes) -> Image.Image:
@@ -35,8 +33,8 @@ def read_image(source: str | Path | bytes) -> Image.Image:
         raise UserError(f"{name} is not an image that can be decoded.") from None
     except Image.DecompressionBombError:
         raise UserError(f"{name} has too many pixels to decode; make it smaller.") from None
-    except DAMAGE as error:
-        raise UserError(f"{name} cannot be decoded ({' '.join(str(error).split())}).") from error
+    except Exception as error:  # whatever a damaged file makes a decoder raise
+        raise UserError(f"{name} cannot be decoded ({in_short(error)}).") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

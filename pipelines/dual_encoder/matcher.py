@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoConfig, AutoProcessor, CLIPModel, VisionTextDualEncoderModel
 
-from pipelines.command_line import UserError, device_and_dtype
+from pipelines.command_line import UserError, device_and_dtype, in_short
 from pipelines.data.locations import local_path
 from pipelines.data.text_tokenizer import TextCodec, load_text_tokenizer
 from pipelines.data.transforms import Picture, to_pixels, to_rgb
@@ -163,5 +163,5 @@ def _or_user_error(name_or_path: str | Path, read: Callable[..., Any]) -> Any:
     try:
         return read(name_or_path)
     except Exception as error:  # whatever the network or a damaged file makes the library raise
-        reason = " ".join(str(error).split())[:200]
+        reason = in_short(error)
         raise UserError(f"{name_or_path} cannot be loaded ({reason}); {GIVE}.") from error

@@ -15,6 +15,7 @@ A run killed between any two of them leaves a whole checkpoint under one of the 
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,8 +82,9 @@ def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPath
     root = _locate(Path(path))
     try:
         index = json.loads((root / INDEX).read_text())
-        found, version, tasks = index["kind"], index["format_version"], tuple(index["tasks"])
-    except (ValueError, KeyError, TypeError) as error:
+        found, version = str(index["kind"]), index["format_version"]
+        tasks, parts = _names(index["tasks"]), _names(index.get("parts", PARTS.get(found, ())))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{root / INDEX} is not the index of a checkpoint ({error}); name a folder "
             "that a training run has written."
@@ -97,10 +99,18 @@ def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPath
             f"{root} is a {found} checkpoint where a {kind} checkpoint is expected; "
             f"name one that {_trainer(kind)} has written."
         )
-    for part in index.get("parts", PARTS.get(found, ())):
+    for part in parts:
         if not (root / part).is_dir():
             raise UserError(f"{root} lacks its folder {part!r}; copy the whole checkpoint.")
     return CheckpointPaths(root, found, tasks, index.get("step"))
+
+
+def _names(listed: Any) -> tuple[str, ...]:
+    """Raises ValueError where it is no list of plain names."""
+    names = tuple(listed)
+    if not all(isinstance(name, str) and re.fullmatch(r"\w+", name) for name in names):
+        raise ValueError(f"{listed!r} are not names")
+    return names
 
 
 def _trainer(kind: str) -> str:
