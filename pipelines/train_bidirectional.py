@@ -96,7 +96,7 @@ def _deepspeed(config: BidirectionalRun, processes: Processes) -> dict[str, Any]
             f"Training without DeepSpeed ({config.deepspeed} is for the deepspeed launcher)."
         )
         return None
-    from pipelines.training.deepspeed_engine import engine_configuration
+    from pipelines.training.deepspeed_configuration import engine_configuration
 
     file = config.deepspeed
     return processes.on_main(
