@@ -79,6 +79,11 @@ def engine_configuration(
     return config | ours | {"torch_autocast": autocast, "zero_force_ds_cpu_optimizer": False}
 
 
+def divides_weights(config: dict[str, Any]) -> bool:
+    """Whether an engine of this configuration leaves each process its share of every weight."""
+    return config["zero_optimization"]["stage"] == 3
+
+
 def _read(json_file: Path) -> dict[str, Any]:
     try:
         config = json.loads(json_file.read_text())

@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pipelines.training.deepspeed_configuration import divides_weights
 from pipelines.training.distributed import Processes
+from pipelines.training.divided_weights import DividedWeights, divide
 from pipelines.training.optimizer import (
     MatricesIn,
     build_optimizer,
@@ -44,14 +46,25 @@ class DeepSpeedPlayer:
         self.settings = settings
         self.processes = processes
         self.learning_rate = 0.0
+        divided = divides_weights(config)
+        # Asked for before a division, which leaves parameters without a shape.
+        matrices = {name: matrices_in(name, p) for name, p in module.named_parameters()}
+        if divided:
+            divide(module, config, processes.device)
+        else:
+            processes.make_equal(module)
         self.engine, *_ = deepspeed.initialize(
             model=module,
-            optimizer=build_optimizer(module, settings, matrices_in),
+            optimizer=build_optimizer(module, settings, lambda name, _: matrices[name]),
             config=config,
             dist_init_required=False,
         )
         self.module: nn.Module = self.engine.module
-        self.weights: Weights = WholeWeights(module)
+        self.weights: Weights = (
+            DividedWeights(module, self.engine.optimizer, processes)
+            if divided
+            else WholeWeights(module)
+        )
         self._trainable = trainable(module)
         self._unfinished = False
         if processes.device.type == "cpu":
@@ -80,7 +93,7 @@ class DeepSpeedPlayer:
         self.engine.step()
         self._unfinished = False
         norm = float(self.engine.get_global_grad_norm())
-        if not math.isfinite(norm):
+        if not math.isfinite(norm) or norm < 0:  # -1 is ZeRO 3's word for infinite
             raise NotFinite
         return norm
 

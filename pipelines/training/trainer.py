@@ -67,7 +67,6 @@ class Trainer:
         return self.parts.position
 
     def _player(self, name: str, module: nn.Module, deepspeed: dict[str, Any] | None) -> Player:
-        self.processes.make_equal(module)
         module.train()
         own = self.settings.discriminator_optimizer if name == "discriminator" else None
         settings = own or self.settings.optimizer
@@ -84,6 +83,7 @@ class Trainer:
             )
             self.task.objective.players[name] = player.engine
             return player
+        self.processes.make_equal(module)
         optimizer = build_optimizer(module, settings, self.task.matrices_in)
         return PlainPlayer(module, optimizer, settings, self.processes)
 

@@ -24,6 +24,7 @@ def adamw_state(zero: Any, parameters: dict[str, nn.Parameter]) -> Iterator[tupl
     """
     from deepspeed.utils import safe_get_full_optimizer_state
 
+    _name_moments(zero)
     (step,) = {float(kept[STEP]) for kept in zero.optimizer.state.values()}
     for name, parameter in parameters.items():
         yield f"{STEP}/{name}", torch.tensor(step)
@@ -53,6 +54,7 @@ def load_master_weights_and_adamw_state(
     if len(steps) > 1:
         raise ValueError("its parameters have taken different numbers of steps")
     _make_room(zero, steps.pop())
+    _name_moments(zero)
     divided = hasattr(next(iter(parameters.values())), "ds_tensor")
     set_weight: Any = utils.safe_set_full_fp32_param
     set_moment: Any = utils.safe_set_full_optimizer_state
@@ -69,18 +71,20 @@ def load_master_weights_and_adamw_state(
 
 def _make_room(zero: Any, step: float) -> None:
     """What AdamW makes at its first step, at a later one."""
+    pieces = getattr(zero, "fp32_partitioned_groups_flat", None)  # of ZeRO 3
+    for piece in pieces or zero.single_partition_of_fp32_groups:
+        kept = {kind: torch.zeros_like(piece) for kind in MOMENTS}
+        zero.optimizer.state[piece] = {STEP: torch.tensor(step, device=piece.device), **kept}
+
+
+def _name_moments(zero: Any) -> None:
+    """Lets the functions that look for a parameter's moments find them.
+
+    Up to ZeRO 2; DeepSpeed does so itself, but when only the first group has any.
+    """
     from deepspeed.utils import lazy_init_hp_params_optimizer_state
 
-    kept = zero.optimizer.state
-
-    def make(piece: Tensor) -> None:
-        kept[piece] = {kind: torch.zeros_like(piece) for kind in MOMENTS}
-        kept[piece][STEP] = torch.tensor(step, device=piece.device)
-
-    if hasattr(zero, "fp32_partitioned_groups_flat"):  # ZeRO 3
-        for piece in zero.fp32_partitioned_groups_flat:
-            make(piece)
-        return
-    for group, piece in zip(zero.bit16_groups, zero.single_partition_of_fp32_groups, strict=True):
-        make(piece)
-        lazy_init_hp_params_optimizer_state(group, piece, kept)
+    if not hasattr(zero, "fp32_partitioned_groups_flat"):
+        pieces = zip(zero.bit16_groups, zero.single_partition_of_fp32_groups, strict=True)
+        for parameters, piece in pieces:
+            lazy_init_hp_params_optimizer_state(parameters, piece, zero.optimizer.state)
