@@ -20,6 +20,7 @@ from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.train_tokenizer import train_tokenizer
 from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
 from pipelines.training.command_arguments import parse_arguments
+from pipelines.training.deepspeed_configuration import divides_weights, engine_configuration
 from pipelines.training.distributed import Processes, started_by_deepspeed
 from pipelines.training.metrics import check_trackers
 from pipelines.training.run_folder import RunFolder, open_run_folder
@@ -42,7 +43,8 @@ def train_bidirectional(
         processes.on_main(lambda: refuse_another_model(config, folder.path))
     start = tokenizer if tokenizer.kind == "bidirectional" else None
     text_tokenizer = run_text_tokenizer(config, processes, folder.path, start)
-    task = bidirectional_task(config, processes, tokenizer, text_tokenizer)
+    divided = deepspeed is not None and divides_weights(deepspeed)
+    task = bidirectional_task(config, processes, tokenizer, text_tokenizer, divided)
     trainer = Trainer(task, config.training, folder, processes, config.seed, deepspeed)
     complete = trainer.train(resume)
     if complete:
@@ -96,8 +98,6 @@ def _deepspeed(config: BidirectionalRun, processes: Processes) -> dict[str, Any]
             f"Training without DeepSpeed ({config.deepspeed} is for the deepspeed launcher)."
         )
         return None
-    from pipelines.training.deepspeed_engine import engine_configuration
-
     file = config.deepspeed
     return processes.on_main(
         lambda: engine_configuration(find_configuration(file), config.training, processes.count)

@@ -1,17 +1,18 @@
 """DeepSpeed as one player's way to step; the only place that imports it, and only when used."""
 
-import json
 import logging
 import math
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from pipelines.command_line import UserError
+from pipelines.training.deepspeed_configuration import divides_weights
 from pipelines.training.distributed import Processes
+from pipelines.training.divided_weights import DividedWeights, divide
 from pipelines.training.optimizer import (
     MatricesIn,
     build_optimizer,
@@ -19,11 +20,9 @@ from pipelines.training.optimizer import (
     set_learning_rate,
 )
 from pipelines.training.players import NotFinite
-from pipelines.training.settings import OptimizerSettings, TrainingSettings
-
-# ZeRO's later stage divides the weights themselves, which the averages and exports here need whole.
-STAGES = (0, 1, 2)
-TAG = "engine"
+from pipelines.training.settings import OptimizerSettings
+from pipelines.training.weights import Weights, WholeWeights, trainable
+from pipelines.training.zero_state import adamw_state, load_master_weights_and_adamw_state
 
 
 class DeepSpeedPlayer:
@@ -47,13 +46,26 @@ class DeepSpeedPlayer:
         self.settings = settings
         self.processes = processes
         self.learning_rate = 0.0
+        divided = divides_weights(config)
+        # Asked for before a division, which leaves parameters without a shape.
+        matrices = {name: matrices_in(name, p) for name, p in module.named_parameters()}
+        if divided:
+            divide(module, config, processes.device)
+        else:
+            processes.make_equal(module)
         self.engine, *_ = deepspeed.initialize(
             model=module,
-            optimizer=build_optimizer(module, settings, matrices_in),
+            optimizer=build_optimizer(module, settings, lambda name, _: matrices[name]),
             config=config,
             dist_init_required=False,
         )
         self.module: nn.Module = self.engine.module
+        self.weights: Weights = (
+            DividedWeights(module, self.engine.optimizer, processes)
+            if divided
+            else WholeWeights(module)
+        )
+        self._trainable = trainable(module)
         self._unfinished = False
         if processes.device.type == "cpu":
             _release_shared_memory(processes)
@@ -81,84 +93,22 @@ class DeepSpeedPlayer:
         self.engine.step()
         self._unfinished = False
         norm = float(self.engine.get_global_grad_norm())
-        if not math.isfinite(norm):
+        if not math.isfinite(norm) or norm < 0:  # -1 is ZeRO 3's word for infinite
             raise NotFinite
         return norm
 
-    def save(self, folder: Path, name: str) -> None:
-        self.engine.save_checkpoint(str(folder / "deepspeed"), tag=TAG, save_latest=False)
+    def optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
+        yield from adamw_state(self.engine.optimizer, self._trainable)
 
-    def load(self, folder: Path, name: str) -> None:
-        """Raises:
-        ValueError: it was saved without DeepSpeed, or by another number of processes.
-        """
-        saved = folder / "deepspeed"
-        if not saved.is_dir():
-            raise ValueError("it was saved without DeepSpeed")
-        shards = len(list((saved / TAG).glob("*optim_states.pt")))
-        if shards not in (0, self.processes.count):
-            raise ValueError(f"DeepSpeed saved it from {shards} processes")
-        self.engine.load_checkpoint(str(saved), tag=TAG)
+    def load(self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> None:
+        self.weights.load(weights)
+        load_master_weights_and_adamw_state(
+            self.engine.optimizer, self._trainable, self.weights, weights, optimizer
+        )
 
     def close(self) -> None:
         """Takes the hooks off the weights, which keep the engine and its group of processes."""
         self.engine.destroy()
-
-
-def engine_configuration(
-    json_file: Path, training: TrainingSettings, processes: int
-) -> dict[str, Any]:
-    """DeepSpeed's configuration: the JSON, with what our own configuration decides filled in.
-
-    Raises:
-        UserError: the JSON cannot be read, or contradicts the configuration; or the optimizer is
-            one that DeepSpeed cannot divide.
-    """
-    if training.optimizer.name != "adamw":
-        raise UserError(
-            f"training.optimizer.name is {training.optimizer.name}, whose update needs whole "
-            "matrices, and DeepSpeed divides them; set training.optimizer.name=adamw."
-        )
-    try:
-        config = json.loads(json_file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"deepspeed={json_file} cannot be read as JSON ({error}).") from None
-    if not isinstance(config, dict):
-        raise UserError(f"deepspeed={json_file} is not a JSON object; see configs/deepspeed.")
-    stage = config.get("zero_optimization", {}).get("stage", 0)
-    if stage not in STAGES:
-        raise UserError(f"{json_file} asks for ZeRO stage {stage}; stages 0 to 2 are supported.")
-    for section, key in (
-        ("optimizer", "training.optimizer"),
-        ("scheduler", "training.optimizer.schedule"),
-        ("fp16", "training.precision"),
-        ("bf16", "training.precision"),
-    ):
-        if section in config:
-            raise UserError(f"{json_file} has a section {section!r}; remove it and set {key}.")
-    try:
-        micro_batch_size, accumulation = training.divide_batch(processes)
-    except ValueError as error:
-        raise UserError(f"training.{error}") from None
-    ours = {
-        "train_batch_size": training.batch_size,
-        "train_micro_batch_size_per_gpu": micro_batch_size,
-        "gradient_accumulation_steps": accumulation,
-        "gradient_clipping": training.optimizer.gradient_clipping or 0.0,
-    }
-    for key, value in ours.items():
-        if config.get(key, "auto") not in ("auto", value):
-            raise UserError(
-                f"{json_file} sets {key} to {config[key]}, but the configuration means {value}; "
-                'write "auto" there.'
-            )
-    autocast = {
-        "enabled": training.precision == "bf16",
-        "dtype": "bfloat16",
-        # Gradients are summed over processes in fp32.
-        "lower_precision_safe_modules": [],
-    }
-    return config | ours | {"torch_autocast": autocast}
 
 
 def _release_shared_memory(processes: Processes) -> None:

@@ -46,13 +46,12 @@ class Objective(Protocol):
 
 @dataclass
 class Position:
-    """Where a run stands; all of it survives a resume. `batch_size` of its steps."""
+    """Where a run stands; all of it survives a resume."""
 
     step: int = 0
     elapsed_seconds: float = 0.0
     best_loss: float | None = None
     best_step: int | None = None
-    batch_size: int | None = None
 
 
 @dataclass

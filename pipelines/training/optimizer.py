@@ -1,7 +1,7 @@
 """Optimizers and the course of their learning rates."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pipelines.training.muon import Muon
 from pipelines.training.settings import OptimizerSettings
+from pipelines.training.weights import check_fit
 
 # How many hidden matrices a parameter holds, by name and value: weight decay and Muon are for
 # those, and Muon steps each of them by itself.
@@ -56,15 +57,13 @@ class Optimizers:
         for part in self.parts:
             part.zero_grad(set_to_none=set_to_none)
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"parts": [part.state_dict() for part in self.parts]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for part, part_state in zip(self.parts, state["parts"], strict=True):
-            part.load_state_dict(part_state)
-
 
 Optimizer = torch.optim.Optimizer | Optimizers
+
+# What an optimizer keeps of each parameter.
+STEP = "step"
+ADAMW_KEEPS = (STEP, "exp_avg", "exp_avg_sq")
+KEPT: dict[type, tuple[str, ...]] = {torch.optim.AdamW: ADAMW_KEEPS, Muon: ("momentum_buffer",)}
 
 
 def build_optimizer(
@@ -103,22 +102,54 @@ def _adamw(
     )
 
 
-def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
+def optimizer_state(module: nn.Module, optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """What the optimizer keeps, as `KIND/PARAMETER` (`exp_avg/head.weight`)."""
+    names: dict[Tensor, str] = {p: name for name, p in module.named_parameters()}
+    for part in _parts(optimizer):
+        for parameter, kept in part.state.items():
+            for kind, value in kept.items():
+                yield f"{kind}/{names[parameter]}", value
+
+
+def load_optimizer_state(
+    module: nn.Module, optimizer: Optimizer, state: Mapping[str, Tensor]
+) -> None:
     """Takes up a saved state, in the memory layout that the parameters have.
 
     Settings (weight decay, betas, …) stay those that the optimizer was built with: a configuration
     that was changed for the rest of a run counts.
+
+    Raises:
+        ValueError: it is not this optimizer's over these parameters.
     """
-    settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, own in zip(optimizer.param_groups, settings, strict=True):
-        group.update(own)
-    for part in optimizer.parts if isinstance(optimizer, Optimizers) else [optimizer]:
-        for parameter, values in part.state.items():
-            for name, value in values.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    # Files hold the plain layout; fused kernels walk both side by side.
-                    values[name] = torch.empty_like(parameter).copy_(value)
+    if not state:
+        return  # of a player that has not stepped yet
+    names: dict[Tensor, str] = {p: name for name, p in module.named_parameters()}
+    own = {
+        f"{kind}/{names[parameter]}": (part, parameter, kind)
+        for part in _parts(optimizer)
+        for group in part.param_groups
+        for parameter in group["params"]
+        for kind in KEPT[type(part)]
+    }
+    check_fit(state, {entry: kept_shape(kind, p.shape) for entry, (_, p, kind) in own.items()})
+    for entry, (part, parameter, kind) in own.items():
+        # Files hold the plain layout; fused kernels walk moments and parameters side by side.
+        new = (
+            torch.empty_like(parameter)
+            if kind != STEP
+            else torch.empty((), device=parameter.device)
+        )
+        part.state[parameter][kind] = new.copy_(state[entry])
+
+
+def kept_shape(kind: str, parameter: torch.Size) -> torch.Size:
+    """The shape of what is kept of a parameter of this shape."""
+    return torch.Size() if kind == STEP else parameter
+
+
+def _parts(optimizer: Optimizer) -> list[torch.optim.Optimizer]:
+    return optimizer.parts if isinstance(optimizer, Optimizers) else [optimizer]
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:

@@ -1,22 +1,23 @@
 """What the loop does with one player of an objective: clear, go backward, step."""
 
 import math
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from pipelines.training import storage
 from pipelines.training.distributed import Processes
 from pipelines.training.optimizer import (
     Optimizer,
     clip_gradients,
     load_optimizer_state,
+    optimizer_state,
     schedule_factor,
     set_learning_rate,
 )
 from pipelines.training.settings import OptimizerSettings
+from pipelines.training.weights import Weights, WholeWeights, trainable
 
 
 class NotFinite(Exception):
@@ -27,6 +28,7 @@ class Player(Protocol):
     """One module that takes turns. `step` returns the norm of the gradient before clipping."""
 
     module: nn.Module
+    weights: Weights
 
     def start(self) -> None: ...
 
@@ -37,11 +39,15 @@ class Player(Protocol):
     @property
     def learning_rate(self) -> float: ...
 
-    def save(self, folder: Path, name: str) -> None:
-        """Writes the optimizer's state; called by every process."""
+    def optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
+        """The optimizer's whole tensors, named `KIND/PARAMETER`; every process takes all."""
 
-    def load(self, folder: Path, name: str) -> None:
-        """Reads it; raises ValueError where it was saved by another way of training."""
+    def load(self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> None:
+        """Goes on from what `weights.all` and `optimizer_state` gave.
+
+        Raises:
+            ValueError: they are another module's or another optimizer's.
+        """
 
     def close(self) -> None:
         """Lets go of what outlives the player otherwise; it does not step any more."""
@@ -58,11 +64,12 @@ class PlainPlayer:
         processes: Processes,
     ) -> None:
         self.module = module
+        self.weights: Weights = WholeWeights(module)
         self.optimizer = optimizer
         self.settings = settings
         self.processes = processes
         self.learning_rate = 0.0
-        self._parameters = [p for p in module.parameters() if p.requires_grad]
+        self._parameters = list(trainable(module).values())
 
     def start(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -91,15 +98,12 @@ class PlainPlayer:
         self.optimizer.step()
         return norm
 
-    def save(self, folder: Path, name: str) -> None:
-        if self.processes.is_main:
-            storage.write_tree(folder / "optimizer" / name, self.optimizer.state_dict())
+    def optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
+        yield from optimizer_state(self.module, self.optimizer)
 
-    def load(self, folder: Path, name: str) -> None:
-        if not (folder / "optimizer" / f"{name}.json").is_file():
-            raise ValueError("it was saved under DeepSpeed")
-        state = storage.read_tree(folder / "optimizer" / name)
-        load_optimizer_state(self.optimizer, state)
+    def load(self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> None:
+        self.weights.load(weights)
+        load_optimizer_state(self.module, self.optimizer, optimizer)
 
     def close(self) -> None:
         """Nothing to do."""

@@ -2,15 +2,17 @@
 
 A state holds all that a resumed run needs and nothing that inference does:
 
-    trainer.json                  step, elapsed seconds, best validation loss, random states, …
+    trainer.json                  step, elapsed seconds, best validation loss, settings, …
     weights/PLAYER.safetensors    raw weights and buffers
     ema/PLAYER.safetensors        averaged weights
-    optimizer/PLAYER.*            its tensors (safetensors) and scalars (JSON)
+    optimizer/PLAYER.safetensors  what it keeps of each parameter, as KIND/PARAMETER
     objective.*                   what the objective keeps beyond its players
     random.*                      random states of every process
-    deepspeed/                    instead of optimizer/, under DeepSpeed: its own files
 
-The data position is the step: batches are a function of it.
+All of it is fp32 and whole, by the names of the module: how many processes trained, and whether
+DeepSpeed divided what between them, leaves no trace, so that any of them goes on from it. A large
+file has successors (PLAYER.1.safetensors, …). The data position is the step: batches are a
+function of it.
 
 It is written under another name and committed by one rename after everything has reached the
 disk, so a run killed at any moment leaves only whole states behind.
@@ -18,13 +20,14 @@ disk, so a run killed at any moment leaves only whole states behind.
 
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from torch import Tensor
 
 from pipelines.command_line import UserError
 from pipelines.training import storage
@@ -32,8 +35,11 @@ from pipelines.training.distributed import Processes
 from pipelines.training.ema import WeightAverage
 from pipelines.training.loop import Objective, Position
 from pipelines.training.players import Player
+from pipelines.training.resuming import changes, refuse_unsound_changes
+from pipelines.training.settings import TrainingSettings
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+DOCUMENT = "trainer.json"
 
 
 @dataclass
@@ -45,90 +51,90 @@ class RunParts:
     averages: dict[str, WeightAverage]
     position: Position
     run_id: str
+    settings: TrainingSettings
 
 
 def save_state(states: Path, parts: RunParts, processes: Processes, keep: int) -> None:
     """Writes `states/step_N` and removes what is no longer to be kept.
 
-    Every process calls this; the first one writes (and all of them where a player writes in
-    pieces). Saving the same step again does nothing.
+    Every process calls this; the first one writes. Saving the same step again does nothing.
     """
     step = parts.position.step
     if processes.on_main(lambda: step in storage.saved_steps(states)):
         return
     random_states = processes.gather(random_state(processes.device))
     writing = processes.on_main(lambda: storage.begin(states / f"step_{step}"))
-    for name, player in parts.players.items():
-        player.save(writing, name)
+    for folder, tensors in _tensors(parts):
+        storage.write_tensors(writing / folder, tensors, processes.is_main)
     if processes.is_main:
-        _write(writing, parts, processes, random_states)
-    processes.wait()
-    if processes.is_main:
+        storage.write_tree(writing / "objective", parts.objective.state_dict())
+        storage.write_tree(writing / "random", random_states)
+        document = _document(parts, processes)
+        (writing / DOCUMENT).write_text(json.dumps(document, indent=2) + "\n")
         storage.commit(writing)
         storage.prune(states, keep, parts.position.best_step)
     processes.wait()
 
 
-def _write(
-    writing: Path, parts: RunParts, processes: Processes, random_states: list[dict[str, Any]]
-) -> None:
+def _tensors(parts: RunParts) -> Iterator[tuple[str, Iterator[tuple[str, Tensor]]]]:
     for name, player in parts.players.items():
-        storage.write_tensors(
-            writing / "weights" / f"{name}.safetensors", player.module.state_dict()
-        )
+        yield f"weights/{name}", player.weights.all()
+        yield f"optimizer/{name}", player.optimizer_state()
     for name, average in parts.averages.items():
-        storage.write_tensors(writing / "ema" / f"{name}.safetensors", average.weights)
-    storage.write_tree(writing / "objective", parts.objective.state_dict())
-    storage.write_tree(writing / "random", random_states)
-    document = {
+        yield f"ema/{name}", average.all()
+
+
+def _document(parts: RunParts, processes: Processes) -> dict[str, Any]:
+    return {
         "format_version": FORMAT_VERSION,
         "position": asdict(parts.position),
         "processes": processes.count,
+        "settings": asdict(parts.settings),
         "run_id": parts.run_id,
         "average_updates": {name: a.updates for name, a in parts.averages.items()},
     }
-    (writing / "trainer.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
-def load_state(folder: Path, parts: RunParts, processes: Processes) -> None:
-    """Puts a saved state into the parts of a run that was built from the same configuration.
+def load_state(folder: Path, parts: RunParts, processes: Processes) -> list[str]:
+    """Puts a saved state into the parts of a run that was built for the same model.
+
+    Returns what is different from the run that saved it, a phrase each.
 
     Raises:
-        UserError: the state is of another model or another way of training.
+        UserError: the state is of another format or model, or of a run that this one does not
+            continue.
     """
-    document = json.loads((folder / "trainer.json").read_text())
+    document = json.loads((folder / DOCUMENT).read_text())
     if document["format_version"] != FORMAT_VERSION:
         raise UserError(
             f"{folder} has state format {document['format_version']}, and this version reads "
             f"{FORMAT_VERSION}; continue with the version of drawscribe that wrote it."
         )
+    refuse_unsound_changes(folder, document["settings"], parts.settings)
     try:
         for name, player in parts.players.items():
-            weights = load_file(folder / "weights" / f"{name}.safetensors")
-            player.module.load_state_dict(weights)
-            player.load(folder, name)
+            player.load(
+                storage.read_tensors(folder / "weights" / name),
+                storage.read_tensors(folder / "optimizer" / name),
+            )
         for name, average in parts.averages.items():
-            weights = load_file(folder / "ema" / f"{name}.safetensors")
-            average.load_state_dict(weights, document["average_updates"][name])
+            averages = storage.read_tensors(folder / "ema" / name)
+            average.load(averages, document["average_updates"][name])
         parts.objective.load_state_dict(storage.read_tree(folder / "objective"))
     except (ValueError, RuntimeError, KeyError, FileNotFoundError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(
-            f"{folder} does not fit this configuration ({reason}); continue with the model, "
-            "optimizer and launcher that the run was started with."
+            f"{folder} does not fit this configuration ({reason}); continue with the model and "
+            "optimizers that the run was started with."
         ) from error
-    before, now = document["position"]["batch_size"], parts.position.batch_size
-    if before != now:
-        raise UserError(
-            f"{folder} was trained with training.batch_size={before}, from which the order of the "
-            f"data follows, and not {now}; continue with that (training.micro_batch_size is free)."
-        )
     for name, value in document["position"].items():
         setattr(parts.position, name, value)
     parts.run_id = document["run_id"]
     random_states = storage.read_tree(folder / "random")
     if processes.rank < len(random_states):  # more processes than before keep their fresh seeds
         restore_random_state(random_states[processes.rank], processes.device)
+    counts = document["processes"], processes.count
+    return changes(document["settings"], parts.settings, counts)
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

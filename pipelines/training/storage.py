@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from torch import Tensor
 WRITING = ".writing"
 BEING_WRITTEN = "writing."
 """What the names of files begin with until they are whole."""
+FILE_BYTES = 4 * 2**30
+"""How large a file of tensors grows, and how much of them is held while it is written."""
 
 
 def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
@@ -46,24 +48,56 @@ def unpack(document: Any, tensors: dict[str, Tensor]) -> Any:
     return document
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def write_tensors(path: Path, tensors: Iterable[tuple[str, Tensor]], writing: bool = True) -> None:
+    """Writes `path`.safetensors, and what goes beyond `FILE_BYTES` to `path`.1.safetensors, ….
+
+    No more than that is ever held, so that tensors may be made (gathered from all processes, say)
+    as they are asked for. A process that is not `writing` only asks for them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Plain copies, because safetensors refuses tensors that share memory (tied weights) or are
-    # laid out in another order (channels last).
-    plain = torch.contiguous_format
-    save_file({n: t.detach().cpu().clone(memory_format=plain) for n, t in tensors.items()}, path)
+    held: dict[str, Tensor] = {}
+    files = size = 0
+    for name, tensor in tensors:
+        if not writing:
+            continue
+        if held and size + tensor.nbytes > FILE_BYTES:
+            save_file(held, _numbered(path, files))
+            held, files, size = {}, files + 1, 0
+        # Plain copies, because safetensors refuses tensors that share memory (tied weights) or are
+        # laid out in another order (channels last).
+        held[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        size += tensor.nbytes
+    if writing:
+        save_file(held, _numbered(path, files))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """What `write_tensors` wrote, on the CPU; read from the disk only where it is used.
+
+    Raises:
+        FileNotFoundError: nothing was written there.
+    """
+    tensors, files = load_file(_numbered(path, 0)), 1
+    while _numbered(path, files).is_file():
+        tensors |= load_file(_numbered(path, files))
+        files += 1
+    return tensors
+
+
+def _numbered(path: Path, file: int) -> Path:
+    return path.with_name(f"{path.name}.{file}.safetensors" if file else f"{path.name}.safetensors")
 
 
 def write_tree(path: Path, tree: Any) -> None:
     """Writes `path`.json and `path`.safetensors."""
     document, tensors = pack(tree)
-    write_tensors(path.with_name(path.name + ".safetensors"), tensors)
+    write_tensors(path, tensors.items())
     path.with_name(path.name + ".json").write_text(json.dumps(document))
 
 
 def read_tree(path: Path) -> Any:
     document = json.loads(path.with_name(path.name + ".json").read_text())
-    return unpack(document, load_file(path.with_name(path.name + ".safetensors")))
+    return unpack(document, read_tensors(path))
 
 
 def reach_disk(folder: Path) -> None:

@@ -49,7 +49,7 @@ class Trainer:
             for name, module in task.objective.players.items()
         }
         averages = {
-            name: WeightAverage(players[name].module, settings.ema_decay)
+            name: WeightAverage(players[name].weights, settings.ema_decay)
             for name in task.averaged
             if settings.ema_decay > 0
         }
@@ -57,8 +57,9 @@ class Trainer:
             task.objective,
             players,
             averages,
-            Position(batch_size=settings.batch_size),
+            Position(),
             uuid4().hex[:12],
+            settings,
         )
 
     @property
@@ -66,7 +67,6 @@ class Trainer:
         return self.parts.position
 
     def _player(self, name: str, module: nn.Module, deepspeed: dict[str, Any] | None) -> Player:
-        self.processes.make_equal(module)
         module.train()
         own = self.settings.discriminator_optimizer if name == "discriminator" else None
         settings = own or self.settings.optimizer
@@ -83,6 +83,7 @@ class Trainer:
             )
             self.task.objective.players[name] = player.engine
             return player
+        self.processes.make_equal(module)
         optimizer = build_optimizer(module, settings, self.task.matrices_in)
         return PlainPlayer(module, optimizer, settings, self.processes)
 
@@ -126,7 +127,7 @@ class Trainer:
 
     def _announce(self) -> None:
         sizes = ", ".join(
-            f"{name} {sum(p.numel() for p in player.module.parameters()) / 1e6:.2f}M"
+            f"{name} {player.weights.size / 1e6:.2f}M"
             for name, player in self.parts.players.items()
         )
         settings, count = self.settings, self.processes.count
@@ -176,22 +177,21 @@ class Trainer:
             batches = self.task.validation_batches()
             return validate(self.task.objective, batches, self.processes, self.autocast)
 
-    def _averaged_weights(self) -> AbstractContextManager:
-        return averaged_weights(self.parts, self.processes.device, self.seed)
+    def _averaged_weights(self, gathered_on: torch.device | None = None) -> AbstractContextManager:
+        return averaged_weights(self.parts, self.processes.device, self.seed, gathered_on)
 
     @torch.no_grad()
     def sample(self) -> None:
-        if self.processes.is_main:
-            self.folder.samples.mkdir(exist_ok=True)
-            path = self.folder.samples / f"step_{self.position.step}"
-            batch = next(iter(self.task.validation_batches()))
-            with self._averaged_weights(), self.autocast():
-                self.task.draw_samples(path, batch)
+        with self._averaged_weights(self.processes.device), self.autocast():
+            if self.processes.is_main:
+                self.folder.samples.mkdir(exist_ok=True)
+                path = self.folder.samples / f"step_{self.position.step}"
+                self.task.draw_samples(path, next(iter(self.task.validation_batches())))
 
     def export(self) -> None:
         """Replaces `checkpoint/` by the averaged weights."""
-        if self.processes.is_main:
-            with self._averaged_weights():
+        with self._averaged_weights(torch.device("cpu")):
+            if self.processes.is_main:
                 write_checkpoint(
                     self.folder.checkpoint,
                     self.task.kind,
@@ -216,9 +216,12 @@ class Trainer:
         if last is None:
             self.processes.log(f"{self.folder.path} has no saved state yet: starting anew.")
             return
-        load_state(self.folder.states / f"step_{last}", self.parts, self.processes)
-        self.processes.log(f"Resumed at step {last}.")
+        state = self.folder.states / f"step_{last}"
+        found = self.processes.together(lambda: load_state(state, self.parts, self.processes))
+        changed = f" Changed: {', '.join(found)}." if found else ""
+        self.processes.log(f"Resumed at step {last}.{changed}")
         # A run killed between saving a state and exporting it left an older checkpoint.
         due = self.position.best_step if self._exports_best else last
-        if due == last and self.folder.checkpoint_step() != last:
+        exported = self.processes.on_main(self.folder.checkpoint_step)
+        if due == last and exported != last:
             self.export()

@@ -12,11 +12,20 @@ from pipelines.training.state import RunParts, random_state, restore_random_stat
 
 
 @contextlib.contextmanager
-def averaged_weights(parts: RunParts, device: torch.device, seed: int) -> Iterator[None]:
-    """The averaged weights in place, in evaluation mode, with random numbers of their own."""
+def averaged_weights(
+    parts: RunParts, device: torch.device, seed: int, gathered_on: torch.device | None = None
+) -> Iterator[None]:
+    """The averaged weights in place, in evaluation mode, with random numbers of their own.
+
+    Weights that are divided between processes compute only where all take part, unless they are
+    `gathered_on` a device: then the first process can do without the others.
+    """
     with contextlib.ExitStack() as stack:
         for average in parts.averages.values():
             stack.enter_context(average.in_place())
+        if gathered_on is not None:
+            for player in parts.players.values():
+                stack.enter_context(player.weights.gathered(gathered_on))
         stack.callback(restore_random_state, random_state(device), device)
         torch.manual_seed(seed)
         for player in parts.players.values():
@@ -37,10 +46,10 @@ def validate(
 ) -> dict[str, float]:
     """The objective's figures over this process's `batches` and those of all others."""
     sums: dict[str, Tensor] = {}
-    for batch in batches:
+    for batch, ours in _in_step(batches, processes):
         with autocast():
             figures = objective.evaluate(batch)
-        for name, (total, count) in figures.items():
+        for name, (total, count) in figures.items() if ours else ():
             pair = torch.stack([total.cpu().double(), count.cpu().double()])  # MPS has no doubles
             sums[name] = sums[name] + pair if name in sums else pair
     # A process whose part of the rows is empty still takes part in the sum.
@@ -49,3 +58,22 @@ def validate(
     table = processes.mean(torch.stack([sums.get(name, empty) for name in names]))
     means = {n: float(total / count) for n, (total, count) in zip(names, table, strict=True)}
     return means | {"loss": objective.validation_loss(means)}
+
+
+def _in_step(batches: Iterable[Batch], processes: Processes) -> Iterator[tuple[Batch, bool]]:
+    """The batches of this process, and as long as others have more, one of theirs.
+
+    Every process passes equally many through the model, which where its weights are divided takes
+    all of them. The second of each pair tells whether the batch is this process's own.
+    """
+    own = iter(batches)
+    while True:
+        batch = next(own, None)
+        present = processes.gather(batch is not None)
+        if not any(present):
+            return
+        if not all(present):
+            on_cpu = {name: tensor.cpu() for name, tensor in batch.items()} if batch else None
+            other = next(found for found in processes.gather(on_cpu) if found)
+            borrowed = {name: tensor.to(processes.device) for name, tensor in other.items()}
+        yield (batch, True) if batch is not None else (borrowed, False)

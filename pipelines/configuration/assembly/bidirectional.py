@@ -1,6 +1,8 @@
 """The second stage."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -47,10 +49,12 @@ def bidirectional_task(
     processes: Processes,
     tokenizer_checkpoint: CheckpointPaths,
     text_tokenizer: PreTrainedTokenizerBase,
+    divided: bool = False,
 ) -> Task:
     """Trains a transformer in both directions over the ids of a frozen tokenizer; end to end also
     a decoder of its hidden states. The tokenizer may be that of a checkpoint of this kind: then
-    training goes on from its weights.
+    training goes on from its weights. Where weights are to be `divided` between the processes, the
+    first one alone makes the transformer's, on the CPU; the others have shapes.
 
     Raises:
         UserError: the data cannot be read, or does not suit the tokenizer; or the checkpoint to
@@ -72,9 +76,12 @@ def bidirectional_task(
     )
     torch.manual_seed(config.seed)
     model_config = _transformer_config(config, codec, tokenizer, grid)
-    transformer = UnifiedTransformer(model_config)
+    shapes_only = divided and not processes.is_main
+    with torch.device("meta") if shapes_only else nullcontext():
+        transformer = UnifiedTransformer(model_config)
     if tokenizer_checkpoint.kind == "bidirectional":
-        take_weights(transformer, tokenizer_checkpoint)
+        take = partial(take_weights, transformer, tokenizer_checkpoint)
+        processes.on_main(take) if divided else take()
     reconstructor, painted_before = None, tokenizer_checkpoint.reconstructor
     if config.end_to_end is None:
         log_what_is_left_out(config, tokenizer_checkpoint, processes)
@@ -83,7 +90,8 @@ def bidirectional_task(
         if painted_before is not None:
             go_on_from(reconstructor, painted_before, tokenizer, config.end_to_end)
         reconstructor.to(device)
-    transformer.to(device)  # type: ignore[arg-type]  # transformers wraps it without its types
+    if not divided:
+        transformer.to(device)  # type: ignore[arg-type]  # transformers wraps it without its types
 
     def encode(batch: Batch) -> Batch:
         batch = on_device(batch, device)

@@ -88,7 +88,7 @@ def test_resuming_equals_never_having_stopped(toy, tmp_path, name):
     assert resumed.train(resume=True)
     assert resumed.task.objective.loaded["log_length"] > 0
     assert_same(weights(straight), weights(resumed))
-    averages = [run.parts.averages["generator"].weights for run in (straight, resumed)]
+    averages = [run.parts.averages["generator"].held for run in (straight, resumed)]
     assert_same(*averages)
     timeless = [
         [
@@ -171,9 +171,7 @@ def test_the_checkpoint_holds_the_last_average_where_it_is_wanted(toy, tmp_path,
     checkpoint = open_checkpoint(tmp_path / "run" / "checkpoint")
     assert checkpoint.step == 12
     exported = torch.load(checkpoint.tokenizer / "weights.pt")
-    assert torch.equal(
-        exported["0.weight"], trainer.parts.averages["generator"].weights["0.weight"]
-    )
+    assert torch.equal(exported["0.weight"], trainer.parts.averages["generator"].held["0.weight"])
 
 
 def test_a_run_killed_before_its_export_exports_on_resume(toy, tmp_path):
