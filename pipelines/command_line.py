@@ -22,12 +22,20 @@ def in_short(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or this machine had no room for a tensor."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in words)
+
+
 def command(main: Callable[P, None]) -> Callable[P, None]:
     """Wraps a script's `main(argv)`, so that its failures read well in a terminal.
 
-    `UserError` becomes its sentence on stderr and exit code 2, an interrupt exit code 130 and a
-    closed stdout (`| head`) 141, all without a traceback. Anything else is a bug and keeps its
-    traceback.
+    `UserError` becomes its sentence on stderr and exit code 2, and so does a lack of memory; an
+    interrupt becomes exit code 130 and a closed stdout (`| head`) 141, all without a traceback.
+    Anything else is a bug and keeps its traceback.
     """
 
     @functools.wraps(main)
@@ -40,6 +48,15 @@ def command(main: Callable[P, None]) -> Callable[P, None]:
             raise SystemExit(2) from None
         except KeyboardInterrupt:
             raise SystemExit(130) from None
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            print(
+                f"error: out of memory ({in_short(error)}); do less at once, or use a smaller "
+                "model.",
+                file=sys.stderr,
+            )
+            raise SystemExit(2) from None
         except BrokenPipeError:
             # Python flushes stdout once more at exit: let that go nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -33,6 +33,10 @@ class CodeUsage:
     def start(self, vectors: Sequence[Tensor], pixels: Sequence[Tensor]) -> None:
         """Lays the codes over the first global batch, where they do not start by themselves."""
 
+    def forget(self) -> None:
+        """Drops what a step left that was broken off before its update."""
+        self._counts = None
+
     @torch.no_grad()
     def observe(self, quantized: QuantizerOutput, pixels: Tensor) -> None:
         """Adds the uses of one micro-batch, of pictures [b, c, H, W], to this step's."""

@@ -54,6 +54,10 @@ class CodebookLearner(CodeUsage):
         self._set_codes(torch.arange(len(codes), device=codes.device), codes)
         quantizer.started.fill_(True)
 
+    def forget(self) -> None:
+        super().forget()
+        self._sums, self._errors = None, []
+
     @torch.no_grad()
     def observe(self, quantized: QuantizerOutput, pixels: Tensor) -> None:
         """Adds the uses of one micro-batch, of pictures [b, c, H, W], to this step's."""
@@ -83,7 +87,7 @@ class CodebookLearner(CodeUsage):
             quantizer.codebook.copy_(quantizer.comparable(codes))
         if self._may_revive():
             self._revive(step)
-        self._sums, self._errors = None, []
+        self.forget()
 
     def _may_revive(self) -> bool:
         """Whether some code is dead already, or will be if this step does not use it."""

@@ -104,6 +104,7 @@ class VQGANObjective:
     def turns(self, micro_batches: list[Batch], step: int) -> Iterator[Turn]:
         """The turns of `ReconstructionGame`; the codebook's update follows the generator's step."""
         pixels = [batch["pixels"] for batch in micro_batches]
+        self.codebook.forget()
         self._start_codebook(pixels)
         self.tokenizer.quantizer.anneal(self.settings.temperature(step))
         weights = self.settings.quantizer_weights(step)

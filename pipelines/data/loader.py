@@ -148,7 +148,7 @@ class BatchLoader:
         return found.batches
 
     def go_to(self, bookmark: Bookmark) -> str:
-        """Takes up a bookmark of any process; a sentence about what has changed since, if anything.
+        """Takes up a bookmark of any process; says in a phrase what has changed since, if anything.
 
         Raises:
             UserError: the data do not allow it.

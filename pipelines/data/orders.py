@@ -36,7 +36,7 @@ class Order(Protocol):
     def bookmark(self) -> Bookmark: ...
 
     def go_to(self, bookmark: Bookmark) -> str:
-        """Goes on from a bookmark; a sentence about what has changed since, if anything has.
+        """Goes on from a bookmark; says in a phrase what has changed since, if anything has.
 
         Raises:
             UserError: from this bookmark it cannot.
@@ -72,10 +72,7 @@ class RowOrder:
         before, now = bookmark.get("rows"), self.source.length
         if before == now:
             return ""
-        return (
-            f"The data have {now} rows, and had {before} when the run was saved: they are read in "
-            "another order from here on."
-        )
+        return f"rows of the data {before} -> {now} (in another order from here on)"
 
 
 class MixedOrder:
@@ -121,7 +118,7 @@ class MixedOrder:
                 "the order of the data follows; resume with those."
             )
         changes = [order.go_to(mark) for order, mark in zip(self.orders, marks, strict=True)]
-        return " ".join(change for change in changes if change)
+        return ", ".join(change for change in changes if change)
 
 
 def block_shares(weights: Sequence[float], block: int) -> np.ndarray:

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.command_line import UserError
-from pipelines.training.storage import reach_disk, reach_disk_of_parent
+from pipelines.command_line import UserError, in_short
+from pipelines.training.storage import DISK_ERRORS, reach_disk, reach_disk_of_parent
 
 FORMAT_VERSION = 1
 INDEX = "model_index.json"
@@ -142,20 +142,30 @@ def write_checkpoint(
 
     Args:
         write_parts: fills a folder with the parts of `PARTS[kind]`.
+
+    Raises:
+        UserError: it cannot be written; the one before it stays.
     """
     heal(target)
     writing = target.with_name(target.name + ".writing")
-    writing.mkdir(parents=True)
-    write_parts(writing)
-    index = {
-        "kind": kind,
-        "format_version": FORMAT_VERSION,
-        "tasks": list(tasks),
-        "parts": sorted(part.name for part in writing.iterdir()),
-        "step": step,
-    }
-    (writing / INDEX).write_text(json.dumps(index, indent=2) + "\n")
-    reach_disk(writing)
+    try:
+        writing.mkdir(parents=True)
+        write_parts(writing)
+        index = {
+            "kind": kind,
+            "format_version": FORMAT_VERSION,
+            "tasks": list(tasks),
+            "parts": sorted(part.name for part in writing.iterdir()),
+            "step": step,
+        }
+        (writing / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+        reach_disk(writing)
+    except DISK_ERRORS as error:
+        shutil.rmtree(writing, ignore_errors=True)
+        raise UserError(
+            f"{target} cannot be written ({in_short(error)}); make room. What was there before is "
+            "still there."
+        ) from error
     new = writing.rename(target.with_name(target.name + ".new"))
     old = target.with_name(target.name + ".old")
     if target.exists():

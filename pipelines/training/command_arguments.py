@@ -24,7 +24,9 @@ def parse_arguments(argv: list[str] | None, description: str) -> TrainingArgumen
         "--resume", action="store_true", help="continue the run in its output folder"
     )
     parser.add_argument("--device", help="cuda, mps or cpu; the best present by default")
-    parser.add_argument("--dtype", choices=["fp32", "bf16"], help="short for training.precision=…")
+    parser.add_argument(
+        "--dtype", choices=["fp32", "bf16", "fp16"], help="short for training.precision=…"
+    )
     # The deepspeed launcher adds this; the environment says the same.
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)
     given = parser.parse_intermixed_args(argv)

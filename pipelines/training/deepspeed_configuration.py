@@ -43,6 +43,11 @@ def engine_configuration(
             f"training.optimizer.name is {training.optimizer.name}, whose update needs whole "
             "matrices, and DeepSpeed divides them; set training.optimizer.name=adamw."
         )
+    if training.precision == "fp16":
+        raise UserError(
+            "training.precision is fp16, whose loss scale DeepSpeed keeps to itself; set "
+            "training.precision=bf16, or train without DeepSpeed."
+        )
     config = _read(json_file)
     stage = _check_zero(json_file, config)
     if stage == 3 and training.compile:

@@ -19,7 +19,6 @@ from pipelines.training.optimizer import (
     schedule_factor,
     set_learning_rate,
 )
-from pipelines.training.players import NotFinite
 from pipelines.training.settings import OptimizerSettings
 from pipelines.training.weights import Weights, WholeWeights, trainable
 from pipelines.training.zero_state import adamw_state, load_master_weights_and_adamw_state
@@ -81,21 +80,15 @@ class DeepSpeedPlayer:
         self._unfinished = True
 
     def step(self, step: int, progress: float) -> float:
-        """The optimizer step at the end of the micro-batches.
-
-        Raises:
-            NotFinite: the gradient is not finite (unlike on the plain path, the weights in memory
-                have then taken the step; no state is saved from them).
-        """
+        """The optimizer step at the end of the micro-batches, which the engine leaves out where
+        the gradient is not finite."""
         factor = schedule_factor(self.settings, step, progress)
         self.learning_rate = self.settings.learning_rate * factor
         set_learning_rate(self.engine.optimizer, self.learning_rate)
         self.engine.step()
         self._unfinished = False
         norm = float(self.engine.get_global_grad_norm())
-        if not math.isfinite(norm) or norm < 0:  # -1 is ZeRO 3's word for infinite
-            raise NotFinite
-        return norm
+        return norm if norm >= 0 else math.inf  # -1 is ZeRO 3's word for infinite
 
     def optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
         yield from adamw_state(self.engine.optimizer, self._trainable)
@@ -105,6 +98,12 @@ class DeepSpeedPlayer:
         load_master_weights_and_adamw_state(
             self.engine.optimizer, self._trainable, self.weights, weights, optimizer
         )
+
+    def loss_scale(self) -> dict[str, float]:
+        return {}
+
+    def set_loss_scale(self, state: dict[str, float]) -> None:
+        """There is none: fp16 is refused."""
 
     def close(self) -> None:
         """Takes the hooks off the weights, which keep the engine and its group of processes."""

@@ -207,10 +207,11 @@ def _buckets(tensors: Iterable[Tensor]) -> Iterable[list[Tensor]]:
 def precision_context(
     device: torch.device, precision: str
 ) -> Callable[[], contextlib.AbstractContextManager]:
-    """A maker of contexts: bf16 autocast, or none for fp32."""
-    if precision == "bf16":
-        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
-    return contextlib.nullcontext
+    """A maker of contexts: autocast to bf16 or fp16, or none for fp32."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    if dtype is None:
+        return contextlib.nullcontext
+    return lambda: torch.autocast(device.type, dtype=dtype)
 
 
 def started_by_deepspeed() -> bool:

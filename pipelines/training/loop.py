@@ -10,9 +10,10 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from pipelines.data.batches import ReadingCounts
 from pipelines.training.distributed import Processes
 from pipelines.training.ema import WeightAverage
-from pipelines.training.players import NotFinite, Player
+from pipelines.training.players import Player
 from pipelines.training.settings import TrainingSettings
 
 Batch = dict[str, Tensor]
@@ -44,14 +45,40 @@ class Objective(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+# A run that never again takes a step has diverged; one in fp16 finds its loss scale in fewer.
+SKIPPED_IN_A_ROW = 25
+
+
+class Diverged(Exception):
+    """Too many steps in a row were skipped; the weights are those before them."""
+
+
 @dataclass
 class Position:
-    """Where a run stands; all of it survives a resume."""
+    """Where a run stands; all of it survives a resume. `skipped_steps` are counted in `step`."""
 
     step: int = 0
+    skipped_steps: int = 0
     elapsed_seconds: float = 0.0
     best_loss: float | None = None
     best_step: int | None = None
+
+
+class Reading(Protocol):
+    """What reads the data: what it found so far, and where it stands."""
+
+    counts: ReadingCounts
+
+    @property
+    def bookmark(self) -> dict[str, Any]:
+        """As JSON; after the step that was read last."""
+
+    def go_to(self, bookmark: dict[str, Any]) -> str:
+        """Goes on from there; says in a phrase what has changed about the data, if anything.
+
+        Raises:
+            UserError: it cannot.
+        """
 
 
 @dataclass
@@ -87,6 +114,7 @@ class Loop:
     _sums: dict[str, Tensor | float] = field(default_factory=dict)
     _steps: dict[str, int] = field(default_factory=dict)  # in which a sum grew
     _rows: int = 0
+    _skipped_in_a_row: int = 0
 
     @property
     def progress(self) -> float:
@@ -100,7 +128,7 @@ class Loop:
         """Trains; returns whether the run is complete (and not stopped early).
 
         Raises:
-            NotFinite: a loss or gradient is not finite.
+            Diverged: a loss or gradient was not finite, many times in a row.
         """
         before = time.monotonic() - self.position.elapsed_seconds
         window = time.monotonic()
@@ -126,24 +154,51 @@ class Loop:
         return every > 0 and (also or self.position.step % every == 0)
 
     def _take_turns(self) -> None:
-        step, progress = self.position.step, self.progress
-        main = next(iter(self.players))
+        step = self.position.step
         turns = self.objective.turns(self.processes.together(lambda: self.batches(step)), step)
+        broken = ""
         for name, losses in under(self.autocast, turns):
-            player = self.players[name]
-            prefix = "" if name == main else f"{name}_"
-            turn: dict[str, Tensor | float] = {}
-            player.start()
-            for terms in under(self.autocast, losses):
-                player.backward(terms["loss"])
-                for term, value in terms.items():
-                    turn[prefix + term] = turn.get(prefix + term, 0.0) + value.detach()
-            turn[f"{prefix}gradient_norm"] = player.step(step, progress)
-            self._add(turn)
-        for average in self.averages.values():
-            average.update()
+            if not self._take_turn(name, losses):
+                # What would follow in the objective (the codebook's update, say) is left out.
+                broken = name
+                break
         self.position.step += 1
         self._rows += 1
+        if broken:
+            self._skip(broken)
+            return
+        self._skipped_in_a_row = 0
+        for average in self.averages.values():
+            average.update()
+
+    def _take_turn(self, name: str, losses: Iterator[dict[str, Tensor]]) -> bool:
+        """Steps one player; False where its loss or gradient is not finite, and it did not move."""
+        player = self.players[name]
+        prefix = "" if name == next(iter(self.players)) else f"{name}_"
+        turn: dict[str, Tensor | float] = {}
+        player.start()
+        for terms in under(self.autocast, losses):
+            player.backward(or_not_a_number(terms["loss"]))
+            for term, value in terms.items():
+                turn[prefix + term] = turn.get(prefix + term, 0.0) + value.detach()
+        norm = player.step(self.position.step, self.progress)
+        if not math.isfinite(norm):
+            return False
+        self._add({**turn, f"{prefix}gradient_norm": norm})
+        return True
+
+    def _skip(self, name: str) -> None:
+        """Raises:
+        Diverged: once too often.
+        """
+        self.position.skipped_steps += 1
+        self._skipped_in_a_row += 1
+        self.processes.log(
+            f"Step {self.position.step} was skipped: the {name}'s loss or gradient is not a finite "
+            f"number ({self.position.skipped_steps} skipped so far)."
+        )
+        if self._skipped_in_a_row == SKIPPED_IN_A_ROW:
+            raise Diverged
 
     def _add(self, turn: dict[str, Tensor | float]) -> None:
         for name, value in turn.items():
@@ -152,14 +207,9 @@ class Loop:
 
     def _agree(self, before: float) -> bool:
         """One clock and one decision for all processes; whether to stop early."""
-        total = float(self._sums["loss"])
         elapsed = time.monotonic() - before if self.processes.is_main else 0.0
-        elapsed, stop, broken = self.processes.maximum(
-            [elapsed, float(self.stop_requested()), float(not math.isfinite(total))]
-        )
+        elapsed, stop = self.processes.maximum([elapsed, float(self.stop_requested())])
         self.position.elapsed_seconds = elapsed
-        if broken:
-            raise NotFinite
         return bool(stop)
 
     def _report(self, seconds: float) -> None:
@@ -174,6 +224,7 @@ class Loop:
             row[f"{prefix}learning_rate"] = player.learning_rate
         row["samples_per_second"] = self._rows * self.settings.batch_size / seconds
         row["steps_per_second"] = self._rows / seconds
+        row["skipped_steps"] = self.position.skipped_steps
         row["progress"] = min(1.0, self.progress)
         row["minutes"] = self.position.elapsed_seconds / 60
         self._sums, self._steps, self._rows = {}, {}, 0
@@ -188,6 +239,12 @@ class Loop:
             return False
         self.position.best_loss, self.position.best_step = figures["loss"], self.position.step
         return True
+
+
+def or_not_a_number(loss: Tensor) -> Tensor:
+    """The loss; where it is not finite, one whose gradient is not either, in any process: so all of
+    them find it in the gradient that they share, and none need ask."""
+    return loss * torch.where(torch.isfinite(loss.detach()), 1.0, math.nan)
 
 
 def under(context: Callable[[], AbstractContextManager], items: Iterator[Item]) -> Iterator[Item]:

@@ -128,8 +128,9 @@ class ProgressBar:
         """Takes the loop's row of metrics."""
         progress, seconds = row["progress"], 60 * row["minutes"]
         left = seconds * (1 - progress) / progress if progress > 0 else math.nan
+        loss = row.get("loss", math.nan)  # where all steps since the last row were skipped
         text = (
-            f"step {row['step']}, loss {row['loss']:.4f}, {row['steps_per_second']:.2f} steps/s, "
+            f"step {row['step']}, loss {loss:.4f}, {row['steps_per_second']:.2f} steps/s, "
             f"{_clock(left)} left"
         )
         self._bar.set_postfix_str(text, refresh=False)

@@ -49,10 +49,6 @@ class Optimizers:
     def param_groups(self) -> list[dict[str, Any]]:
         return [group for part in self.parts for group in part.param_groups]
 
-    def step(self) -> None:
-        for part in self.parts:
-            part.step()
-
     def zero_grad(self, set_to_none: bool = True) -> None:
         for part in self.parts:
             part.zero_grad(set_to_none=set_to_none)
@@ -105,7 +101,7 @@ def _adamw(
 def optimizer_state(module: nn.Module, optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
     """What the optimizer keeps, as `KIND/PARAMETER` (`exp_avg/head.weight`)."""
     names: dict[Tensor, str] = {p: name for name, p in module.named_parameters()}
-    for part in _parts(optimizer):
+    for part in parts_of(optimizer):
         for parameter, kept in part.state.items():
             for kind, value in kept.items():
                 yield f"{kind}/{names[parameter]}", value
@@ -127,7 +123,7 @@ def load_optimizer_state(
     names: dict[Tensor, str] = {p: name for name, p in module.named_parameters()}
     own = {
         f"{kind}/{names[parameter]}": (part, parameter, kind)
-        for part in _parts(optimizer)
+        for part in parts_of(optimizer)
         for group in part.param_groups
         for parameter in group["params"]
         for kind in KEPT[type(part)]
@@ -148,7 +144,7 @@ def kept_shape(kind: str, parameter: torch.Size) -> torch.Size:
     return torch.Size() if kind == STEP else parameter
 
 
-def _parts(optimizer: Optimizer) -> list[torch.optim.Optimizer]:
+def parts_of(optimizer: Optimizer) -> list[torch.optim.Optimizer]:
     return optimizer.parts if isinstance(optimizer, Optimizers) else [optimizer]
 
 

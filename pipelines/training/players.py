@@ -13,6 +13,7 @@ from pipelines.training.optimizer import (
     clip_gradients,
     load_optimizer_state,
     optimizer_state,
+    parts_of,
     schedule_factor,
     set_learning_rate,
 )
@@ -20,12 +21,12 @@ from pipelines.training.settings import OptimizerSettings
 from pipelines.training.weights import Weights, WholeWeights, trainable
 
 
-class NotFinite(Exception):
-    """A gradient is infinite or not a number; the weights were left as they were."""
-
-
 class Player(Protocol):
-    """One module that takes turns. `step` returns the norm of the gradient before clipping."""
+    """One module that takes turns.
+
+    `step` returns the norm of the gradient before clipping, the same in every process; where that
+    is not finite the weights are left as they are.
+    """
 
     module: nn.Module
     weights: Weights
@@ -49,6 +50,12 @@ class Player(Protocol):
             ValueError: they are another module's or another optimizer's.
         """
 
+    def loss_scale(self) -> dict[str, float]:
+        """What keeps the loss scale, where there is one."""
+
+    def set_loss_scale(self, state: dict[str, float]) -> None:
+        """Goes on from that."""
+
     def close(self) -> None:
         """Lets go of what outlives the player otherwise; it does not step any more."""
 
@@ -62,8 +69,11 @@ class PlainPlayer:
         optimizer: Optimizer,
         settings: OptimizerSettings,
         processes: Processes,
+        precision: str = "fp32",
     ) -> None:
         self.module = module
+        # Gradients of fp16 fall below its range where their loss is not scaled up (1710.03740).
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=precision == "fp16")
         self.weights: Weights = WholeWeights(module)
         self.optimizer = optimizer
         self.settings = settings
@@ -75,27 +85,27 @@ class PlainPlayer:
         self.optimizer.zero_grad(set_to_none=True)
 
     def backward(self, loss: Tensor) -> None:
-        loss.backward()
+        self.scaler.scale(loss).backward()
 
     def step(self, step: int, progress: float) -> float:
-        """One optimizer step from the gradients gathered since `start`.
-
-        Raises:
-            NotFinite: the gradient is not finite.
-        """
+        """One optimizer step from the gradients gathered since `start`."""
         for parameter in self._parameters:
             if parameter.grad is None:
                 # The same list of gradients in every process, whatever part each one used.
                 parameter.grad = torch.zeros_like(parameter)
         self.processes.average(p.grad for p in self._parameters)  # type: ignore[misc]
+        parts = parts_of(self.optimizer)
+        for part in parts:
+            self.scaler.unscale_(part)
         norm = float(clip_gradients(self._parameters, self.settings.gradient_clipping))
-        if not math.isfinite(norm):
-            raise NotFinite
-        self.learning_rate = self.settings.learning_rate * schedule_factor(
-            self.settings, step, progress
-        )
-        set_learning_rate(self.optimizer, self.learning_rate)
-        self.optimizer.step()
+        if math.isfinite(norm):
+            self.learning_rate = self.settings.learning_rate * schedule_factor(
+                self.settings, step, progress
+            )
+            set_learning_rate(self.optimizer, self.learning_rate)
+            for part in parts:
+                self.scaler.step(part)
+        self.scaler.update()
         return norm
 
     def optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
@@ -104,6 +114,13 @@ class PlainPlayer:
     def load(self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> None:
         self.weights.load(weights)
         load_optimizer_state(self.module, self.optimizer, optimizer)
+
+    def loss_scale(self) -> dict[str, float]:
+        return self.scaler.state_dict()
+
+    def set_loss_scale(self, state: dict[str, float]) -> None:
+        if state and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state)
 
     def close(self) -> None:
         """Nothing to do."""

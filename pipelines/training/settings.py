@@ -79,7 +79,8 @@ class TrainingSettings:
         activation_checkpointing: keep the inputs of the model's blocks only, and compute the rest
             again on the way back: half of the memory and less, the deeper the model, for a quarter
             more time (docs/performance.md).
-        precision: `fp32`, or `bf16` for autocast over fp32 weights.
+        precision: `fp32`, or `bf16` or `fp16` for autocast over fp32 weights, `fp16` with a loss
+            scale that follows the gradients: for GPUs that have no bf16.
         optimizer: the one of every player, but for
         discriminator_optimizer: the discriminator's, where it shall differ.
         ema_decay: of the average of the weights that is validated and exported; 0 for none.
@@ -102,7 +103,7 @@ class TrainingSettings:
     batch_size: int = 16
     micro_batch_size: int | None = None
     activation_checkpointing: bool = False
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     discriminator_optimizer: OptimizerSettings | None = None
     ema_decay: float = 0.999

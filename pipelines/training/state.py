@@ -11,8 +11,8 @@ A state holds all that a resumed run needs and nothing that inference does:
 
 All of it is fp32 and whole, by the names of the module: how many processes trained, and whether
 DeepSpeed divided what between them, leaves no trace, so that any of them goes on from it. A large
-file has successors (PLAYER.1.safetensors, …). The data position is the step: batches are a
-function of it.
+file has successors (PLAYER.1.safetensors, …). The data position is the step, of which batches are
+a function; a bookmark spares a stream the way there.
 
 It is written under another name and committed by one rename after everything has reached the
 disk, so a run killed at any moment leaves only whole states behind.
@@ -20,8 +20,10 @@ disk, so a run killed at any moment leaves only whole states behind.
 
 import json
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.command_line import UserError
+from pipelines.command_line import UserError, in_short
 from pipelines.training import storage
 from pipelines.training.distributed import Processes
 from pipelines.training.ema import WeightAverage
-from pipelines.training.loop import Objective, Position
+from pipelines.training.loop import Objective, Position, Reading
 from pipelines.training.players import Player
 from pipelines.training.resuming import changes, refuse_unsound_changes
 from pipelines.training.settings import TrainingSettings
@@ -52,6 +54,7 @@ class RunParts:
     position: Position
     run_id: str
     settings: TrainingSettings
+    reading: Reading
 
 
 def save_state(states: Path, parts: RunParts, processes: Processes, keep: int) -> None:
@@ -63,17 +66,50 @@ def save_state(states: Path, parts: RunParts, processes: Processes, keep: int) -
     if processes.on_main(lambda: step in storage.saved_steps(states)):
         return
     random_states = processes.gather(random_state(processes.device))
-    writing = processes.on_main(lambda: storage.begin(states / f"step_{step}"))
-    for folder, tensors in _tensors(parts):
-        storage.write_tensors(writing / folder, tensors, processes.is_main)
-    if processes.is_main:
+    writing = states / f"step_{step}{storage.WRITING}"
+    failures: list[Exception] = []
+
+    def attempt(write: Callable[[], object]) -> None:
+        """Goes on to the end after a failure, since all processes take part in it."""
+        try:
+            write()
+        except storage.DISK_ERRORS as error:
+            failures.append(error)
+
+    def finish() -> None:
+        if failures or not processes.is_main:
+            return
         storage.write_tree(writing / "objective", parts.objective.state_dict())
         storage.write_tree(writing / "random", random_states)
         document = _document(parts, processes)
         (writing / DOCUMENT).write_text(json.dumps(document, indent=2) + "\n")
         storage.commit(writing)
         storage.prune(states, keep, parts.position.best_step)
-    processes.wait()
+
+    if processes.is_main:
+        attempt(lambda: storage.begin(states / f"step_{step}"))
+    for folder, tensors in _tensors(parts):
+        mine = processes.is_main and not failures
+        attempt(partial(storage.write_tensors, writing / folder, tensors, mine))
+    attempt(finish)
+    processes.on_main(lambda: _refuse_failure(failures, states, writing))
+
+
+def _refuse_failure(failures: list[Exception], states: Path, writing: Path) -> None:
+    """Raises:
+    UserError: there is one; what was written is removed again, to make room.
+    """
+    if not failures:
+        return
+    shutil.rmtree(writing, ignore_errors=True)
+    whole = storage.saved_steps(states)
+    remedy = (
+        f"{states / f'step_{whole[-1]}'} is whole: make room and continue from it with --resume"
+        if whole
+        else "make room and start anew with --resume"
+    )
+    name = writing.name.removesuffix(storage.WRITING)
+    raise UserError(f"{states / name} cannot be saved ({in_short(failures[0])}); {remedy}.")
 
 
 def _tensors(parts: RunParts) -> Iterator[tuple[str, Iterator[tuple[str, Tensor]]]]:
@@ -88,9 +124,11 @@ def _document(parts: RunParts, processes: Processes) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "position": asdict(parts.position),
+        "data": parts.reading.bookmark,
         "processes": processes.count,
         "settings": asdict(parts.settings),
         "run_id": parts.run_id,
+        "loss_scales": {name: player.loss_scale() for name, player in parts.players.items()},
         "average_updates": {name: a.updates for name, a in parts.averages.items()},
     }
 
@@ -117,6 +155,7 @@ def load_state(folder: Path, parts: RunParts, processes: Processes) -> list[str]
                 storage.read_tensors(folder / "weights" / name),
                 storage.read_tensors(folder / "optimizer" / name),
             )
+            player.set_loss_scale(document["loss_scales"][name])
         for name, average in parts.averages.items():
             averages = storage.read_tensors(folder / "ema" / name)
             average.load(averages, document["average_updates"][name])
@@ -134,7 +173,8 @@ def load_state(folder: Path, parts: RunParts, processes: Processes) -> list[str]
     if processes.rank < len(random_states):  # more processes than before keep their fresh seeds
         restore_random_state(random_states[processes.rank], processes.device)
     counts = document["processes"], processes.count
-    return changes(document["settings"], parts.settings, counts)
+    moved = parts.reading.go_to(document["data"])
+    return changes(document["settings"], parts.settings, counts) + ([moved] if moved else [])
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

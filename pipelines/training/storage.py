@@ -4,14 +4,17 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+DISK_ERRORS = (OSError, SafetensorError)
+"""What a full disk raises, or one that cannot be written for another reason."""
 WRITING = ".writing"
 BEING_WRITTEN = "writing."
 """What the names of files begin with until they are whole."""
@@ -54,12 +57,20 @@ def write_tensors(path: Path, tensors: Iterable[tuple[str, Tensor]], writing: bo
     No more than that is ever held, so that tensors may be made (gathered from all processes, say)
     as they are asked for. A process that is not `writing` only asks for them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    remaining = iter(tensors)
+    try:
+        if writing:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_tensors(path, remaining)
+    finally:
+        for _ in remaining:
+            """Asked for where writing failed, too: other processes are taking part."""
+
+
+def _write_tensors(path: Path, tensors: Iterator[tuple[str, Tensor]]) -> None:
     held: dict[str, Tensor] = {}
     files = size = 0
     for name, tensor in tensors:
-        if not writing:
-            continue
         if held and size + tensor.nbytes > FILE_BYTES:
             save_file(held, _numbered(path, files))
             held, files, size = {}, files + 1, 0
@@ -67,8 +78,7 @@ def write_tensors(path: Path, tensors: Iterable[tuple[str, Tensor]], writing: bo
         # laid out in another order (channels last).
         held[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         size += tensor.nbytes
-    if writing:
-        save_file(held, _numbered(path, files))
+    save_file(held, _numbered(path, files))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from pipelines.data.batches import ReadingCounts
-from pipelines.training.loop import Batch, Objective
+from pipelines.training.loop import Batch, Objective, Reading
 from pipelines.training.optimizer import MatricesIn
 
 
@@ -23,7 +22,7 @@ class Task:
         batches: the micro-batches of this process at a step, on the device.
         validation_batches: the same ones at every validation.
         describe: leaves in the run's folder what the run was told and what resuming needs of it.
-        reading: what was read so far; grows.
+        reading: what reads the data.
         write_parts: writes the checkpoint's folders; called with the averaged weights in place.
         draw_samples: writes files whose path begins like the one given, about pictures of a
             validation batch; likewise.
@@ -39,7 +38,7 @@ class Task:
     batches: Callable[[int], list[Batch]]
     validation_batches: Callable[[], Iterator[Batch]]
     describe: Callable[[Path], None]
-    reading: ReadingCounts
+    reading: Reading
     write_parts: Callable[[Path], None]
     draw_samples: Callable[[Path, Batch], None]
     matrices_in: MatricesIn

@@ -1,5 +1,6 @@
 """One run from its parts to its checkpoint: what surrounds the loop."""
 
+import errno
 import random
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, NoReturn
@@ -8,15 +9,15 @@ from uuid import uuid4
 import torch
 from torch import nn
 
-from pipelines.command_line import UserError
+from pipelines.command_line import UserError, in_short, is_out_of_memory
 from pipelines.data.batches import ReadingCounts
 from pipelines.training.checkpoint import write_checkpoint
 from pipelines.training.distributed import Processes, precision_context
 from pipelines.training.ema import WeightAverage
-from pipelines.training.loop import Loop, Position
+from pipelines.training.loop import SKIPPED_IN_A_ROW, Diverged, Loop, Position
 from pipelines.training.metrics import Report
 from pipelines.training.optimizer import build_optimizer
-from pipelines.training.players import NotFinite, PlainPlayer, Player
+from pipelines.training.players import PlainPlayer, Player
 from pipelines.training.recomputation import recompute
 from pipelines.training.run_folder import RunFolder
 from pipelines.training.settings import TrainingSettings
@@ -24,6 +25,8 @@ from pipelines.training.state import RunParts, load_state, save_state
 from pipelines.training.stopping import StopSignals, resume_command
 from pipelines.training.task import Task
 from pipelines.training.validation import averaged_weights, validate
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Trainer:
@@ -60,6 +63,7 @@ class Trainer:
             Position(),
             uuid4().hex[:12],
             settings,
+            task.reading,
         )
 
     @property
@@ -85,7 +89,8 @@ class Trainer:
             return player
         self.processes.make_equal(module)
         optimizer = build_optimizer(module, settings, self.task.matrices_in)
-        return PlainPlayer(module, optimizer, settings, self.processes)
+        precision = self.settings.precision
+        return PlainPlayer(module, optimizer, settings, self.processes, precision)
 
     def train(self, resume: bool) -> bool:
         """Trains to the end, or until a signal; returns whether the run is complete.
@@ -107,8 +112,19 @@ class Trainer:
                 stack.callback(player.close)
             try:
                 complete = self._loop(report, signals).run()
-            except NotFinite:
+            except Diverged:
                 self._stop_diverged()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise UserError(self._out_of_memory(error)) from error
+            except OSError as error:
+                if error.errno not in DISK_FULL:
+                    raise
+                sentence = f"{self.folder.path} cannot be written ({error.strerror})"
+                raise UserError(
+                    f"{sentence}. {self._what_is_saved()}, after making room."
+                ) from error
         self._tell_what_was_wrong_with_the_data()
         if not complete:
             self.processes.log(
@@ -120,7 +136,7 @@ class Trainer:
 
     def _tell_what_was_wrong_with_the_data(self) -> None:
         total = ReadingCounts()
-        for counts in self.processes.gather(self.task.reading):
+        for counts in self.processes.gather(self.task.reading.counts):
             total.add(counts)
         if problems := total.problems():
             self.processes.log(problems)
@@ -156,20 +172,34 @@ class Trainer:
         )
 
     def _stop_diverged(self) -> NoReturn:
-        last = self.folder.last_step()
-        remedy = (
-            f"The last saved state is {self.folder.states / f'step_{last}'}; continue "
-            "from it with --resume"
-            if last is not None
-            else "No state was saved yet; start anew"
-        )
         sentence = (
-            f"the loss or its gradient is no longer a finite number at step {self.position.step}. "
-            f"{remedy} and a smaller training.optimizer.learning_rate."
+            f"the loss or its gradient was not a finite number in {SKIPPED_IN_A_ROW} steps in a "
+            f"row, up to step {self.position.step}. {self._what_is_saved()} and a smaller "
+            "training.optimizer.learning_rate."
         )
         if self.processes.is_main:
             raise UserError(sentence)
         raise SystemExit(2)
+
+    def _out_of_memory(self, error: Exception) -> str:
+        micro_batch_size, _ = self.settings.divide_batch(self.processes.count)
+        remedies = [f"lower training.micro_batch_size (now {micro_batch_size})"] * (
+            micro_batch_size > 1
+        )
+        if not self.settings.activation_checkpointing:
+            remedies.append("set training.activation_checkpointing=true")
+        remedies.append("choose a smaller model or smaller pictures")
+        return (
+            f"out of memory at step {self.position.step + 1} on {self.processes.device} "
+            f"({in_short(error)}): {', or '.join(remedies)}. {self._what_is_saved()}."
+        )
+
+    def _what_is_saved(self) -> str:
+        last = self.folder.last_step()
+        if last is None:
+            return "No state was saved yet; start anew with --resume"
+        state = self.folder.states / f"step_{last}"
+        return f"The last saved state is {state}; continue from it with --resume"
 
     def evaluate(self) -> dict[str, float]:
         """Validation figures of the averaged weights, over all processes."""
@@ -191,14 +221,15 @@ class Trainer:
     def export(self) -> None:
         """Replaces `checkpoint/` by the averaged weights."""
         with self._averaged_weights(torch.device("cpu")):
-            if self.processes.is_main:
-                write_checkpoint(
+            self.processes.on_main(
+                lambda: write_checkpoint(
                     self.folder.checkpoint,
                     self.task.kind,
                     self.task.abilities,
                     self.position.step,
                     self.task.write_parts,
                 )
+            )
 
     def save(self, improved: bool) -> None:
         """Saves the state; exports the checkpoint where these weights are the ones to export."""

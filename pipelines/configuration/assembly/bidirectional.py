@@ -124,7 +124,7 @@ def bidirectional_task(
             encode, loader.validation_batches(config.training.validation_batches)
         ),
         describe=lambda folder: describe_run(config, text_tokenizer, folder),
-        reading=loader.counts,
+        reading=loader,
         write_parts=write_parts,
         draw_samples=lambda path, batch: draw_both_directions(
             path, transformer, tokenizer, codec, batch, reconstructor

@@ -84,7 +84,7 @@ def dual_encoder_task(
             for batch in validating.validation_batches(training.validation_batches)
         ),
         describe=lambda folder: describe_run(config, text_tokenizer, folder),
-        reading=loader.counts,
+        reading=loader,
         write_parts=write_parts,
         draw_samples=lambda path, batch: draw_nearest(path, objective, codec, batch),
         matrices_in=dual_encoder_matrices,

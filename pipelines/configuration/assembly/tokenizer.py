@@ -56,7 +56,7 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
             for batch in loader.validation_batches(config.training.validation_batches)
         ),
         describe=lambda folder: dump_configuration(config, folder / CONFIGURATION),
-        reading=loader.counts,
+        reading=loader,
         write_parts=lambda folder: tokenizer.save_pretrained(folder / "tokenizer"),
         draw_samples=lambda path, batch: draw_reconstructions(path, tokenizer, batch),
         matrices_in=tokenizer_matrices,

@@ -177,7 +177,7 @@ def test_a_table_of_another_length_is_told_on_resuming():
     loader = load(NumberedSource(30), 4)
     loader.step(3)
     assert load(NumberedSource(30), 4).go_to(loader.bookmark) == ""
-    assert "have 31 rows, and had 30" in load(NumberedSource(31), 4).go_to(loader.bookmark)
+    assert "rows of the data 30 -> 31" in load(NumberedSource(31), 4).go_to(loader.bookmark)
 
 
 def test_text_is_padded_to_a_multiple_of_eight(codec):

@@ -74,6 +74,17 @@ class ToyObjective:
         self.loaded = state
 
 
+class ToyReading:
+    """Batches are a function of the step."""
+
+    def __init__(self) -> None:
+        self.counts = ReadingCounts()
+        self.bookmark: dict[str, int] = {}
+
+    def go_to(self, bookmark: dict[str, int]) -> str:
+        return ""
+
+
 def toy_batches(step: int, micro_batch_size: int = 16) -> list[Batch]:
     x = torch.randn(16, 8, generator=torch.Generator().manual_seed(step))
     return [{"x": part} for part in x.split(micro_batch_size)]
@@ -109,7 +120,7 @@ def toy_trainer(
         batches=batches,
         validation_batches=lambda: iter(toy_batches(1_000_000)),
         describe=lambda path: (path / "config.yaml").write_text("a: 1"),
-        reading=ReadingCounts(),
+        reading=ToyReading(),
         write_parts=lambda path: _write_part(path / "tokenizer", generator),
         draw_samples=lambda path, batch: path.with_suffix(".txt").write_text(str(len(batch["x"]))),
         matrices_in=one_per_weight,

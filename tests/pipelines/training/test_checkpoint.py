@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -81,8 +82,13 @@ def test_killed_anywhere_a_whole_checkpoint_can_be_opened_and_healed(tmp_path, m
 def test_a_failure_while_writing_leaves_the_old_one(tmp_path):
     target = tmp_path / "checkpoint"
     write(target, 1)
-    with pytest.raises(OSError):
-        write_checkpoint(target, "tokenizer", (), 2, lambda folder: (_ for _ in ()).throw(OSError))
+
+    def fill_the_disk(folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match=r"cannot be written \(.*No space left.*still there"):
+        write_checkpoint(target, "tokenizer", (), 2, fill_the_disk)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint"}
     assert open_checkpoint(target).step == 1
     write(target, 3)
     assert open_checkpoint(target).step == 3

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -117,7 +118,8 @@ def test_what_was_wrong_with_the_data_is_told_at_the_end(toy, tmp_path, capsys):
     trainer.train(resume=False)
     assert "samples read" not in capsys.readouterr().err
     trainer = toy.trainer(tmp_path / "other", toy.settings(steps=2))
-    trainer.task.reading.rows, trainer.task.reading.truncated_captions = 32, 3
+    counts = trainer.task.reading.counts
+    counts.rows, counts.truncated_captions = 32, 3
     trainer.train(resume=False)
     printed = capsys.readouterr().err
     assert "Of 32 samples read: 3 had a caption cut to fit the text positions." in printed
@@ -182,18 +184,188 @@ def test_a_run_killed_before_its_export_exports_on_resume(toy, tmp_path):
     assert open_checkpoint(tmp_path / "run").step == 12
 
 
-@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
-def test_a_run_that_diverges_names_its_last_state(toy, tmp_path, poison):
-    def batches(step):
-        found = toy.batches(step)
-        return [{"x": found[0]["x"] * (poison if step == 7 else 1)}]
+def poisoned(toy, poison, steps):
+    """Batches of which some make no finite loss."""
 
-    trainer = toy.trainer(tmp_path / "run", toy.settings(save_every=3), batches=batches)
-    with pytest.raises(UserError, match=r"at step 7.*step_6.*--resume"):
+    def batches(step):
+        return [{"x": toy.batches(step)[0]["x"] * (poison if step in steps else 1)}]
+
+    return batches
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(toy, tmp_path, poison, capfd):
+    trainer = toy.trainer(tmp_path / "run", toy.settings(), batches=poisoned(toy, poison, {4, 7}))
+    seen = {}
+    plain = trainer.task.objective.turns
+
+    def turns(batches, step):
+        seen[step] = (
+            weights(trainer),
+            {
+                name: value.clone()
+                for name, value in trainer.parts.averages["generator"].held.items()
+            },
+        )
+        yield from plain(batches, step)
+
+    trainer.task.objective.turns = turns
+    assert trainer.train(resume=False)
+    for step in (4, 7):
+        for before, after in zip(seen[step], seen[step + 1], strict=True):
+            assert_same(before, after)
+    assert trainer.position.step == 12 and trainer.position.skipped_steps == 2
+    assert [row["skipped_steps"] for row in rows(tmp_path / "run", "skipped_steps")] == [
+        *[0] * 4,
+        *[1] * 3,
+        *[2] * 5,
+    ]
+    assert "Step 5 was skipped: the discriminator's loss" in capfd.readouterr().err
+    assert "after discriminator" in trainer.task.objective.log
+    assert all(value.isfinite().all() for value in weights(trainer).values())
+
+
+def test_a_gradient_that_is_not_finite_is_skipped_too(toy, tmp_path):
+    """sqrt has a finite value and an infinite slope at 0."""
+    trainer = toy.trainer(tmp_path / "run", toy.settings(steps=3))
+    objective = trainer.task.objective
+    plain = objective._generator
+
+    def broken(batches, count):
+        for terms in plain(batches, count):
+            made = objective.players["generator"](batches[0]["x"])
+            yield {**terms, "loss": terms["loss"] + (made * 0).abs().sum().sqrt()}
+
+    objective._generator = broken
+    before = weights(trainer)
+    trainer.train(resume=False)
+    after = weights(trainer)
+    assert trainer.position.skipped_steps == 3
+    assert_same(
+        {name: value for name, value in before.items() if "generator.0" in name},
+        {name: value for name, value in after.items() if "generator.0" in name},
+    )
+
+
+def test_a_run_that_diverges_names_its_last_state(toy, tmp_path):
+    settings = toy.settings(steps=100, save_every=3)
+    never_again = poisoned(toy, float("nan"), range(8, 100))
+    trainer = toy.trainer(tmp_path / "run", settings, batches=never_again)
+    sentence = r"in 25 steps in a row, up to step 33\..*step_30.*--resume.*learning_rate"
+    with pytest.raises(UserError, match=sentence):
         trainer.train(resume=False)
-    assert storage.saved_steps(tmp_path / "run" / "state") == [3, 6]
-    for value in weights(trainer).values():
-        assert value.isfinite().all()
+    assert all(value.isfinite().all() for value in weights(trainer).values())
+    resumed = toy.trainer(tmp_path / "run", toy.settings(steps=33), resume=True)
+    assert resumed.train(resume=True) and resumed.position.skipped_steps == 22
+
+
+def test_skipped_steps_do_not_end_a_run_while_others_are_taken(toy, tmp_path):
+    settings = toy.settings(steps=60, log_every=100)
+    now_and_then = poisoned(toy, float("nan"), set(range(60)) - {20, 40})
+    trainer = toy.trainer(tmp_path / "run", settings, batches=now_and_then)
+    assert trainer.train(resume=False)
+    assert trainer.position.skipped_steps == 58
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_says_what_to_lower(toy, tmp_path, error):
+    def batches(step):
+        if step == 5:
+            raise error
+        return toy.batches(step)
+
+    settings = toy.settings(save_every=2)
+    trainer = toy.trainer(tmp_path / "run", settings, batches=batches)
+    sentence = (
+        r"out of memory at step 6 on cpu .* lower training\.micro_batch_size \(now 16\), or set "
+        r"training\.activation_checkpointing=true, or .*step_4; continue from it with --resume"
+    )
+    with pytest.raises(UserError, match=sentence):
+        trainer.train(resume=False)
+    resumed = toy.trainer(tmp_path / "run", settings, resume=True)
+    assert resumed.train(resume=True)
+
+
+def test_another_error_keeps_its_traceback(toy, tmp_path):
+    def batches(step):
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        toy.trainer(tmp_path / "run", toy.settings(), batches=batches).train(resume=False)
+
+
+@pytest.mark.parametrize("file", ["weights/generator", "ema/generator", "random", "checkpoint"])
+def test_a_full_disk_leaves_the_state_before(toy, tmp_path, monkeypatch, file):
+    from safetensors import SafetensorError
+
+    settings = toy.settings(steps=8, save_every=4)
+    trainer = toy.trainer(tmp_path / "run", settings)
+    save_file, write_parts = storage.save_file, trainer.task.write_parts
+
+    def full(tensors, path, *arguments):
+        if trainer.position.step == 8 and file in str(path):
+            path.write_bytes(b"half")
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        save_file(tensors, path, *arguments)
+
+    def no_room(folder):
+        if trainer.position.step == 8 and file == "checkpoint":
+            raise OSError(28, "No space left on device")
+        write_parts(folder)
+
+    monkeypatch.setattr(storage, "save_file", full)
+    object.__setattr__(trainer.task, "write_parts", no_room)
+    sentence = (
+        r"checkpoint cannot be written .*still there"
+        if file == "checkpoint"
+        else r"step_8 cannot be saved \(.*No space left.*step_4 is whole: make room and continue"
+    )
+    with pytest.raises(UserError, match=sentence):
+        trainer.train(resume=False)
+    left = {path.name for path in (tmp_path / "run" / "state").iterdir()}
+    assert left == ({"step_4", "step_8"} if file == "checkpoint" else {"step_4"})
+    assert open_checkpoint(tmp_path / "run").step == 4
+    monkeypatch.undo()
+    resumed = toy.trainer(tmp_path / "run", settings, resume=True)
+    assert resumed.train(resume=True)
+    straight = toy.trainer(tmp_path / "straight", settings)
+    straight.train(resume=False)
+    assert_same(weights(straight), weights(resumed))
+    assert open_checkpoint(tmp_path / "run").step == 8
+
+
+def test_metrics_on_a_full_disk(toy, tmp_path, monkeypatch):
+    from pipelines.training.metrics import Report
+
+    def full(report, row):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Report, "write", full)
+    trainer = toy.trainer(tmp_path / "run", toy.settings())
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
+        trainer.train(resume=False)
+
+
+def test_fp16_keeps_its_loss_scale(toy, tmp_path):
+    settings = toy.settings(precision="fp16", steps=8, save_every=4)
+    straight = toy.trainer(tmp_path / "straight", replace(settings, precision="fp32"))
+    assert straight.train(resume=False)
+    stopped = toy.trainer(tmp_path / "run", settings, batches=stop_after(toy, 4))
+    for player in stopped.parts.players.values():
+        player.set_loss_scale({**player.loss_scale(), "scale": 1024.0})
+    assert not stopped.train(resume=False)
+    resumed = toy.trainer(tmp_path / "run", settings, resume=True)
+    assert resumed.train(resume=True)
+    assert resumed.parts.players["generator"].scaler.get_scale() == 1024.0
+    for ours, theirs in zip(rows(tmp_path / "straight"), rows(tmp_path / "run"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-2)
 
 
 def test_minutes_follow_the_clock_and_survive_a_resume(toy, tmp_path):
