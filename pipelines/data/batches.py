@@ -16,7 +16,8 @@ from pipelines.data.transforms import CENTER, Crop, arrays_to_pixels, to_array
 Batch = dict[str, Tensor]
 
 NEIGHBOURS_TO_TRY = 100
-MAX_UNREADABLE_SHARE = 0.05
+# Of data with 5% of them, 200 rows by lot have so many about once in a thousand times.
+MAX_UNREADABLE_SHARE = 0.1
 ROWS_BEFORE_JUDGING = 200
 ROWS_TO_NAME = 5
 # Keep the choices of a caption and of a crop independent of each other, and of what `scenes` draws
@@ -64,7 +65,7 @@ class ReadingCounts:
         return f"{self.unreadable} of {self.rows} rows cannot be read ({named})"
 
     def too_many_unreadable(self) -> str:
-        """One sentence where they are more than 5% (of 200 rows at least); else empty."""
+        """One sentence where they are more than a tenth (of 200 rows at least); else empty."""
         many = self.unreadable > MAX_UNREADABLE_SHARE * self.rows
         if self.rows < ROWS_BEFORE_JUDGING or not many:
             return ""

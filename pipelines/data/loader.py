@@ -130,7 +130,7 @@ class BatchLoader:
         """The micro-batches of this process at an optimizer step (see `BatchReader.read`).
 
         Raises:
-            UserError: more than 5% of the rows (of 200 at least) cannot be read.
+            UserError: more than a tenth of the rows (of 200 at least) cannot be read.
         """
         before = time.perf_counter()
         if self.workers:

@@ -258,11 +258,11 @@ def test_an_unreadable_row_is_replaced_by_the_next_and_counted(caplog):
 
 
 def test_too_many_unreadable_rows_stop_the_run():
-    source = NumberedSource(100, unreadable=tuple(range(0, 60, 10)))
+    source = NumberedSource(100, unreadable=tuple(range(0, 60, 5)))
     loader = load(source, 50)
     for step in range(3):
         loader.step(step)
-    with pytest.raises(UserError, match=r"12 of 200 rows cannot be read \(row .* is torn.*; …\)"):
+    with pytest.raises(UserError, match=r"24 of 200 rows cannot be read \(row .* is torn.*; …\)"):
         loader.step(3)
     with pytest.raises(UserError, match="none of 100 rows from row 0 on .*row 0 is torn"):
         load(NumberedSource(None, unreadable=tuple(range(200))), 1).step(0)
