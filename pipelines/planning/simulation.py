@@ -66,4 +66,5 @@ def without_memory() -> Iterator[None]:
 
 def autocast(precision: str) -> torch.autocast:
     """Training's autocast for fake tensors, which live on the CPU."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast("cpu", dtype=dtype, enabled=precision != "fp32")
