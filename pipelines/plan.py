@@ -29,8 +29,10 @@ from pipelines.planning.zero import Division, columns, read_division
 from pipelines.training.utilisation import GPUS, find_gpu, peak_flops_of
 
 
-def plan(workload: Workload, machine: Machine, division: Division, pairs: int | None) -> str:
-    """The whole page.
+def plan(
+    workload: Workload, machine: Machine, division: Division | None, pairs: int | None
+) -> str:
+    """The whole page; `division` is the run's own, where it is known.
 
     Raises:
         UserError: the batch does not divide by the GPUs, or they do not compute in its precision.
@@ -50,7 +52,7 @@ def plan(workload: Workload, machine: Machine, division: Division, pairs: int | 
     assert peak is not None
     compared = [
         _column(workload, parameters, one, machine.gpus, one == division)
-        for one in columns(division)
+        for one in columns(division or Division())
     ]
     lines = model_lines(workload, parameters) + operation_lines(workload, flops)
     lines += memory_lines(workload, machine, compared)
@@ -69,16 +71,17 @@ def _column(
     return Column(division, memory, other, configured)
 
 
-def configured_division(workload: Workload) -> Division:
-    """That of the run's DeepSpeed JSON; plain data parallelism without one."""
+def configured_division(workload: Workload) -> Division | None:
+    """That of the run's DeepSpeed JSON; plain data parallelism without one, None where the JSON is
+    still to be written."""
     name = workload.config.deepspeed
     if name is None:
         return Division()
     try:
         file = find_configuration(name)
-    except UserError as error:
-        print(f"Planned without {name}: {error}", file=sys.stderr)
-        return Division()
+    except UserError:
+        print(f"There is no {name} yet, so none of the columns is the run's own.", file=sys.stderr)
+        return None
     return read_division(file)
 
 

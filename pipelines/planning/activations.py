@@ -49,12 +49,14 @@ class BlockMemory:
 
     `kept` for the backward pass, its output included and its input not; `output` alone is what
     activation checkpointing keeps; `casts` of its weights in autocast's format, one for both
-    directions; `working` is what the backward pass has besides, at its worst.
+    directions; `waiting` are their gradients of one direction; `working` is what the backward pass
+    has besides, at its worst.
     """
 
     kept: int
     output: int
     casts: int
+    waiting: int
     working: int
 
 
@@ -62,18 +64,20 @@ class BlockMemory:
 class StepMemory:
     """Bytes of a micro-batch at the worst moment of its two passes.
 
-    `activations` are what the backward pass needs, `casts` weights in autocast's format, `logits`
-    what the heads have and keep, `working` what is there for a moment.
+    `activations` are what the backward pass needs, `casts` weights in autocast's format, `waiting`
+    the weights' gradients from one direction, `logits` what the heads have and keep, `working` what
+    is there for a moment.
     """
 
     activations: int
     casts: int
+    waiting: int
     logits: int
     working: int
 
     @property
     def total(self) -> int:
-        return self.activations + self.casts + self.logits + self.working
+        return self.activations + self.casts + self.waiting + self.logits + self.working
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,12 @@ def step_memory(
     checkpointing: bool,
     painting: PassMemory | None = None,
 ) -> StepMemory:
-    """The worst of some moments: each head, the first block that goes back, and with `painting`
-    (by `painting_memory`) its own way back."""
+    """The worst of some moments: each head, the first block that goes back in the first direction
+    and in the last, and with `painting` (by `painting_memory`) its own way back.
+
+    Autograd adds up what a weight gets from all its uses before it is its gradient, so that between
+    two directions the first one's gradients of all blocks wait.
+    """
     block = block_memory(config, micro_batch)
     layers = config.num_hidden_layers
     stream = _stream_bytes(config, micro_batch)
@@ -106,17 +114,18 @@ def step_memory(
         kept = sum(earlier.kept for earlier in heads[:done])
         ways = painted + (done + micro_batch.hidden_passes) * one_way
         # The last norm's output is there as well.
-        moments.append(StepMemory(ways, casts, kept + head.passing, stream))
-    every, kept = painted + passes * one_way, sum(head.kept for head in heads)
-    back = 2 * stream + block.working
-    if checkpointing:  # one block is there again, with weights of its own; the others' are gone
-        again = block.kept - block.output
-        moments.append(StepMemory(every + again, block.casts, kept, back))
-    else:
-        moments.append(StepMemory(every, casts, kept, back))
+        moments.append(StepMemory(ways, casts, 0, kept + head.passing, stream))
+    kept, back = sum(head.kept for head in heads), 2 * stream + block.working
+    # With checkpointing one block is there again, with weights of its own; the others' are gone.
+    again, there = (block.kept - block.output, block.casts) if checkpointing else (0, casts)
+    first = StepMemory(painted + passes * one_way + again, there, 0, kept, back)
+    last = StepMemory(painted + one_way + again, there, layers * block.waiting, heads[0].kept, back)
+    moments += [first] if passes == 1 else [first, last]
     if painting is not None:  # the pass from image to text has gone back before
+        waiting = layers * block.waiting if passes > 1 else 0
         left = painted + max(1, passes - 1) * one_way
-        moments.append(StepMemory(left, 0 if checkpointing else casts, kept, painting.passing))
+        casts = 0 if checkpointing else casts
+        moments.append(StepMemory(left, casts, waiting, kept, painting.passing))
     return max(moments, key=lambda moment: moment.total)
 
 
@@ -145,13 +154,14 @@ def block_memory(config: UnifiedTransformerConfig, micro_batch: MicroBatch) -> B
             working = meter.peak - before
         output = second.untyped_storage().nbytes()
     size, matrices = BYTES[micro_batch.precision], [p for p in block.parameters() if p.ndim == 2]
+    count = sum(matrix.numel() for matrix in matrices)
     if size == BYTES["fp32"]:
-        return BlockMemory(kept, output, 0, working)
+        return BlockMemory(kept, output, 0, size * count, working)
     if micro_batch.stage_3:
-        wider = 2 * (output - output // 4 * size)  # queries' and the feed-forward's inputs
-        cast = size * max(matrix.numel() for matrix in matrices)
-        return BlockMemory(kept + wider, output, 0, working + cast)
-    return BlockMemory(kept, output, size * sum(matrix.numel() for matrix in matrices), working)
+        kept += 2 * (output - output // 4 * size)  # queries' and the feed-forward's inputs
+        working += size * max(matrix.numel() for matrix in matrices)
+        return BlockMemory(kept, output, 0, BYTES["fp32"] * count, working)
+    return BlockMemory(kept, output, size * count, size * count, working)
 
 
 def head_memory(

@@ -59,8 +59,8 @@ def state_memory(
 
     `moments_each` numbers of optimizer state belong to a parameter; `accumulation` micro-batches
     make a step. The terms are those of DeepSpeed's own code (runtime/zero/stage_1_and_2.py and
-    stage3.py of 0.19), which does not know that the weights are fp32 already: stages 1 and 2 keep
-    another copy of the share that they step.
+    stage3.py of 0.19), which keeps another copy of the share it steps, though the weights are fp32
+    already (stage 3 would not, but compares a device with its name).
     """
     whole = FP32 * parameters
     share = -(-whole // processes)
@@ -68,7 +68,7 @@ def state_memory(
     moments = moments_each * (share if stage >= 1 else whole)
     average = (share if stage >= 3 else whole) * averaged
     weights = share if stage >= 3 else whole
-    master = share if stage in (1, 2) else 0
+    master = share if stage >= 1 else 0
     # From the second micro-batch on, stage 2 has what was summed and what is added to it.
     of_share = share * (2 if accumulation > 1 and stage == 2 else 1)
     gradients = of_share if stage >= 2 else whole
@@ -149,12 +149,12 @@ def process_memory(
     encoded = min(pictures_at_once(height * width), samples)
     encoding = MAPS_AT_ONCE * encoded * FP32 * height * width * workload.tokenizer.base_channels
     encoding //= workload.tokenizer.patch_size**2
-    stepping = _stepping(parameters.trained, division, processes)
+    stepping = stepping_memory(parameters.trained, division, processes)
     other = FP32 * parameters.tokenizer + pictures * samples * accumulation
     return ProcessMemory(states, step, other, max(0, encoding - step.total, stepping - step.total))
 
 
-def _stepping(parameters: int, division: Division, processes: int) -> int:
+def stepping_memory(parameters: int, division: Division, processes: int) -> int:
     """What DeepSpeed's step has besides: the share's gradients once more, in one piece."""
     share = FP32 * -(-parameters // processes)
     if division.stage == 0 or division.offload_optimizer:

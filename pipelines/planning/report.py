@@ -55,12 +55,18 @@ def model_lines(workload: Workload, parameters: Parameters) -> list[str]:
 
 
 def operation_lines(workload: Workload, flops: SampleFlops) -> list[str]:
-    """Positions and operations, of a sample and of a step."""
+    """Tokens (padding among them) and operations, of a sample and of a step."""
     batch = workload.config.training.batch_size
     length = positions(workload.transformer, workload.text_length)
     both = length * len(workload.directions)
+    of_direction = {
+        "text_to_image": workload.transformer.image_positions,
+        "image_to_text": workload.text_length - 1,
+    }
+    targets = sum(of_direction[name] for name in workload.directions)
     rows = {
-        "positions, all directions": (both, _count),
+        "tokens, every direction": (both, _count),
+        "  targets in them": (targets, _count),
         "model, visible pairs": (flops.model, _short),
         "  attention in it": (flops.attention, _short),
         "  reconstruction in it": (flops.reconstruction, _short),
@@ -71,7 +77,7 @@ def operation_lines(workload: Workload, flops: SampleFlops) -> list[str]:
     return [
         "",
         "Operations (FLOP), forward and backward",
-        _row("", ["a sample", f"a step of {batch}"]),
+        _row("", ["a sample", f"step of {batch}"]),
         *(
             _row(name, [form(value), form(value * batch)])
             for name, (value, form) in rows.items()
@@ -89,7 +95,8 @@ TERMS = {
     "DeepSpeed's buffers": lambda memory: memory.states.buffers,
     "activations": lambda memory: memory.step.activations,
     "casts of weights": lambda memory: memory.step.casts,
-    "heads and logits": lambda memory: memory.step.logits,
+    "gradients that wait": lambda memory: memory.step.waiting,
+    "output heads, logits": lambda memory: memory.step.logits,
     "working space": lambda memory: memory.step.working,
     "tokenizer, pictures": lambda memory: memory.other,
     "step or encoding": lambda memory: memory.passing,
@@ -152,7 +159,7 @@ def duration_lines(
         f"of their {peak / 1e12:g} TFLOP/s in {training.precision}",
         _row("seconds a step", [f"{duration.seconds:.3g}"]),
         _row("  encoding in it", [f"{duration.encoding_seconds:.3g}"]),
-        _row("positions a second", [_count(round(samples_per_second * tokens))]),
+        _row("tokens a second", [_count(round(samples_per_second * tokens))]),
     ]
     if training.steps is not None:
         steps = training.steps
@@ -162,7 +169,7 @@ def duration_lines(
     rows = [(f"{_count(steps)} steps", steps * batch)]
     if pairs is not None:
         rows.append((f"once over {_short(pairs)} pairs", pairs))
-    lines.append(_row("", ["samples", "positions", "days", "GPU-hours"]))
+    lines.append(_row("", ["samples", "tokens", "days", "GPU-hours"]))
     for name, samples in rows:
         days = samples / samples_per_second / DAY
         figures = [_short(samples), _short(samples * tokens), f"{days:.3g}"]
@@ -199,7 +206,7 @@ def _count(value: int) -> str:
 
 def _short(value: int) -> str:
     """Three digits and a prefix."""
-    for size, prefix in ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
+    for size, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
         if value >= size:
             return f"{value / size:.2f} {prefix}"
     return _count(value)

@@ -38,17 +38,21 @@ class MemoryMeter(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
+        self._note((args, kwargs), counted=False)  # of which results may be views
         result = function(*args, **(kwargs or {}))
-        for made in tree_leaves(result):
-            if isinstance(made, torch.Tensor):
-                self._note(made.untyped_storage())
+        self._note(result, counted=True)
         return result
 
-    def _note(self, storage: torch.UntypedStorage) -> None:
+    def _note(self, values: Any, counted: bool) -> None:
+        for value in tree_leaves(values):
+            if isinstance(value, torch.Tensor):
+                self._note_storage(value.untyped_storage(), counted)
+
+    def _note_storage(self, storage: torch.UntypedStorage, counted: bool) -> None:
         key = storage._cdata
         if key in self._sizes:
             return
-        self._sizes[key] = storage.nbytes()
+        self._sizes[key] = storage.nbytes() if counted else 0
         self.live += self._sizes[key]
         self.peak = max(self.peak, self.live)
         weakref.finalize(storage, self._forget, key)
