@@ -1,13 +1,15 @@
 """Plans held against what was measured: operations, memory and time of steps, states under ZeRO.
 
-    python benchmarks/plan.py --output runs/benchmarks/plan.json [--only operations memory time states]
+    python benchmarks/plan.py --output runs/benchmarks/plan.json \\
+        [--only operations memory states time]
 
 Operations: PyTorch's counter, of a step in both directions with attention written out in plain
-products, which it sees (it does not look into `blockwise`, and counts a fused kernel's recomputation
-as work). Memory: what a micro-batch that is not the step's first adds at its peak to a process of its
-own, by the kernel's account; malloc gives back what is freed at once, so that the peak is of tensors
-and not of the gaps between them. Time: a step at each size, planned by the utilisation measured at
-one of them. States: what a rank of two holds between steps, and at the peak of a step.
+products, which it sees (it does not look into `blockwise`, and counts a fused kernel's
+recomputation as work). Memory: what a micro-batch that is not the step's first adds at its peak to
+a process of its own, by the kernel's account; malloc gives back at once what is freed, so that the
+peak is of tensors and not of the gaps between them. States: what a rank of two holds between steps,
+and what tensors add at the peak of one (stages 1 to 3 of ZeRO). Time: a micro-batch at each size,
+planned by the utilisation measured at the first.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     deepspeed --num_gpus 2 benchmarks/plan_states.py STAGE FILE.json
 
-Started by `benchmarks/plan.py`. Writes what the first rank holds between two steps, above what it held
-before there was a model (by the kernel, without memory that processes share), and what tensors add at
-the peak of one. The kernel's own peak has the shared memory through which the two processes talk.
+Started by `benchmarks/plan.py`. Writes what the first rank holds between two steps, above what it
+held before there was a model (by the kernel, without memory that processes share), and what tensors
+add at the peak of one. The kernel's own peak has the shared memory through which the two talk.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python pipelines/plan.py --config configs/bidirectional/ernie_vilg_300m.yaml \\
         --gpus 8 --gpu A100 --pairs 145000000
 
-Needs neither a GPU nor the data nor the tokenizer's checkpoint. docs/scale.md says where each number
-comes from and how far it was from what was measured.
+Needs neither a GPU nor the data nor the tokenizer's checkpoint. docs/scale.md says where each
+number comes from and how far it was from what was measured.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pipelines.configuration.assembly.parts import or_user_error
 from pipelines.configuration.loading import find_configuration
 from pipelines.planning.duration import UTILISATION, step_duration
 from pipelines.planning.flops import sample_flops
-from pipelines.planning.memory import process_memory
+from pipelines.planning.memory import MemoryPlanner
 from pipelines.planning.report import (
     Column,
     Machine,
@@ -24,14 +24,12 @@ from pipelines.planning.report import (
     model_lines,
     operation_lines,
 )
-from pipelines.planning.workload import Parameters, Workload, count_parameters, read_workload
+from pipelines.planning.workload import Workload, count_parameters, read_workload
 from pipelines.planning.zero import Division, columns, read_division
 from pipelines.training.utilisation import GPUS, find_gpu, peak_flops_of
 
 
-def plan(
-    workload: Workload, machine: Machine, division: Division | None, pairs: int | None
-) -> str:
+def plan(workload: Workload, machine: Machine, division: Division | None, pairs: int | None) -> str:
     """The whole page; `division` is the run's own, where it is known.
 
     Raises:
@@ -39,7 +37,7 @@ def plan(
     """
     parameters, flops = count_parameters(workload), sample_flops(workload)
     training = workload.config.training
-    or_user_error(lambda: training.divide_batch(machine.gpus))
+    planner = or_user_error(lambda: MemoryPlanner(workload, parameters, machine.gpus))
     duration = step_duration(
         flops,
         training.batch_size,
@@ -50,25 +48,15 @@ def plan(
     )
     peak = peak_flops_of(machine.gpu, training.precision)
     assert peak is not None
+    on = training.activation_checkpointing
     compared = [
-        _column(workload, parameters, one, machine.gpus, one == division)
+        Column(one, planner.memory(one, on), planner.memory(one, not on), one == division)
         for one in columns(division or Division())
     ]
     lines = model_lines(workload, parameters) + operation_lines(workload, flops)
     lines += memory_lines(workload, machine, compared)
     lines += duration_lines(workload, machine, duration, peak, pairs)
     return "\n".join(lines)
-
-
-def _column(
-    workload: Workload, parameters: Parameters, division: Division, gpus: int, configured: bool
-) -> Column:
-    on = workload.config.training.activation_checkpointing
-    memory, other = (
-        process_memory(workload, parameters, division, gpus, checkpointing)
-        for checkpointing in (on, not on)
-    )
-    return Column(division, memory, other, configured)
 
 
 def configured_division(workload: Workload) -> Division | None:

@@ -230,9 +230,7 @@ def _attention(
     """Attention as this device computes it; on a GPU by what its kernels keep."""
     name = config.attention_implementation
     if name == AUTO:
-        name = choose_implementation(
-            torch.device(micro_batch.device_type), config.image_positions
-        )
+        name = choose_implementation(torch.device(micro_batch.device_type), config.image_positions)
     if micro_batch.device_type == "cuda" and name != "blockwise":
         return FusedAttention.apply  # type: ignore[return-value]
     lengths = torch.full((micro_batch.samples,), micro_batch.text_length)

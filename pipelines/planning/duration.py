@@ -37,8 +37,7 @@ def step_duration(
     peak, rounded = (peak_flops_of(gpu, name) for name in (precision, "tf32"))
     if peak is None or rounded is None:
         raise UserError(
-            f"{gpu.name} has no units for {precision}; choose another --gpu or "
-            "training.precision."
+            f"{gpu.name} has no units for {precision}; choose another --gpu or training.precision."
         )
     share = samples / gpus / utilisation
     return Duration(flops.model * share / peak, flops.encoding * share / rounded)

@@ -4,12 +4,13 @@ Weights stay fp32, bf16 is torch's autocast; gradients, moments and the average 
 bytes a parameter and 4 for the average, before anything is divided (ZeRO, 1910.02054, section 3.1).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import prod
 
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
 from pipelines.planning.activations import (
     MicroBatch,
-    PassMemory,
     StepMemory,
     painting_memory,
     step_memory,
@@ -53,12 +54,10 @@ def state_memory(
     largest: int = 0,
     moments_each: float = 2.0,
     averaged: bool = True,
-    accumulation: int = 2,
 ) -> States:
     """What is held for `parameters` trained numbers, one of whose tensors has at most `largest`.
 
-    `moments_each` numbers of optimizer state belong to a parameter; `accumulation` micro-batches
-    make a step. The terms are those of DeepSpeed's own code (runtime/zero/stage_1_and_2.py and
+    `moments_each` numbers of optimizer state belong to a parameter. The terms are those of DeepSpeed's own code (runtime/zero/stage_1_and_2.py and
     stage3.py of 0.19), which keeps another copy of the share it steps, though the weights are fp32
     already (stage 3 would not, but compares a device with its name).
     """
@@ -69,9 +68,7 @@ def state_memory(
     average = (share if stage >= 3 else whole) * averaged
     weights = share if stage >= 3 else whole
     master = share if stage >= 1 else 0
-    # From the second micro-batch on, stage 2 has what was summed and what is added to it.
-    of_share = share * (2 if accumulation > 1 and stage == 2 else 1)
-    gradients = of_share if stage >= 2 else whole
+    gradients = share if stage >= 2 else whole
     bucket = FP32 * division.bucket * division.buckets
     buffers = bucket if stage >= 1 else FP32 * min(division.bucket, parameters)
     if not division.deepspeed:
@@ -109,76 +106,91 @@ class ProcessMemory:
         return self.states.device + self.other + self.step.total + self.passing
 
 
-def process_memory(
-    workload: Workload,
-    parameters: Parameters,
-    division: Division,
-    processes: int,
-    checkpointing: bool,
-    device_type: str = "cuda",
-) -> ProcessMemory:
-    """Of this run under `division`.
+class MemoryPlanner:
+    """The memory of a process of this run, under any division, with and without activation
+    checkpointing.
 
     Raises:
         ValueError: the batch does not divide by the processes.
     """
-    training = workload.config.training
-    samples, accumulation = training.divide_batch(processes)
-    micro_batch = MicroBatch(
-        samples,
-        workload.text_length,
-        training.precision,
-        device_type,
-        workload.directions,
-        int(workload.own_ids),
-        division.stage >= 3,
-    )
-    states = state_memory(
-        parameters.trained,
-        division,
-        processes,
-        largest=largest_parameter(workload),
-        moments_each=moments_each(training.optimizer, parameters),
-        averaged=training.ema_decay > 0,
-        accumulation=accumulation,
-    )
-    painting = _painting(workload, micro_batch, checkpointing)
-    step = step_memory(workload.transformer, micro_batch, checkpointing, painting)
-    height, width = workload.config.data.height_width
-    pictures = FP32 * 3 * height * width
-    encoded = min(pictures_at_once(height * width), samples)
-    encoding = MAPS_AT_ONCE * encoded * FP32 * height * width * workload.tokenizer.base_channels
-    encoding //= workload.tokenizer.patch_size**2
-    stepping = stepping_memory(parameters.trained, division, processes)
-    other = FP32 * parameters.tokenizer + pictures * samples * accumulation
-    return ProcessMemory(states, step, other, max(0, encoding - step.total, stepping - step.total))
+
+    def __init__(
+        self,
+        workload: Workload,
+        parameters: Parameters,
+        processes: int,
+        device_type: str = "cuda",
+    ) -> None:
+        training = workload.config.training
+        samples, self.accumulation = training.divide_batch(processes)
+        self.workload = workload
+        self.parameters = parameters
+        self.processes = processes
+        self.micro_batch = MicroBatch(
+            samples,
+            workload.text_length,
+            training.precision,
+            device_type,
+            workload.directions,
+            int(workload.own_ids),
+        )
+        model = build_on_meta(workload)
+        self.largest = max(parameter.numel() for parameter in model.parameters())
+        self.reconstructor = None
+        if isinstance(model, EndToEndModel):
+            self.reconstructor = model.reconstructor.config
+        # Most divisions have the same step.
+        self.step = lru_cache(self._step)
+
+    def memory(self, division: Division, checkpointing: bool) -> ProcessMemory:
+        """Everything of a process."""
+        run, trained = self.workload.config, self.parameters.trained
+        states = state_memory(
+            trained,
+            division,
+            self.processes,
+            largest=self.largest,
+            moments_each=moments_each(run.training.optimizer, self.parameters),
+            averaged=run.training.ema_decay > 0,
+        )
+        step = self.step(checkpointing, division.stage >= 3)
+        stepping = stepping_memory(trained, division, self.processes)
+        other = FP32 * self.parameters.tokenizer + self._pictures()
+        passing = max(0, self._encoding() - step.total, stepping - step.total)
+        return ProcessMemory(states, step, other, passing)
+
+    def _step(self, checkpointing: bool, stage_3: bool) -> StepMemory:
+        micro_batch = replace(self.micro_batch, stage_3=stage_3)
+        painting = None
+        if self.reconstructor is not None:
+            checkpointed = LARGE_MODULES if checkpointing else ()
+            painting = painting_memory(
+                self.reconstructor, self.workload.tokenizer, micro_batch, checkpointed
+            )
+        return step_memory(self.workload.transformer, micro_batch, checkpointing, painting)
+
+    def _pictures(self) -> int:
+        """The step's, all of which are read before its first micro-batch."""
+        pixels = prod(self.workload.config.data.height_width)
+        return FP32 * 3 * pixels * self.micro_batch.samples * self.accumulation
+
+    def _encoding(self) -> int:
+        """What the frozen encoder has besides its weights."""
+        tokenizer, pixels = self.workload.tokenizer, prod(self.workload.config.data.height_width)
+        pictures = min(pictures_at_once(pixels), self.micro_batch.samples)
+        places = pixels // tokenizer.patch_size**2
+        return FP32 * MAPS_AT_ONCE * pictures * places * tokenizer.base_channels
 
 
 def stepping_memory(parameters: int, division: Division, processes: int) -> int:
-    """What DeepSpeed's step has besides: the share's gradients once more, in one piece."""
+    """What DeepSpeed has besides once a backward pass is over: the share's gradients again, as they
+    come from it (stages 1 and 2) and in one piece."""
     share = FP32 * -(-parameters // processes)
     if division.stage == 0 or division.offload_optimizer:
         return 0
     if division.stage == 3:
         return min(share, FP32 * division.sub_group)
-    return share * (2 if division.stage == 1 else 1)
-
-
-def _painting(
-    workload: Workload, micro_batch: MicroBatch, checkpointing: bool
-) -> PassMemory | None:
-    model = build_on_meta(workload)
-    if not isinstance(model, EndToEndModel):
-        return None
-    checkpointed = LARGE_MODULES if checkpointing else ()
-    return painting_memory(
-        model.reconstructor.config, workload.tokenizer, micro_batch, checkpointed
-    )
-
-
-def largest_parameter(workload: Workload) -> int:
-    """Numbers in the largest tensor that is trained."""
-    return max(parameter.numel() for parameter in build_on_meta(workload).parameters())
+    return 2 * share
 
 
 def moments_each(settings: OptimizerSettings, parameters: Parameters) -> float:

@@ -49,7 +49,9 @@ def test_more_gpus_share_states_and_days(capsys):
 
 
 def test_operations_of_end_to_end_training():
-    workload = read_workload("configs/bidirectional/ernie_vilg_300m_end_to_end.yaml", [], None, None)
+    workload = read_workload(
+        "configs/bidirectional/ernie_vilg_300m_end_to_end.yaml", [], None, None
+    )
     flops, model = sample_flops(workload), build_on_meta(workload)
     assert flops.reconstruction > 0
     found = model_flops_per_sample(workload.transformer, reconstructor=model.reconstructor)

@@ -7,6 +7,7 @@ import torch
 
 from pipelines.planning.activations import MicroBatch, block_memory, head_memory, step_memory
 from pipelines.planning.simulation import MemoryMeter, autocast
+from pipelines.training.recomputation import recompute
 from unified_transformer import (
     BidirectionalObjective,
     BidirectionalObjectiveSettings,
@@ -17,7 +18,6 @@ from unified_transformer.attention import IMPLEMENTATIONS
 from unified_transformer.blocks import Block
 from unified_transformer.flops import positions
 from unified_transformer.sequence import build_sequence
-from pipelines.training.recomputation import recompute
 
 SAMPLES, TEXT = 3, 16
 
@@ -92,9 +92,7 @@ def stack_kept(config: UnifiedTransformerConfig, precision: str) -> float:
 def test_a_block_keeps_what_was_planned(implementation, precision):
     # `dense` by the fused kernel: more than 256 keys.
     side = 12 if implementation == "blockwise" else 16
-    config = small(
-        attention_implementation=implementation, grid_height=side, grid_width=side
-    )
+    config = small(attention_implementation=implementation, grid_height=side, grid_width=side)
     planned = block_memory(config, MicroBatch(SAMPLES, TEXT, precision, "cpu"))
     # Statistics of norms and sums of softmax, numbers of a position, are aside on one side.
     assert planned.kept == pytest.approx(stack_kept(config, precision), rel=0.05)
@@ -141,9 +139,7 @@ def test_a_step_has_the_peak_that_was_planned(precision, checkpointing, layers):
         with autocast(precision):
             loss = objective._losses(batch, scales)["loss"]
         loss.backward()
-    planned = step_memory(
-        config, MicroBatch(SAMPLES, TEXT, precision, "cpu"), checkpointing
-    )
+    planned = step_memory(config, MicroBatch(SAMPLES, TEXT, precision, "cpu"), checkpointing)
     assert planned.total == pytest.approx(meter.peak, rel=0.08)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipelines.command_line import UserError
-from pipelines.planning.memory import process_memory, state_memory
+from pipelines.planning.memory import MemoryPlanner, state_memory
 from pipelines.planning.simulation import MemoryMeter
 from pipelines.planning.workload import count_parameters, read_workload
 from pipelines.planning.zero import COLUMNS, Division, columns, read_division
@@ -30,7 +30,7 @@ NO_BUFFERS = {"deepspeed": True, "bucket": 0, "gathered": 0}
     ],
 )
 def test_bytes_of_a_parameter(stage, expected):
-    states = state_memory(BILLION, Division(stage, **NO_BUFFERS), 64, accumulation=1)
+    states = state_memory(BILLION, Division(stage, **NO_BUFFERS), 64)
     assert states.device / BILLION == pytest.approx(expected, rel=1e-3)
 
 
@@ -63,7 +63,7 @@ def test_weights_gradients_moments_and_average_of_a_real_run():
         live = meter.live
     count = sum(p.numel() for p in model.parameters())
     planned = state_memory(count, Division(), 1)
-    # A step counter for each tensor comes on top, and a tokenizer of weights that were never freed.
+    # A step counter for each tensor comes on top.
     assert weights == pytest.approx(planned.weights, rel=0.01)
     assert live == pytest.approx(planned.device, rel=0.01)
 
@@ -75,9 +75,9 @@ def ten_billion():
 
 def test_ten_billion_on_64_gpus(ten_billion):
     """What decides a purchase: nothing but stage 3 fits 80 GiB."""
-    parameters = count_parameters(ten_billion)
+    planner = MemoryPlanner(ten_billion, count_parameters(ten_billion), 64)
     totals = {
-        division.name: process_memory(ten_billion, parameters, division, 64, True).device / 2**30
+        division.name: planner.memory(division, checkpointing=True).device / 2**30
         for division in COLUMNS
     }
     assert totals["data parallel"] > totals["ZeRO 1"] > totals["ZeRO 2"] > 80 > totals["ZeRO 3"]
@@ -85,7 +85,7 @@ def test_ten_billion_on_64_gpus(ten_billion):
     assert totals["ZeRO 3"] > off[0] > off[1]
 
 
-def test_checkpointing_trades_memory(ten_billion):
+def test_checkpointing_trades_memory():
     small = ["model.num_hidden_layers=4", "model.hidden_size=256", "model.num_attention_heads=4"]
     workload = read_workload(
         "configs/bidirectional/ernie_vilg_300m_end_to_end.yaml",
@@ -93,10 +93,8 @@ def test_checkpointing_trades_memory(ten_billion):
         None,
         None,
     )
-    parameters = count_parameters(workload)
-    with_it, without = (
-        process_memory(workload, parameters, Division(), 8, on).step.total for on in (True, False)
-    )
+    planner = MemoryPlanner(workload, count_parameters(workload), 8)
+    with_it, without = (planner.memory(Division(), on).step.total for on in (True, False))
     assert with_it < without / 2
 
 

@@ -55,7 +55,8 @@ def test_ten_billion_build_without_memory_or_time():
 
 def test_end_to_end_adds_mapper_and_decoder():
     plain, painting = (
-        count_parameters(workload(name)) for name in ("ernie_vilg_300m", "ernie_vilg_300m_end_to_end")
+        count_parameters(workload(name))
+        for name in ("ernie_vilg_300m", "ernie_vilg_300m_end_to_end")
     )
     added = painting.parts.pop("reconstructor")
     assert painting.parts == plain.parts
