@@ -14,8 +14,8 @@ from pipelines.command_line import UserError, command
 from pipelines.configuration.assembly.parts import or_user_error
 from pipelines.configuration.loading import find_configuration
 from pipelines.planning.duration import UTILISATION, step_duration
-from pipelines.planning.flops import sample_flops
 from pipelines.planning.memory import MemoryPlanner
+from pipelines.planning.operations import sample_flops
 from pipelines.planning.report import (
     Column,
     Machine,

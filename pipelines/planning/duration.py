@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipelines.command_line import UserError
-from pipelines.planning.flops import SampleFlops
+from pipelines.planning.operations import SampleFlops
 from pipelines.training.utilisation import GPU, peak_flops_of
 
 UTILISATION = 0.3

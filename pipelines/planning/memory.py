@@ -57,9 +57,10 @@ def state_memory(
 ) -> States:
     """What is held for `parameters` trained numbers, one of whose tensors has at most `largest`.
 
-    `moments_each` numbers of optimizer state belong to a parameter. The terms are those of DeepSpeed's own code (runtime/zero/stage_1_and_2.py and
-    stage3.py of 0.19), which keeps another copy of the share it steps, though the weights are fp32
-    already (stage 3 would not, but compares a device with its name).
+    `moments_each` numbers of optimizer state belong to a parameter. The terms are those of
+    DeepSpeed's own code (runtime/zero/stage_1_and_2.py and stage3.py of 0.19), which keeps another
+    copy of the share it steps, though the weights are fp32 already (stage 3 would not, but compares
+    a device with its name).
     """
     whole = FP32 * parameters
     share = -(-whole // processes)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.planning.duration import Duration
-from pipelines.planning.flops import SampleFlops
 from pipelines.planning.memory import ProcessMemory
+from pipelines.planning.operations import SampleFlops
 from pipelines.planning.workload import Parameters, Workload
 from pipelines.planning.zero import Division
 from pipelines.training.utilisation import GPU
@@ -77,7 +77,7 @@ def operation_lines(workload: Workload, flops: SampleFlops) -> list[str]:
     return [
         "",
         "Operations (FLOP), forward and backward",
-        _row("", ["a sample", f"step of {batch}"]),
+        _row("", ["a sample", f"all {batch}"]),
         *(
             _row(name, [form(value), form(value * batch)])
             for name, (value, form) in rows.items()
@@ -193,7 +193,7 @@ def _headings(columns: Sequence[Column]) -> list[str]:
 
 
 def _row(name: str, values: Sequence[str]) -> str:
-    return f"  {name:26s}" + "".join(f"{value:>12s}" for value in values)
+    return f"  {name:26s}" + "".join(f"{value:>11s}" for value in values)
 
 
 def _gib(value: int) -> str:

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from pipelines import plan
-from pipelines.planning.flops import model_flops_per_sample, sample_flops
+from pipelines.planning.flops import model_flops_per_sample
+from pipelines.planning.operations import sample_flops
 from pipelines.planning.workload import build_on_meta, read_workload
 
 SMALL = "configs/bidirectional/ernie_vilg_300m.yaml"
