@@ -85,14 +85,20 @@ def _peak_memory(
         return {"before": before / 2**20, "added": (peak - before) / 2**20}
     # What is done once in a process (thread pools, a library's own buffers) is no part of it.
     torch.randn(256, 256).matmul(torch.randn(256, 256))
-    ctypes.CDLL(None).malloc_trim(0)
-    before = _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = restart_peak()
     call()
-    return {"before": before, "added": _resident("VmHWM") - before}
+    return {"before": before, "added": resident("VmHWM") - before}
 
 
-def _resident(field: str) -> float:
+def restart_peak() -> float:
+    """Gives back what is free, and lets the kernel's peak of this process start anew; MiB that are
+    there now."""
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return resident("VmRSS")
+
+
+def resident(field: str) -> float:
     """MiB from the kernel's account of this process."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):

@@ -139,7 +139,7 @@ class VQGAN(nn.Module):
             ValueError: if they are of another kind of model, or do not fit each other.
         """
         folder = Path(folder)
-        model = cls(_read_config(folder))
+        model = cls(read_vqgan_config(folder))
         if not (folder / WEIGHTS_FILE).is_file():
             raise FileNotFoundError(
                 f"{folder} has no {WEIGHTS_FILE}; its tokenizer was not saved completely."
@@ -159,7 +159,13 @@ def pictures_at_once(pixels: int) -> int:
     return max(1, PIXELS_AT_ONCE // max(1, pixels))
 
 
-def _read_config(folder: Path) -> VQGANConfig:
+def read_vqgan_config(folder: Path) -> VQGANConfig:
+    """The shape of a saved VQGAN, its weights left aside.
+
+    Raises:
+        FileNotFoundError: the folder has no configuration.
+        ValueError: it is of another kind of model, or of another version.
+    """
     path = folder / CONFIG_FILE
     if not path.is_file():
         inner = folder / "tokenizer"

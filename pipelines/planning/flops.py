@@ -1,0 +1,54 @@
+"""Operations of parts of a training sample.
+
+What a training loop needs to log its utilisation is here, without anything of `assembly`.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from unified_transformer import Reconstructor, UnifiedTransformerConfig
+from unified_transformer.flops import TRAINING_PASSES, training_flops
+from unified_transformer.sequence import DIRECTIONS, Direction
+from vq import Encoder, VQGANConfig
+
+
+def model_flops_per_sample(
+    config: UnifiedTransformerConfig,
+    text_length: int | None = None,
+    directions: tuple[Direction, ...] = DIRECTIONS,
+    reconstructor: Reconstructor | None = None,
+) -> int:
+    """What one pair needs, forward and backward, however it is computed: only visible pairs count
+    in attention, and nothing twice. The numerator of model FLOPs utilisation (PaLM, 2204.02311,
+    section 4.1).
+
+    Args:
+        text_length: padded length of the texts; all text positions unless given.
+        directions: those with a weight.
+        reconstructor: what paints from hidden states, in end-to-end training.
+    """
+    flops = training_flops(config, text_length, directions)
+    return flops if reconstructor is None else flops + reconstruction_flops(reconstructor)
+
+
+def reconstruction_flops(reconstructor: Reconstructor) -> int:
+    """Mapper and decoder, forward and backward, one picture."""
+    shape, painter = reconstructor.config, deepcopy(reconstructor).to("meta")
+    hidden = torch.empty(1, shape.grid_height * shape.grid_width, shape.hidden_size, device="meta")
+    return TRAINING_PASSES * _count(lambda: painter(hidden))
+
+
+def encoding_flops(tokenizer: VQGANConfig, size: tuple[int, int]) -> int:
+    """One picture of `size` (height, width) by the frozen encoder; the search for codes aside."""
+    with torch.device("meta"):
+        encoder, pixels = Encoder(tokenizer), torch.empty(1, tokenizer.image_channels, *size)
+    return _count(lambda: encoder(pixels))
+
+
+def _count(work: Callable[[], object]) -> int:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()

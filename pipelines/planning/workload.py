@@ -1,0 +1,182 @@
+"""What a configuration asks for, found without its data, its tokenizer's weights or a GPU."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pipelines.command_line import UserError
+from pipelines.configuration.assembly.bidirectional import transformer_matrices
+from pipelines.configuration.assembly.end_to_end import build_reconstructor
+from pipelines.configuration.assembly.parts import check_size, or_user_error
+from pipelines.configuration.loading import (
+    REPOSITORY,
+    find_configuration,
+    load_configuration,
+    read_yaml,
+)
+from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
+from pipelines.data.text_tokenizer import load_text_tokenizer
+from pipelines.training.checkpoint import open_checkpoint
+from unified_transformer import EndToEndModel, UnifiedTransformer, UnifiedTransformerConfig
+from unified_transformer.sequence import Direction
+from vq import VQGAN, VQGANConfig, read_vqgan_config
+
+TOKENIZER_KEYS = ("tokenizer", "tokenizer_config", "initialize_from")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A run's shapes.
+
+    `tokenizer_from` says where the tokenizer's were found; `text_length` is the padded length of a
+    micro-batch's texts.
+    """
+
+    config: BidirectionalRun
+    transformer: UnifiedTransformerConfig
+    tokenizer: VQGANConfig
+    tokenizer_from: str
+    text_length: int
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Those that the objective gives any weight."""
+        objective = self.config.objective
+        weights: dict[Direction, float] = {
+            "text_to_image": objective.text_to_image_weight,
+            "image_to_text": objective.image_to_text_weight,
+        }
+        return tuple(name for name, weight in weights.items() if weight > 0)
+
+    @property
+    def own_ids(self) -> bool:
+        """Whether a pass more reconstructs after ids that the model drew itself."""
+        return self.config.end_to_end is not None and self.config.end_to_end.sampled_ids > 0
+
+
+def read_workload(
+    path: str, overrides: list[str], tokenizer_config: str | None, text_length: int | None
+) -> Workload:
+    """The configuration with what it names.
+
+    Args:
+        tokenizer_config: a tokenizer's YAML, where there is no checkpoint to look into yet.
+        text_length: of the texts with [CLS], [SEP] and padding; all positions unless given.
+
+    Raises:
+        UserError: it is no configuration of the transformer's stage, or what it names is missing.
+    """
+    file = find_configuration(path)
+    if not any(key in read_yaml(file) for key in TOKENIZER_KEYS):
+        raise UserError(
+            f"{file} names no tokenizer, so it is not of the transformer's stage, which is what is "
+            "planned; give a YAML of configs/bidirectional."
+        )
+    config = load_configuration(path, overrides, BidirectionalRun)
+    tokenizer, source = _tokenizer(config, tokenizer_config)
+    grid = check_size(config.data, tokenizer.downsampling_factor)
+    length = config.model.text_positions if text_length is None else text_length
+    if not 2 <= length <= config.model.text_positions:
+        raise UserError(
+            f"--text-length is {length}; it must be from 2 to the {config.model.text_positions} "
+            "text positions."
+        )
+    transformer = UnifiedTransformerConfig(
+        **asdict(config.model),
+        text_vocab_size=_vocabulary(config),
+        image_vocab_size=tokenizer.codebook_size,
+        grid_height=grid[0],
+        grid_width=grid[1],
+    )
+    return Workload(config, transformer, tokenizer, source, length)
+
+
+def _tokenizer(config: BidirectionalRun, given: str | None) -> tuple[VQGANConfig, str]:
+    """The tokenizer's shape, and where it was found."""
+    start = config.initialize_from or config.tokenizer
+    if given is None and start is not None and Path(start).exists():
+        checkpoint = open_checkpoint(start)
+        return or_user_error(lambda: read_vqgan_config(checkpoint.tokenizer)), str(start)
+    yaml = given or config.tokenizer_config or _that_writes(start)
+    if yaml is None:
+        raise UserError(
+            f"there is no checkpoint {start} and no configuration that writes it; name the "
+            "tokenizer's YAML by --tokenizer-config."
+        )
+    return load_configuration(yaml, [], TokenizerRun).model, yaml
+
+
+def _that_writes(checkpoint: str | None) -> str | None:
+    """The YAML of configs/tokenizer whose run leaves this checkpoint."""
+    if checkpoint is None:
+        return None
+    for file in sorted((REPOSITORY / "configs" / "tokenizer").glob("*.yaml")):
+        output = Path(str(read_yaml(file).get("output")))
+        if Path(checkpoint) in (output, output / "checkpoint"):
+            return file.relative_to(REPOSITORY).as_posix()
+    return None
+
+
+def _vocabulary(config: BidirectionalRun) -> int:
+    """Of the text tokenizer: its own, or the most that the one to be trained may have."""
+    start = config.initialize_from
+    if start is not None and Path(start).exists():
+        folder: str | Path | None = open_checkpoint(start, "bidirectional").text_tokenizer
+    else:
+        folder = config.text_tokenizer.path
+    if folder is None:
+        return config.text_tokenizer.vocabulary_size
+    return len(load_text_tokenizer(folder))
+
+
+def build_on_meta(workload: Workload) -> nn.Module:
+    """What is trained, without its memory: the transformer, or with a reconstructor beside it."""
+    with torch.device("meta"):
+        transformer = UnifiedTransformer(workload.transformer)
+        settings = workload.config.end_to_end
+        if settings is None:
+            return transformer
+        tokenizer = VQGAN(workload.tokenizer)
+        reconstructor = build_reconstructor(settings, workload.transformer, tokenizer)
+        return EndToEndModel(transformer, reconstructor)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How many numbers there are: trained ones by part, those of them that are `matrices` with
+    weight decay, and those of the frozen tokenizer."""
+
+    parts: dict[str, int]
+    matrices: int
+    tokenizer: int
+
+    @property
+    def trained(self) -> int:
+        return sum(self.parts.values())
+
+
+PARTS = {
+    "reconstructor": "reconstructor.",
+    "embeddings": "embeddings.",
+    "attention": ".attention.",
+    "feed-forward": ".feed_forward.",
+    "norms": "norm.",
+    "heads": "_head.",
+}
+"""By what the names of their parameters have in them; the first that fits."""
+
+
+def count_parameters(workload: Workload) -> Parameters:
+    """Counted in the modules themselves."""
+    parts: dict[str, int] = {}
+    matrices = 0
+    for name, parameter in build_on_meta(workload).named_parameters():
+        part = next(part for part, words in PARTS.items() if words in name)
+        parts[part] = parts.get(part, 0) + parameter.numel()
+        matrices += parameter.numel() * (transformer_matrices(name, parameter) > 0)
+    with torch.device("meta"):
+        tokenizer = VQGAN(workload.tokenizer)
+    frozen = sum(p.numel() for p in tokenizer.state_dict().values())
+    return Parameters(parts, matrices, frozen)

@@ -1,0 +1,92 @@
+"""Operations counted on paper are those that a counter sees."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipelines.training.recomputation import recompute
+from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
+from unified_transformer.attention.dense import dense_mask
+from unified_transformer.attention.patterns import PATTERNS
+from unified_transformer.blocks import Block
+from unified_transformer.flops import (
+    forward_flops,
+    recomputed_flops,
+    training_flops,
+    visible_pairs,
+)
+from unified_transformer.objective import caption_loss, image_loss
+from unified_transformer.sequence import DIRECTIONS, build_sequence
+
+BATCH, TEXT = 2, 12
+LOSSES = {"text_to_image": image_loss, "image_to_text": caption_loss}
+
+
+def small(**changes) -> UnifiedTransformerConfig:
+    """Few enough keys for attention in two plain products, which the counter sees."""
+    settings = {
+        "hidden_size": 48,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 3,
+        "mlp_ratio": 3.0,
+        "text_positions": TEXT,
+        "text_vocab_size": 70,
+        "image_vocab_size": 90,
+        "grid_height": 7,
+        "grid_width": 5,
+        "attention_implementation": "dense",
+    }
+    return UnifiedTransformerConfig(**{**settings, **changes})
+
+
+def batch_of(config: UnifiedTransformerConfig, text: int) -> dict[str, torch.Tensor]:
+    return {
+        "text_ids": torch.full((BATCH, text), 7),
+        "text_length": torch.full((BATCH,), text),
+        "caption_dropped": torch.zeros(BATCH, dtype=torch.bool),
+        "image_ids": torch.zeros(BATCH, *config.grid, dtype=torch.long),
+    }
+
+
+def counted(model: UnifiedTransformer, direction: str, text: int) -> int:
+    """Of a step, by PyTorch's counter."""
+    batch = batch_of(model.config, text)
+    with FlopCounterMode(display=False) as counter:
+        LOSSES[direction](model, batch, model.config).total.backward()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("text", [TEXT, 8])
+def test_a_step_has_the_operations_that_are_counted(direction, text):
+    config = small()
+    planned = forward_flops(config, direction, text, every_pair=True).training
+    assert BATCH * planned == counted(UnifiedTransformer(config), direction, text)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_recomputation(direction):
+    config, model = small(), UnifiedTransformer(small())
+    plain = counted(model, direction, TEXT)
+    recompute(model, (Block,))
+    again = counted(model, direction, TEXT) - plain
+    # `dense` computes every pair, and hides some.
+    sparse = forward_flops(config, direction).attention
+    dense = forward_flops(config, direction, every_pair=True).attention
+    assert BATCH * (recomputed_flops(config, direction) - sparse + dense) == again
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("grid", [(6, 6), (13, 4)])
+def test_visible_pairs_are_those_of_the_mask(pattern, direction, grid):
+    sequence = build_sequence(torch.tensor([9]), 9, grid, direction)
+    seen = int(dense_mask(sequence, pattern).sum())
+    assert visible_pairs(pattern, 9, *grid, direction) == seen
+
+
+def test_both_directions_add_up():
+    config = small()
+    single = [training_flops(config, directions=(name,)) for name in DIRECTIONS]
+    assert sum(single) == training_flops(config)
+    assert single[0] != single[1]

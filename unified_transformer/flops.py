@@ -1,0 +1,112 @@
+"""How many operations a pass takes: matrices, visible pairs, logits.
+
+A multiplication and an addition count as two. Norms, activations and look-ups are left out, as is
+usual (PaLM, 2204.02311, appendix B).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from unified_transformer.attention.patterns import image_mask
+from unified_transformer.config import UnifiedTransformerConfig
+from unified_transformer.sequence import DIRECTIONS, Direction
+
+TRAINING_PASSES = 3
+"""A pass with gradients is three without: each product has one for either factor's gradient."""
+
+
+@dataclass(frozen=True)
+class PassFlops:
+    """Of one sample in one direction, forward: the blocks' `matrices`, what queries do with the
+    keys they see (`attention`), and the `head`'s logits."""
+
+    matrices: int
+    attention: int
+    head: int
+
+    @property
+    def blocks(self) -> int:
+        """Of all blocks."""
+        return self.matrices + self.attention
+
+    @property
+    def total(self) -> int:
+        return self.blocks + self.head
+
+    @property
+    def training(self) -> int:
+        """Forward and backward."""
+        return TRAINING_PASSES * self.total
+
+
+def positions(config: UnifiedTransformerConfig, text_length: int | None = None) -> int:
+    """Of one sequence, padding of the text included: `text_length`, all text positions unless
+    given, [BOI] and the image's."""
+    return _text(config, text_length) + 1 + config.image_positions
+
+
+def forward_flops(
+    config: UnifiedTransformerConfig,
+    direction: Direction,
+    text_length: int | None = None,
+    every_pair: bool = False,
+) -> PassFlops:
+    """One sample, forward.
+
+    Attention counts the pairs that the rule and the layer's pattern let see each other (texts
+    without padding), or with `every_pair` all of them, as dense attention through a mask computes
+    them.
+    """
+    text, width = _text(config, text_length), config.hidden_size
+    length = positions(config, text)
+    inner = round(config.mlp_ratio * width)
+    weights = config.num_hidden_layers * width * (4 * width + 2 * inner)
+    if every_pair:
+        pairs = config.num_hidden_layers * length**2
+    else:
+        pairs = sum(
+            visible_pairs(pattern, text, *config.grid, direction)
+            for pattern in config.layer_patterns
+        )
+    if direction == "text_to_image":
+        logits = config.image_positions * config.image_vocab_size
+    else:
+        logits = (text - 1) * config.text_vocab_size
+    # Of each pair a score, and its value weighed.
+    return PassFlops(2 * length * weights, 2 * 2 * width * pairs, 2 * width * logits)
+
+
+def recomputed_flops(
+    config: UnifiedTransformerConfig, direction: Direction, text_length: int | None = None
+) -> int:
+    """What activation checkpointing computes again of one sample: the blocks forward, but for the
+    last product of each, which nothing needs the result of."""
+    width, length = config.hidden_size, positions(config, text_length)
+    last = 2 * length * round(config.mlp_ratio * width) * width
+    blocks = forward_flops(config, direction, text_length).blocks
+    return blocks - config.num_hidden_layers * last
+
+
+def training_flops(
+    config: UnifiedTransformerConfig,
+    text_length: int | None = None,
+    directions: tuple[Direction, ...] = DIRECTIONS,
+) -> int:
+    """Model FLOPs of one sample: forward and backward in each of `directions`, nothing computed
+    twice."""
+    return sum(forward_flops(config, name, text_length).training for name in directions)
+
+
+@lru_cache(maxsize=256)
+def visible_pairs(pattern: str, text: int, height: int, width: int, direction: Direction) -> int:
+    """Pairs of a query and a key it sees, in a layer of `pattern`, with `text` tokens."""
+    image = height * width
+    two_sided = direction == "image_to_text"
+    own = int(image_mask(pattern, height, width, two_sided).sum())
+    if two_sided:  # [BOI] and image see each other; the text sees them and its past
+        return own + 2 * image + 1 + text * (image + 1) + text * (text + 1) // 2
+    return text**2 + (image + 1) * (text + 1) + own
+
+
+def _text(config: UnifiedTransformerConfig, text_length: int | None) -> int:
+    return config.text_positions if text_length is None else text_length
