@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from unified_transformer import Reconstructor, UnifiedTransformerConfig
 from unified_transformer.flops import TRAINING_PASSES, training_flops
 from unified_transformer.sequence import DIRECTIONS, Direction
-from vq import Encoder, VQGANConfig
+from vq import Decoder, Encoder, VQGANConfig
 
 
 def model_flops_per_sample(
@@ -41,11 +41,16 @@ def reconstruction_flops(reconstructor: Reconstructor) -> int:
     return TRAINING_PASSES * _count(lambda: painter(hidden))
 
 
-def encoding_flops(tokenizer: VQGANConfig, size: tuple[int, int]) -> int:
-    """One picture of `size` (height, width) by the frozen encoder; the search for codes aside."""
+def encoding_flops(tokenizer: VQGANConfig, size: tuple[int, int], decoded: bool = False) -> int:
+    """One picture of `size` (height, width) by the encoder, and where it is `decoded` again by the
+    decoder; forward, the search for codes aside."""
+    factor = tokenizer.downsampling_factor
     with torch.device("meta"):
         encoder, pixels = Encoder(tokenizer), torch.empty(1, tokenizer.image_channels, *size)
-    return _count(lambda: encoder(pixels))
+        decoder = Decoder(tokenizer)
+        codes = torch.empty(1, tokenizer.code_dim, size[0] // factor, size[1] // factor)
+    encoding = _count(lambda: encoder(pixels))
+    return encoding + _count(lambda: decoder(codes)) if decoded else encoding
 
 
 def _count(work: Callable[[], object]) -> int:

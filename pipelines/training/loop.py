@@ -64,6 +64,15 @@ class Position:
     best_step: int | None = None
 
 
+@dataclass(frozen=True)
+class Work:
+    """Of some samples: tokens that pass through the model (padding of texts included, each
+    direction by itself), and model FLOPs, forward and backward, however they are computed."""
+
+    tokens: int = 0
+    flops: int = 0
+
+
 class Reading(Protocol):
     """What reads the data: what it found so far, and where it stands."""
 
@@ -96,6 +105,11 @@ class Loop:
         sample: draws samples.
         save: writes the state; told whether the weights are the best so far.
         stop_requested: whether somebody wants this process to stop.
+        reading: what `batches` reads with.
+        work: of a micro-batch.
+        peak_flops: what all processes together can do in a second at best; None where that is not
+            known.
+        figures: more to log.
     """
 
     objective: Objective
@@ -110,11 +124,18 @@ class Loop:
     sample: Callable[[], None]
     save: Callable[[bool], None]
     stop_requested: Callable[[], bool]
+    reading: Reading
+    work: Callable[[Batch], Work]
+    peak_flops: float | None
+    figures: Callable[[], dict[str, float]]
     position: Position = field(default_factory=Position)
     _sums: dict[str, Tensor | float] = field(default_factory=dict)
     _steps: dict[str, int] = field(default_factory=dict)  # in which a sum grew
     _rows: int = 0
     _skipped_in_a_row: int = 0
+    _tokens: int = 0  # of this process
+    _flops: int = 0
+    _waited: float = 0.0  # for data, up to the last report
 
     @property
     def progress(self) -> float:
@@ -155,7 +176,12 @@ class Loop:
 
     def _take_turns(self) -> None:
         step = self.position.step
-        turns = self.objective.turns(self.processes.together(lambda: self.batches(step)), step)
+        micro_batches = self.processes.together(lambda: self.batches(step))
+        for batch in micro_batches:
+            work = self.work(batch)
+            self._tokens += work.tokens
+            self._flops += work.flops
+        turns = self.objective.turns(micro_batches, step)
         broken = ""
         for name, losses in under(self.autocast, turns):
             if not self._take_turn(name, losses):
@@ -222,13 +248,31 @@ class Loop:
         for name, player in self.players.items():
             prefix = "" if name == next(iter(self.players)) else f"{name}_"
             row[f"{prefix}learning_rate"] = player.learning_rate
+        row |= self._throughput(seconds)
         row["samples_per_second"] = self._rows * self.settings.batch_size / seconds
         row["steps_per_second"] = self._rows / seconds
         row["skipped_steps"] = self.position.skipped_steps
         row["progress"] = min(1.0, self.progress)
         row["minutes"] = self.position.elapsed_seconds / 60
+        row |= self.figures()
         self._sums, self._steps, self._rows = {}, {}, 0
         self.log(row)
+
+    def _throughput(self, seconds: float) -> dict[str, float]:
+        """Tokens a second and model FLOPs utilisation (PaLM, 2204.02311, section 4.1) of all
+        processes, and the share of the time that they waited for data."""
+        waited = self.reading.counts.seconds
+        own = torch.tensor([self._tokens, self._flops, waited - self._waited], dtype=torch.float64)
+        tokens, flops, wait = self.processes.mean(own).tolist()
+        self._tokens, self._flops, self._waited = 0, 0, waited
+        found = {"data_wait": wait / seconds}
+        if tokens:
+            found["tokens_per_second"] = self.processes.count * tokens / seconds
+        if flops and self.peak_flops is not None:
+            found["model_flops_utilisation"] = (
+                self.processes.count * flops / seconds / self.peak_flops
+            )
+        return found
 
     def _validate(self) -> bool:
         """Validates; whether this is the best loss so far."""

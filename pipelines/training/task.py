@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from pipelines.training.loop import Batch, Objective, Reading
+from pipelines.training.loop import Batch, Objective, Reading, Work
 from pipelines.training.optimizer import MatricesIn
 
 
@@ -29,6 +29,9 @@ class Task:
         matrices_in: how many matrices that decay a parameter holds; they are Muon's where it is
             chosen.
         recomputed: the modules that activation checkpointing is about.
+        work: what a micro-batch takes.
+        figures: more to log, about what was read since they were asked for last; every process
+            asks.
     """
 
     kind: str
@@ -43,3 +46,5 @@ class Task:
     draw_samples: Callable[[Path, Batch], None]
     matrices_in: MatricesIn
     recomputed: tuple[type[nn.Module], ...]
+    work: Callable[[Batch], Work] = lambda batch: Work()
+    figures: Callable[[], dict[str, float]] = dict

@@ -26,6 +26,7 @@ from pipelines.configuration.assembly.parts import (
 )
 from pipelines.configuration.assembly.run_folder import describe_run
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
+from pipelines.configuration.assembly.work import IdUsage, transformer_work
 from pipelines.configuration.schemas import BidirectionalRun
 from pipelines.data.encoded import AcceptIds, tokenizer_fingerprint
 from pipelines.data.text_tokenizer import TextCodec
@@ -41,6 +42,7 @@ from unified_transformer import (
     UnifiedTransformerConfig,
 )
 from unified_transformer.blocks import Block
+from unified_transformer.sequence import Direction
 from vq import VQGAN
 
 
@@ -99,6 +101,15 @@ def bidirectional_task(
             return batch
         return {**batch, "image_ids": tokenizer.encode_to_ids(batch["pixels"])}
 
+    usage = IdUsage(tokenizer.config.codebook_size, processes)
+
+    def training_batches(step: int) -> list[Batch]:
+        batches = [encode(batch) for batch in loader.step(step)]
+        for batch in batches:
+            usage.add(batch["image_ids"])
+        return batches
+
+    directions = _directions(config)
     disable_progress_bar()  # the run has one of its own
 
     def write_parts(folder: Path) -> None:
@@ -116,10 +127,10 @@ def bidirectional_task(
         objective = end_to_end_objective(config, transformer, reconstructor, processes)
     return Task(
         kind="bidirectional",
-        abilities=_directions(config),
+        abilities=directions,
         objective=objective,
         averaged=(objective.main_player,),
-        batches=lambda step: [encode(batch) for batch in loader.step(step)],
+        batches=training_batches,
         validation_batches=lambda: map(
             encode, loader.validation_batches(config.training.validation_batches)
         ),
@@ -131,6 +142,8 @@ def bidirectional_task(
         ),
         matrices_in=transformer_matrices,
         recomputed=(Block, *LARGE_MODULES),
+        work=transformer_work(model_config, directions, reconstructor),
+        figures=usage.figures,
     )
 
 
@@ -176,9 +189,9 @@ def _transformer_config(
     )
 
 
-def _directions(config: BidirectionalRun) -> tuple[str, ...]:
+def _directions(config: BidirectionalRun) -> tuple[Direction, ...]:
     """The tasks that the objective gives any weight."""
-    weights = {
+    weights: dict[Direction, float] = {
         "text_to_image": config.objective.text_to_image_weight,
         "image_to_text": config.objective.image_to_text_weight,
     }

@@ -8,6 +8,7 @@ from pipelines.command_line import UserError
 from pipelines.configuration.assembly.judges import build_discriminator, perceptual_loss
 from pipelines.configuration.assembly.parts import build_loader, check_size, on_device
 from pipelines.configuration.assembly.run_folder import CONFIGURATION
+from pipelines.configuration.assembly.work import tokenizer_work
 from pipelines.configuration.loading import dump_configuration
 from pipelines.configuration.schemas import TokenizerRun
 from pipelines.samples import draw_reconstructions
@@ -61,6 +62,7 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
         draw_samples=lambda path, batch: draw_reconstructions(path, tokenizer, batch),
         matrices_in=tokenizer_matrices,
         recomputed=LARGE_MODULES,
+        work=tokenizer_work(config.model, config.data.height_width),
     )
 
 

@@ -4,8 +4,7 @@ a run that was never killed: every tensor of the last state must be the same, bi
     python tests/pipelines/training/kills.py --stage tokenizer --kills 20
     python tests/pipelines/training/kills.py --stage bidirectional --kills 20
 
-The moments are chosen by lot over what the rest of the run takes; saving takes most of the time,
-so that most of them fall into the writing of a state or a checkpoint. Each attempt is a process of
+The moments are chosen by lot, half of them within the writing of a state or a checkpoint. Each attempt is a process of
 its own, forked from one that has everything imported.
 """
 
@@ -17,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -79,14 +79,18 @@ def start(stage: str, output: Path, log: Path, *more: str) -> int:
         os._exit(code)
 
 
-def wait(number: int, seconds: float) -> int | None:
-    """Its exit code, or None where it still runs after so many seconds."""
+def is_writing(run: Path) -> bool:
+    return any(run.glob(f"state/*{storage.WRITING}")) or (run / "checkpoint.writing").exists()
+
+
+def wait(number: int, seconds: float, until: Callable[[], bool] = lambda: False) -> int | None:
+    """Its exit code, or None where it still runs after so many seconds, or at a moment."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and not until():
         ended, status = os.waitpid(number, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
+        time.sleep(0.0005)
     return None
 
 
@@ -143,6 +147,10 @@ def kill_and_resume(stage: str, kills: int, folder: Path, seed: int = 0) -> Coun
     while sum(found.values()) < kills:
         process = start(stage, killed, log, *more, "--resume")
         code = wait(process, lot.uniform(0.05, 0.4) * whole)
+        if code is None and lot.random() < 0.5:  # writing takes little of the time
+            code = wait(process, whole, until=lambda: is_writing(killed))
+            if code is None:
+                code = wait(process, lot.uniform(0, 0.01))
         if code is not None:  # it came to its end first
             assert code == 0, log.read_text()
             assert_same_end(straight, killed)

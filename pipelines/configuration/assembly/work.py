@@ -1,0 +1,60 @@
+"""What a run logs about the work it does: tokens, operations, and which codes its ids use."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pipelines.planning.flops import encoding_flops, model_flops_per_sample, reconstruction_flops
+from pipelines.training.distributed import Processes
+from pipelines.training.loop import Batch, Work
+from unified_transformer import Reconstructor, UnifiedTransformerConfig
+from unified_transformer.flops import TRAINING_PASSES, positions
+from unified_transformer.sequence import Direction
+from vq import VQGANConfig
+
+
+def transformer_work(
+    config: UnifiedTransformerConfig,
+    directions: tuple[Direction, ...],
+    reconstructor: Reconstructor | None,
+) -> Callable[[Batch], Work]:
+    """Of the second stage; the frozen tokenizer's encoding is left out."""
+    painting = 0 if reconstructor is None else reconstruction_flops(reconstructor)
+
+    def work(batch: Batch) -> Work:
+        count, text_length = batch["text_ids"].shape
+        flops = model_flops_per_sample(config, text_length, directions) + painting
+        return Work(count * len(directions) * positions(config, text_length), count * flops)
+
+    return work
+
+
+def tokenizer_work(config: VQGANConfig, size: tuple[int, int]) -> Callable[[Batch], Work]:
+    """Of the first stage: encoder and decoder, without what judges their pictures."""
+    flops = TRAINING_PASSES * encoding_flops(config, size, decoded=True)
+    return lambda batch: Work(flops=len(batch["pixels"]) * flops)
+
+
+class IdUsage:
+    """How evenly the ids that were trained on since the last report use the codebook."""
+
+    def __init__(self, codebook_size: int, processes: Processes) -> None:
+        self.codebook_size, self.processes = codebook_size, processes
+        self._counts: Tensor | None = None
+
+    def add(self, ids: Tensor) -> None:
+        counts = torch.bincount(ids.flatten(), minlength=self.codebook_size)
+        self._counts = counts if self._counts is None else self._counts + counts
+
+    def figures(self) -> dict[str, float]:
+        """`codebook_used`, the share of codes that occurred, and `perplexity`, e to the entropy of
+        their frequencies; over all processes."""
+        assert self._counts is not None
+        counts = self.processes.all_reduce_sum(self._counts).double().cpu()
+        self._counts = None
+        entropy = torch.special.entr(counts / counts.sum()).sum()
+        return {
+            "codebook_used": float((counts > 0).double().mean()),
+            "perplexity": float(entropy.exp()),
+        }
