@@ -123,6 +123,9 @@ def _release_shared_memory(processes: Processes) -> None:
 def _log_to_stderr(logger: logging.Logger) -> None:
     # DeepSpeed's logger writes to stdout, which is for results.
     logger.setLevel(logging.WARNING)
+    # Our embeddings pass each other vectors in a dataclass, which ZeRO 3 looks into for tensors to
+    # hook: of parameters that are gathered with the whole module.
+    logger.addFilter(lambda record: "unknown inputs or outputs type" not in record.getMessage())
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(sys.stderr)
