@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipelines.training.deepspeed_configuration import divides_weights
 from pipelines.training.distributed import Processes
-from pipelines.training.divided_weights import DividedWeights, divide
+from pipelines.training.divided_weights import DividedWeights, divide, let_go_of_processes
 from pipelines.training.optimizer import (
     MatricesIn,
     build_optimizer,
@@ -108,7 +108,10 @@ class DeepSpeedPlayer:
 
     def close(self) -> None:
         """Takes the hooks off the weights, which keep the engine and its group of processes."""
+        zero = self.engine.optimizer
         self.engine.destroy()
+        if isinstance(self.weights, DividedWeights):
+            let_go_of_processes(self.module, zero.parameter_offload, zero, self.engine)
 
 
 def _release_shared_memory(processes: Processes) -> None:
