@@ -1,4 +1,4 @@
-"""DeepSpeed as one player's way to step; the only place that imports it, and only when used."""
+"""DeepSpeed as one player's way to step; it is imported only where it is used."""
 
 import logging
 import math
