@@ -1,4 +1,4 @@
-"""DeepSpeed as one player's way to step; the only place that imports it, and only when used."""
+"""DeepSpeed as one player's way to step; it is imported only where it is used."""
 
 import logging
 import math
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipelines.training.deepspeed_configuration import divides_weights
 from pipelines.training.distributed import Processes
-from pipelines.training.divided_weights import DividedWeights, divide
+from pipelines.training.divided_weights import DividedWeights, divide, let_go_of_processes
 from pipelines.training.optimizer import (
     MatricesIn,
     build_optimizer,
@@ -107,7 +107,10 @@ class DeepSpeedPlayer:
 
     def close(self) -> None:
         """Takes the hooks off the weights, which keep the engine and its group of processes."""
+        zero = self.engine.optimizer
         self.engine.destroy()
+        if isinstance(self.weights, DividedWeights):
+            let_go_of_processes(self.module, zero.parameter_offload, zero, self.engine)
 
 
 def _release_shared_memory(processes: Processes) -> None:
@@ -122,6 +125,9 @@ def _release_shared_memory(processes: Processes) -> None:
 def _log_to_stderr(logger: logging.Logger) -> None:
     # DeepSpeed's logger writes to stdout, which is for results.
     logger.setLevel(logging.WARNING)
+    # Our embeddings pass each other vectors in a dataclass, which ZeRO 3 looks into for tensors to
+    # hook: of parameters that are gathered with the whole module.
+    logger.addFilter(lambda record: "unknown inputs or outputs type" not in record.getMessage())
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(sys.stderr)

@@ -44,6 +44,19 @@ def divide(module: nn.Module, config: dict[str, Any], device: torch.device) -> N
             dist.broadcast(buffer, src=0)
 
 
+def let_go_of_processes(module: nn.Module, *keepers: Any) -> None:
+    """Empties the objects that know the group of processes.
+
+    Some of what ZeRO 3 puts around each module outlives its engine, out of the garbage collector's
+    sight, and keeps all of them; see `Processes.close` for what a group that is left over does.
+    """
+    from deepspeed.runtime.zero import parameter_offload
+
+    parameter_offload.FWD_MODULE_STACK.clear()
+    for keeper in (*module.parameters(), *keepers):
+        vars(keeper).clear()
+
+
 class DividedWeights:
     """See `weights.Weights`."""
 

@@ -44,7 +44,12 @@ class StopSignals:
 
 
 def resume_command(processes: int) -> str:
-    """The command line that continues this run."""
+    """The command line that continues this run; on several nodes, how to make it.
+
+    There a launcher's options (a hostfile, who is the master) are known to the launcher alone.
+    """
+    if started_by_deepspeed() and int(os.environ.get("CROSS_SIZE", "1")) > 1:
+        return "the same deepspeed command (on every node where it was given), and --resume"
     arguments = [a for a in sys.argv if a != "--resume" and not a.startswith("--local_rank")]
     several = processes > 1
     if started_by_deepspeed():

@@ -23,7 +23,8 @@ class Task:
         validation_batches: the same ones at every validation.
         describe: leaves in the run's folder what the run was told and what resuming needs of it.
         reading: what reads the data.
-        write_parts: writes the checkpoint's folders; called with the averaged weights in place.
+        write_parts: writes the checkpoint's folders; called in the first process, with the averaged
+            weights in place.
         draw_samples: writes files whose path begins like the one given, about pictures of a
             validation batch; likewise.
         matrices_in: how many matrices that decay a parameter holds; they are Muon's where it is

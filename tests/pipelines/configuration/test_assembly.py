@@ -168,6 +168,20 @@ def test_a_direction_without_weight_is_no_task_of_the_checkpoint(tmp_path, token
     assert open_checkpoint(tmp_path / "run").tasks == ("text_to_image",)
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_weights_that_are_to_be_divided_are_made_once(tmp_path, tokenizer_checkpoint, rank):
+    overrides = [f"tokenizer={tokenizer_checkpoint}", f"output={tmp_path}"]
+    overrides = [*SMALL, *SMALL_TRANSFORMER, *overrides, "tokenizer_config=null"]
+    config = load_configuration("bidirectional/tiny.yaml", overrides, BidirectionalRun)
+    processes = Processes(torch.device("cpu"))
+    text_tokenizer = run_text_tokenizer(config, processes, tmp_path)
+    processes.rank = rank
+    paths = open_checkpoint(tokenizer_checkpoint, "tokenizer")
+    task = bidirectional_task(config, processes, paths, text_tokenizer, divided=True)
+    parameters = task.objective.players["transformer"].parameters()
+    assert {parameter.is_meta for parameter in parameters} == {rank > 0}
+
+
 def test_decay_and_muon_are_for_hidden_matrices(checkpoint):
     transformer = UnifiedTransformer.from_pretrained(checkpoint / "transformer")
     chosen = {n: transformer_matrices(n, p) for n, p in transformer.named_parameters()}

@@ -4,7 +4,8 @@ a run that was never killed: every tensor of the last state must be the same, bi
     python tests/pipelines/training/kills.py --stage tokenizer --kills 20
     python tests/pipelines/training/kills.py --stage bidirectional --kills 20
 
-The moments are chosen by lot, half of them within the writing of a state or a checkpoint. Each attempt is a process of
+The moments are chosen by lot, half of them within the writing of a state or a checkpoint. Each
+attempt is a process of
 its own, forked from one that has everything imported.
 """
 

@@ -1,10 +1,9 @@
 """Real launches of the training commands, on a CPU: each launcher, one process and two, kills."""
 
+import importlib.util
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,60 +17,15 @@ from pipelines.training.metrics import read_metrics
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-BIN = Path(sys.executable).parent
-TOKENIZER = REPOSITORY / "pipelines" / "train_tokenizer.py"
-DUAL_ENCODER = REPOSITORY / "pipelines" / "train_dual_encoder.py"
-BIDIRECTIONAL = REPOSITORY / "pipelines" / "train_bidirectional.py"
-ENDS_ITS_THREADS = Path(__file__).with_name("ends_its_threads.py")
-SHORT = [
-    "training.steps=12",
-    "training.log_every=1",
-    "training.validate_every=0",
-    "training.sample_every=0",
-]
-
-
-def launcher(name: str, processes: int) -> list[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    if name == "python":
-        return [sys.executable]
-    if name == "deepspeed":
-        return [str(BIN / "deepspeed"), "--num_gpus", str(processes), "--master_port", port]
-    if processes == 1:
-        return [str(BIN / "accelerate"), "launch"]
-    several = ["--multi_gpu", "--num_processes", str(processes), "--main_process_port", port]
-    return [str(BIN / "accelerate"), "launch", *several]
-
-
-def start(name: str, processes: int, script: Path, *arguments: str, cwd: Path) -> subprocess.Popen:
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.Popen(
-        [*launcher(name, processes), str(script), *arguments],
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def run(name: str, processes: int, script: Path, *arguments: str, cwd: Path) -> str:
-    """Runs to the end; what it wrote to stderr."""
-    if processes > 1:
-        script, arguments = ENDS_ITS_THREADS, (str(script), *arguments)
-    process = start(name, processes, script, *arguments, cwd=cwd)
-    _, error = process.communicate()
-    assert process.returncode == 0, error
-    return error
-
-
-def shared_memory() -> set[Path]:
-    """What DeepSpeed keeps in memory under a name."""
-    return {*Path("/dev/shm").glob("deepspeed*")}
+SPEC = importlib.util.spec_from_file_location("launching", Path(__file__).with_name("launching.py"))
+launching = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(launching)
+BIDIRECTIONAL, DUAL_ENCODER, TOKENIZER = (
+    launching.BIDIRECTIONAL,
+    launching.DUAL_ENCODER,
+    launching.TOKENIZER,
+)
+SHORT, run, start = launching.SHORT, launching.run, launching.start
 
 
 def test_the_smallest_run_as_its_file_says(tmp_path):
@@ -110,30 +64,9 @@ def tokenizer(tmp_path_factory):
     return folder / "run"
 
 
-@pytest.fixture(scope="module")
-def bidirectional(tokenizer, tmp_path_factory):
-    """The same by plain python, to compare other launches with."""
-    folder = tmp_path_factory.mktemp("bidirectional")
-    error = run("python", 1, BIDIRECTIONAL, *bidirectional_arguments(tokenizer), cwd=folder)
-    assert "Training without DeepSpeed" in error
-    return folder / "run"
-
-
 def bidirectional_arguments(tokenizer: Path) -> list[str]:
     config = ["--config", "configs/bidirectional/tiny.yaml", "output=run"]
     return [*config, f"tokenizer={tokenizer}", "training.micro_batch_size=4", *SHORT]
-
-
-ADVERSARIAL = [
-    "end_to_end.sampled_ids=0.3",
-    "training.optimizer.epsilon=1e-5",
-    "reconstruction.l1_weight=0",
-    "reconstruction.l2_weight=1",
-    "reconstruction.perceptual_weight=0",
-    "reconstruction.adversarial_weight=0.5",
-    "discriminator.base_channels=8",
-    "discriminator.layers=2",
-]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -154,49 +87,6 @@ def test_a_dual_encoder_compares_the_pairs_of_all_processes(tmp_path):
         # Near, since batch normalization sees half of the pictures; half of the pairs would be
         # log 2 easier.
         assert losses(tmp_path / name)[0] == pytest.approx(losses(tmp_path / "python")[0], abs=0.3)
-
-
-@pytest.mark.parametrize(("zero", "processes"), [("zero_1", 1), ("zero_1", 2), ("zero_2", 2)])
-def test_deepspeed(tokenizer, bidirectional, tmp_path, processes, zero):
-    arguments = bidirectional_arguments(tokenizer)
-    arguments += [f"deepspeed=configs/deepspeed/{zero}.json", "training.save_every=5"]
-    shared = shared_memory()
-    run("deepspeed", processes, BIDIRECTIONAL, *arguments, cwd=tmp_path)
-    assert shared_memory() <= shared
-    folder = tmp_path / "run"
-    assert open_checkpoint(folder, "bidirectional").step == 12
-    straight = losses(folder)
-    assert straight == pytest.approx(losses(bidirectional), abs=1e-4)
-    assert (folder / "state" / "step_12" / "deepspeed").is_dir()
-    assert not list((folder / "checkpoint").rglob("*.pt"))
-    if processes == 1 or zero == "zero_2":
-        return
-    storage.shutil.rmtree(folder / "state" / "step_12")
-    run("deepspeed", processes, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
-    assert losses(folder) == pytest.approx(straight, abs=1e-6)
-    other = start("python", 1, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
-    _, error = other.communicate()
-    assert other.returncode == 2 and "saved under DeepSpeed" in error.splitlines()[-1]
-
-
-def test_end_to_end_under_deepspeed(tokenizer, tmp_path):
-    """Two processes, the generator in the engine and the discriminator beside it, some of its own
-    ids in the prefix; resumed once."""
-    arguments = [*bidirectional_arguments(tokenizer), *ADVERSARIAL]
-    (tmp_path / "plain").mkdir()
-    run("python", 1, BIDIRECTIONAL, *arguments, cwd=tmp_path / "plain")
-    arguments += ["deepspeed=configs/deepspeed/zero_2.json", "training.save_every=5"]
-    run("deepspeed", 2, BIDIRECTIONAL, *arguments, cwd=tmp_path)
-    folder = tmp_path / "run"
-    straight = losses(folder)
-    assert straight == pytest.approx(losses(tmp_path / "plain" / "run"), abs=1e-4)
-    assert open_checkpoint(folder, "bidirectional").reconstructor is not None
-    storage.shutil.rmtree(folder / "state" / "step_12")
-    run("deepspeed", 2, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
-    assert losses(folder) == pytest.approx(straight, abs=1e-6)
-    other = start("python", 1, BIDIRECTIONAL, *arguments, "--resume", cwd=tmp_path)
-    _, error = other.communicate()
-    assert other.returncode == 2 and "saved under DeepSpeed" in error.splitlines()[-1]
 
 
 def test_compiled_end_to_end_training_learns_the_same(tokenizer, tmp_path):

@@ -39,10 +39,15 @@ def test_a_signal_is_noted_and_a_later_one_stops_at_once(monkeypatch):
             2,
             "deepspeed --num_gpus 2 train.py --config a.yaml 'x=[1, 2]' --resume",
         ),
+        (
+            {"CROSS_RANK": "1", "LOCAL_SIZE": "2", "CROSS_SIZE": "2"},
+            4,
+            "the same deepspeed command (on every node where it was given), and --resume",
+        ),
     ],
 )
 def test_the_resume_command_repeats_the_launch(monkeypatch, environment, processes, expected):
-    for name in ("ACCELERATE_MIXED_PRECISION", "CROSS_RANK", "LOCAL_SIZE"):
+    for name in ("ACCELERATE_MIXED_PRECISION", "CROSS_RANK", "CROSS_SIZE", "LOCAL_SIZE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from pipelines.training import storage
@@ -34,3 +35,21 @@ def test_prune_keeps_the_last_and_the_best(tmp_path):
     (tmp_path / "step_40.writing").mkdir()
     storage.prune(tmp_path, keep=2, best_step=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step_10", "step_2", "step_30"]
+
+
+def test_large_states_take_several_files_and_are_never_held_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "FILE_BYTES", 100)
+    made = {f"w{i}": torch.full((10,), float(i)) for i in range(5)} | {"large": torch.ones(40)}
+    storage.write_tensors(tmp_path / "weights" / "player", made.items())
+    files = sorted((tmp_path / "weights").iterdir())
+    assert sorted(len(storage.load_file(file)) for file in files) == [1, 1, 2, 2]
+    read = storage.read_tensors(tmp_path / "weights" / "player")
+    assert read.keys() == made.keys() and all(read[n].equal(made[n]) for n in made)
+
+
+def test_who_does_not_write_still_asks_for_every_tensor(tmp_path):
+    tensors = iter({"a": torch.ones(1), "b": torch.ones(1)}.items())
+    storage.write_tensors(tmp_path / "player", tensors, writing=False)
+    assert next(tensors, None) is None and not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError):
+        storage.read_tensors(tmp_path / "player")

@@ -394,10 +394,46 @@ def test_a_state_of_another_model_is_refused(toy, tmp_path):
         trainer.train(resume=True)
 
 
-def test_resuming_with_another_batch_size_is_refused(toy, tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"batch_size": 32}, "batch_size=16.*and not 32"),
+        ({"optimizer": OptimizerSettings(name="muon")}, r"optimizer\.name=adamw.*nothing to muon"),
+        ({"ema_decay": 0.0}, "has an average of the weights.*continue with training.ema_decay=0.9"),
+    ],
+)
+def test_resuming_as_another_run_is_refused(toy, tmp_path, changes, sentence):
     toy.trainer(tmp_path / "run", toy.settings()).train(resume=False)
-    trainer = toy.trainer(tmp_path / "run", toy.settings(batch_size=32), True)
-    with pytest.raises(UserError, match="batch_size=16.*and not 32"):
+    trainer = toy.trainer(tmp_path / "run", toy.settings(**changes), True)
+    with pytest.raises(UserError, match=sentence):
+        trainer.train(resume=True)
+
+
+def test_another_learning_rate_counts_from_the_resume_on_and_is_said(toy, tmp_path, capsys):
+    toy.trainer(tmp_path / "run", toy.settings(steps=6)).train(resume=False)
+    optimizer = OptimizerSettings(
+        learning_rate=0.002, schedule="constant", warmup_steps=0, weight_decay=0.7
+    )
+    settings = toy.settings(steps=8, optimizer=optimizer, trackers=())
+    trainer = toy.trainer(tmp_path / "run", settings, resume=True)
+    assert trainer.train(resume=True)
+    assert (
+        "Resumed at step 6. Changed: training.steps 6 -> 8, "
+        "training.optimizer.learning_rate 0.01 -> 0.002, "
+        "training.optimizer.weight_decay 0.01 -> 0.7, training.optimizer.warmup_steps 3 -> 0, "
+        'training.optimizer.schedule "cosine" -> "constant".' in capsys.readouterr().err
+    )
+    assert [row["learning_rate"] for row in rows(tmp_path / "run")[-2:]] == [0.002, 0.002]
+    (player, _) = trainer.parts.players.values()
+    assert {group["weight_decay"] for group in player.optimizer.param_groups} == {0.7, 0.0}
+
+
+def test_a_state_of_another_format_is_refused(toy, tmp_path):
+    toy.trainer(tmp_path / "run", toy.settings()).train(resume=False)
+    document = tmp_path / "run" / "state" / "step_12" / "trainer.json"
+    document.write_text(json.dumps(json.loads(document.read_text()) | {"format_version": 1}))
+    trainer = toy.trainer(tmp_path / "run", toy.settings(), True)
+    with pytest.raises(UserError, match="has state format 1, and this version reads 2"):
         trainer.train(resume=True)
 
 
