@@ -94,7 +94,7 @@ def _coco_pictures(file: Path, image_folder: str | None, first: str) -> Path:
             return candidate
     looked = " or ".join(map(str, candidates))
     raise UserError(
-        f"the pictures of {file} are not in {looked} ({first} is missing); name their folder in "
+        f"the pictures of {file} are not in {looked} ({first!r} is missing); name their folder in "
         "data.image_folder."
     )
 

@@ -56,7 +56,9 @@ def train_text_tokenizer(
     """
     normalizer = normalizers.BertNormalizer(lowercase=True)
     words = pre_tokenizers.BertPreTokenizer()
-    normalized = [normalizer.normalize_str(caption[:LONGEST_CAPTION]) for caption in captions]
+    normalized = [
+        normalizer.normalize_str(_as_unicode(caption[:LONGEST_CAPTION])) for caption in captions
+    ]
     # The trainer numbers the pieces inside words ("##a") in the order of a hash map, which differs
     # from run to run and breaks ties differently: named first, as special tokens, they are fixed.
     inside = {
@@ -186,12 +188,16 @@ class TextCodec:
         return _join(str(self.tokenizer.decode(words, skip_special_tokens=True)))
 
     def _encode(self, text: str) -> EncodedText:
-        # Half of a surrogate pair, as a command line may bring along, is no text.
-        text = text.encode("utf-8", "replace").decode()
+        text = _as_unicode(text)
         # A literal "[SEP]" in a text is text, never the token.
         ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         unknown = ids.count(self.tokenizer.unk_token_id)
         return EncodedText([self.cls_id, *ids, self.sep_id], unknown)
+
+
+def _as_unicode(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON and command lines can bring along."""
+    return text.encode("utf-8", "replace").decode()
 
 
 CHINESE = r"[\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]"

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, pad
 from transformers import VisionTextDualEncoderModel
 
 from pipelines.dual_encoder.model import attention_mask, image_vectors, text_vectors
-from pipelines.training.loop import Batch, Turn
+from pipelines.training.contracts import Batch, Turn
 from vq.global_batch import GlobalBatch
 
 # Radford et al., 2103.00020, section 2.5: logits are scaled by at most 100.

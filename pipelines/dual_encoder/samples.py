@@ -6,7 +6,7 @@ from pathlib import Path
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.dual_encoder.objective import ContrastiveObjective, cosines
 from pipelines.samples import PICTURES, save_grid
-from pipelines.training.loop import Batch
+from pipelines.training.contracts import Batch
 from pipelines.training.storage import replace_file
 
 

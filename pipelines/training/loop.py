@@ -5,46 +5,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from pipelines.data.batches import ReadingCounts
+from pipelines.training.contracts import Batch, Objective, Work
 from pipelines.training.distributed import Processes
 from pipelines.training.ema import WeightAverage
 from pipelines.training.players import Player
 from pipelines.training.settings import TrainingSettings
+from pipelines.training.step_figures import StepFigures
 
-Batch = dict[str, Tensor]
-Turn = tuple[str, Iterator[dict[str, Tensor]]]
 Item = TypeVar("Item")
-
-
-class Objective(Protocol):
-    """What the loop trains.
-
-    Each turn names a player and yields, lazily, one dict per micro-batch, whose differentiable
-    `loss` summed over micro-batches and averaged over processes is the objective over the global
-    batch; its other entries are detached metrics under the same normalisation. The loop steps the
-    player when the turn's iterator is used up, and only then asks for the next turn.
-    """
-
-    players: dict[str, Any]
-
-    def turns(self, micro_batches: list[Batch], step: int) -> Iterator[Turn]: ...
-
-    def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Name -> (sum, count) of validation figures."""
-
-    def validation_loss(self, means: dict[str, float]) -> float:
-        """What the best weights have the least of, from the means of `evaluate`."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
 # A run that never again takes a step has diverged; one in fp16 finds its loss scale in fewer.
 SKIPPED_IN_A_ROW = 25
 
@@ -64,32 +37,6 @@ class Position:
     best_step: int | None = None
 
 
-@dataclass(frozen=True)
-class Work:
-    """Of some samples: tokens that pass through the model (padding of texts included, each
-    direction by itself), and model FLOPs, forward and backward, however they are computed."""
-
-    tokens: int = 0
-    flops: int = 0
-
-
-class Reading(Protocol):
-    """What reads the data: what it found so far, and where it stands."""
-
-    counts: ReadingCounts
-
-    @property
-    def bookmark(self) -> dict[str, Any]:
-        """As JSON; after the step that was read last."""
-
-    def go_to(self, bookmark: dict[str, Any]) -> str:
-        """Goes on from there; says in a phrase what has changed about the data, if anything.
-
-        Raises:
-            UserError: it cannot.
-        """
-
-
 @dataclass
 class Loop:
     """Trains until the steps or minutes are used up, or until asked to stop.
@@ -105,11 +52,9 @@ class Loop:
         sample: draws samples.
         save: writes the state; told whether the weights are the best so far.
         stop_requested: whether somebody wants this process to stop.
-        reading: what `batches` reads with.
         work: of a micro-batch.
-        peak_flops: what all processes together can do in a second at best; None where that is not
-            known.
-        figures: more to log.
+        figures: of the steps since the last report.
+        more_figures: to log with them.
     """
 
     objective: Objective
@@ -124,18 +69,11 @@ class Loop:
     sample: Callable[[], None]
     save: Callable[[bool], None]
     stop_requested: Callable[[], bool]
-    reading: Reading
     work: Callable[[Batch], Work]
-    peak_flops: float | None
-    figures: Callable[[], dict[str, float]]
+    figures: StepFigures
+    more_figures: Callable[[], dict[str, float]]
     position: Position = field(default_factory=Position)
-    _sums: dict[str, Tensor | float] = field(default_factory=dict)
-    _steps: dict[str, int] = field(default_factory=dict)  # in which a sum grew
-    _rows: int = 0
     _skipped_in_a_row: int = 0
-    _tokens: int = 0  # of this process
-    _flops: int = 0
-    _waited: float = 0.0  # for data, up to the last report
 
     @property
     def progress(self) -> float:
@@ -177,10 +115,7 @@ class Loop:
     def _take_turns(self) -> None:
         step = self.position.step
         micro_batches = self.processes.together(lambda: self.batches(step))
-        for batch in micro_batches:
-            work = self.work(batch)
-            self._tokens += work.tokens
-            self._flops += work.flops
+        self.figures.begin_step([self.work(batch) for batch in micro_batches])
         turns = self.objective.turns(micro_batches, step)
         broken = ""
         for name, losses in under(self.autocast, turns):
@@ -189,7 +124,6 @@ class Loop:
                 broken = name
                 break
         self.position.step += 1
-        self._rows += 1
         if broken:
             self._skip(broken)
             return
@@ -210,7 +144,7 @@ class Loop:
         norm = player.step(self.position.step, self.progress)
         if not math.isfinite(norm):
             return False
-        self._add({**turn, f"{prefix}gradient_norm": norm})
+        self.figures.add({**turn, f"{prefix}gradient_norm": norm})
         return True
 
     def _skip(self, name: str) -> None:
@@ -226,11 +160,6 @@ class Loop:
         if self._skipped_in_a_row == SKIPPED_IN_A_ROW:
             raise Diverged
 
-    def _add(self, turn: dict[str, Tensor | float]) -> None:
-        for name, value in turn.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-            self._steps[name] = self._steps.get(name, 0) + 1
-
     def _agree(self, before: float) -> bool:
         """One clock and one decision for all processes; whether to stop early."""
         elapsed = time.monotonic() - before if self.processes.is_main else 0.0
@@ -239,40 +168,16 @@ class Loop:
         return bool(stop)
 
     def _report(self, seconds: float) -> None:
-        """Logs the means since the last report, each over the steps that had it."""
-        names = sorted(self._sums)
-        values = [float(self._sums[name]) / self._steps[name] for name in names]
-        means = self.processes.mean(torch.tensor(values, dtype=torch.float64)).tolist()
-        row: dict[str, Any] = {"step": self.position.step}
-        row |= dict(zip(names, means, strict=True))
+        """Logs what happened in the `seconds` since the last report."""
+        row: dict[str, Any] = {"step": self.position.step, **self.figures.take(seconds)}
         for name, player in self.players.items():
             prefix = "" if name == next(iter(self.players)) else f"{name}_"
             row[f"{prefix}learning_rate"] = player.learning_rate
-        row |= self._throughput(seconds)
-        row["samples_per_second"] = self._rows * self.settings.batch_size / seconds
-        row["steps_per_second"] = self._rows / seconds
+        row["samples_per_second"] = row["steps_per_second"] * self.settings.batch_size
         row["skipped_steps"] = self.position.skipped_steps
         row["progress"] = min(1.0, self.progress)
         row["minutes"] = self.position.elapsed_seconds / 60
-        row |= self.figures()
-        self._sums, self._steps, self._rows = {}, {}, 0
-        self.log(row)
-
-    def _throughput(self, seconds: float) -> dict[str, float]:
-        """Tokens a second and model FLOPs utilisation (PaLM, 2204.02311, section 4.1) of all
-        processes, and the share of the time that they waited for data."""
-        waited = self.reading.counts.seconds
-        own = torch.tensor([self._tokens, self._flops, waited - self._waited], dtype=torch.float64)
-        tokens, flops, wait = self.processes.mean(own).tolist()
-        self._tokens, self._flops, self._waited = 0, 0, waited
-        found = {"data_wait": wait / seconds}
-        if tokens:
-            found["tokens_per_second"] = self.processes.count * tokens / seconds
-        if flops and self.peak_flops is not None:
-            found["model_flops_utilisation"] = (
-                self.processes.count * flops / seconds / self.peak_flops
-            )
-        return found
+        self.log(row | self.more_figures())
 
     def _validate(self) -> bool:
         """Validates; whether this is the best loss so far."""

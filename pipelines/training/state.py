@@ -33,9 +33,10 @@ from torch import Tensor
 
 from pipelines.command_line import UserError, in_short
 from pipelines.training import storage
+from pipelines.training.contracts import Objective, Reading
 from pipelines.training.distributed import Processes
 from pipelines.training.ema import WeightAverage
-from pipelines.training.loop import Objective, Position, Reading
+from pipelines.training.loop import Position
 from pipelines.training.players import Player
 from pipelines.training.resuming import changes, refuse_unsound_changes
 from pipelines.training.settings import TrainingSettings

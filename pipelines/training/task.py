@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from pipelines.training.loop import Batch, Objective, Reading, Work
+from pipelines.training.contracts import Batch, Objective, Reading, Work
 from pipelines.training.optimizer import MatricesIn
 
 
@@ -17,7 +17,7 @@ class Task:
     Args:
         kind: of the checkpoint (`tokenizer`, `bidirectional`, `dual_encoder`).
         abilities: the checkpoint's `tasks`.
-        objective: see `loop.Objective`.
+        objective: see `contracts.Objective`.
         averaged: the players that are averaged and exported.
         batches: the micro-batches of this process at a step, on the device.
         validation_batches: the same ones at every validation.

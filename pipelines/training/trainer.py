@@ -22,6 +22,7 @@ from pipelines.training.recomputation import recompute
 from pipelines.training.run_folder import RunFolder
 from pipelines.training.settings import TrainingSettings
 from pipelines.training.state import RunParts, load_state, save_state
+from pipelines.training.step_figures import StepFigures
 from pipelines.training.stopping import StopSignals, resume_command
 from pipelines.training.task import Task
 from pipelines.training.utilisation import peak_flops
@@ -169,16 +170,15 @@ class Trainer:
             sample=self.sample,
             save=self.save,
             stop_requested=lambda: signals.requested,
-            reading=self.task.reading,
             work=self.task.work,
-            peak_flops=self._peak_flops(),
-            figures=self.task.figures,
+            figures=StepFigures(
+                self.processes,
+                self.task.reading,
+                peak_flops(self.processes.device, self.settings.precision),
+            ),
+            more_figures=self.task.figures,
             position=self.position,
         )
-
-    def _peak_flops(self) -> float | None:
-        found = peak_flops(self.processes.device, self.settings.precision)
-        return found and found * self.processes.count
 
     def _stop_diverged(self) -> NoReturn:
         sentence = (

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
+from pipelines.training.contracts import Batch, Objective
 from pipelines.training.distributed import Processes
-from pipelines.training.loop import Batch, Objective
 from pipelines.training.state import RunParts, random_state, restore_random_state
 
 

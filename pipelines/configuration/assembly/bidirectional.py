@@ -33,8 +33,8 @@ from pipelines.data.text_tokenizer import TextCodec
 from pipelines.model_loading import load_tokenizer, load_transformer
 from pipelines.samples import draw_both_directions
 from pipelines.training.checkpoint import CheckpointPaths
+from pipelines.training.contracts import Batch
 from pipelines.training.distributed import Processes
-from pipelines.training.loop import Batch
 from pipelines.training.task import Task
 from unified_transformer import (
     BidirectionalObjective,

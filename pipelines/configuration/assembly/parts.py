@@ -14,8 +14,8 @@ from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import open_training_data
 from pipelines.data.settings import DataSettings
 from pipelines.data.text_tokenizer import TextCodec
+from pipelines.training.contracts import Batch
 from pipelines.training.distributed import Processes
-from pipelines.training.loop import Batch
 from pipelines.training.settings import TrainingSettings
 from unified_transformer import TransformerShape
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from pipelines.planning.flops import encoding_flops, model_flops_per_sample, reconstruction_flops
+from pipelines.training.contracts import Batch, Work
 from pipelines.training.distributed import Processes
-from pipelines.training.loop import Batch, Work
 from unified_transformer import Reconstructor, UnifiedTransformerConfig
 from unified_transformer.flops import TRAINING_PASSES, positions
 from unified_transformer.sequence import Direction

@@ -160,7 +160,7 @@ def test_captions_as_coco_has_them(tmp_path):
     assert_rows(open_source(settings, need_text=False), COLOURS[:3], [[]] * 3)
     elsewhere = str(write_coco(tmp_path / "b", pictures="elsewhere"))
     with pytest.raises(
-        UserError, match=r"0\.png is missing\); name their folder in data\.image_fo"
+        UserError, match=r"0\.png' is missing\); name their folder in data\.image_fo"
     ):
         open_source(DataSettings(source=elsewhere))
     folder = str(tmp_path / "b" / "elsewhere")

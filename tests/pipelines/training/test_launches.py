@@ -2,8 +2,10 @@
 
 import importlib.util
 import os
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -121,25 +123,35 @@ def test_killed_and_resumed_equals_never_killed(tmp_path):
     assert_same_weights(tmp_path / "straight", tmp_path / "killed")
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_sigterm_saves_and_ends_well(tmp_path, processes):
-    arguments = ["--config", "configs/tokenizer/tiny.yaml", "output=run"]
-    arguments += ["training.steps=100000", "training.save_every=5"]
-    process = start(
-        "python" if processes == 1 else "accelerate",
-        processes,
-        TOKENIZER,
-        *arguments,
-        cwd=tmp_path,
-    )
+@pytest.mark.parametrize(
+    ("launcher", "processes", "script", "number"),
+    [
+        ("python", 1, TOKENIZER, signal.SIGTERM),
+        ("accelerate", 2, TOKENIZER, signal.SIGTERM),
+        ("python", 1, BIDIRECTIONAL, signal.SIGINT),
+    ],
+)
+def test_a_signal_saves_and_ends_well(tokenizer, tmp_path, launcher, processes, script, number):
+    stage = "tokenizer" if script == TOKENIZER else "bidirectional"
+    arguments = ["--config", f"configs/{stage}/tiny.yaml", "output=run", "training.save_every=5"]
+    arguments += [f"tokenizer={tokenizer}"] * (stage == "bidirectional")
+    endless = [*arguments, "training.steps=100000"]
+    process = start(launcher, processes, script, *endless, cwd=tmp_path)
     wait_for_state(tmp_path / "run", 5, process)
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, number)
     _, error = process.communicate()
     assert "all saved. Continue with:" in error
     if processes == 1:  # torchrun, under accelerate, reports the signal that it got
         assert process.returncode == 0
     last = storage.saved_steps(tmp_path / "run" / "state")[-1]
     assert f"Stopped at step {last}" in error
+    if number == signal.SIGINT:  # the command that it named, but for the end
+        line = error[error.index("Continue with:") :].splitlines()[1]
+        command = [*shlex.split(line)[1:], f"training.steps={last + 2}"]
+        again = [sys.executable, *command]
+        done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert f"Resumed at step {last}." in done.stderr
 
 
 def test_tiny_trains_its_own_tokenizer_first(tmp_path):
