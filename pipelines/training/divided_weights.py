@@ -39,9 +39,9 @@ def divide(module: nn.Module, config: dict[str, Any], device: torch.device) -> N
                 convert = parameter.convert_to_zero_parameters  # type: ignore[attr-defined]
             else:
                 convert(param_list=[parameter])
-        for buffer in part.buffers(recurse=False):
-            buffer.data = buffer.data.to(device)
-            dist.broadcast(buffer, src=0)
+    for buffer in module.buffers():
+        buffer.data = buffer.data.to(device)
+        deepspeed.comm.broadcast(buffer, src=0)
 
 
 def let_go_of_processes(module: nn.Module, *keepers: Any) -> None:
