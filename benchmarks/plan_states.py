@@ -49,8 +49,6 @@ def measure(size: Size, stage: int, processes: Processes) -> dict[str, float]:
     before = resident("RssAnon")
     torch.manual_seed(0)
     model = UnifiedTransformer(config)
-    # Divided weights have no whole average; what keeps one then is the run's own.
-    average = WeightAverage(model, 0.999) if stage < 3 else None
     player = DeepSpeedPlayer(
         model,
         transformer_matrices,
@@ -58,6 +56,7 @@ def measure(size: Size, stage: int, processes: Processes) -> dict[str, float]:
         processes,
         engine_json(stage, processes.count),
     )
+    average = WeightAverage(player.weights, 0.999)
     objective = BidirectionalObjective(
         player.engine, config, BidirectionalObjectiveSettings(), processes.all_reduce_sum
     )
@@ -68,8 +67,7 @@ def measure(size: Size, stage: int, processes: Processes) -> dict[str, float]:
             for terms in losses:
                 player.backward(terms["loss"])
         player.step(0, 0.0)
-        if average is not None:
-            average.update()
+        average.update()
 
     step()
     step()

@@ -13,6 +13,7 @@ from pipelines.planning.zero import COLUMNS, Division, columns, read_division
 from pipelines.training.ema import WeightAverage
 from pipelines.training.optimizer import build_optimizer
 from pipelines.training.settings import OptimizerSettings
+from pipelines.training.weights import WholeWeights
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
 
 BILLION = 10**9
@@ -54,7 +55,7 @@ def test_weights_gradients_moments_and_average_of_a_real_run():
         model = UnifiedTransformer(config)
         meter.restart()
         weights = meter.live
-        average = WeightAverage(model, 0.99)
+        average = WeightAverage(WholeWeights(model), 0.99)
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
         optimizer = build_optimizer(model, OptimizerSettings())
