@@ -30,6 +30,7 @@ from pipelines.data.opening import open_source
 from pipelines.data.settings import DataSettings
 from pipelines.training.checkpoint import open_checkpoint, write_checkpoint
 from pipelines.training.distributed import Processes, precision_context
+from pipelines.training.loop import under
 from pipelines.training.task import Task
 from vq import VQGAN
 
@@ -80,11 +81,8 @@ def passing(task: Task, precision: str) -> Callable[[], object]:
 
     def step() -> None:
         for _, losses in task.objective.turns(batches, 0):
-            iterator = iter(losses)
-            for _ in batches:
-                with autocast():
-                    loss = next(iterator)["loss"]
-                loss.backward()
+            for terms in under(autocast, losses):
+                terms["loss"].backward()
 
     return step
 

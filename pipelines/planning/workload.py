@@ -43,12 +43,7 @@ class Workload:
     @property
     def directions(self) -> tuple[Direction, ...]:
         """Those that the objective gives any weight."""
-        objective = self.config.objective
-        weights: dict[Direction, float] = {
-            "text_to_image": objective.text_to_image_weight,
-            "image_to_text": objective.image_to_text_weight,
-        }
-        return tuple(name for name, weight in weights.items() if weight > 0)
+        return self.config.objective.directions
 
     @property
     def own_ids(self) -> bool:

@@ -1,7 +1,13 @@
 """Ids that are computed once, and runs that read them."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -152,6 +158,30 @@ def test_it_goes_on_where_it_stopped(encoded, pictures, tokenizer_checkpoint, tm
     assert kept.stat().st_mtime_ns == before
     assert {file.name: file.read_bytes() for file in output.iterdir()} == whole
     assert json.loads(capsys.readouterr().out) == {"output": str(output), "files": 4}
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work_and_survive_a_kill(
+    encoded, pictures, tokenizer_checkpoint, tmp_path
+):
+    script = Path(encode_images.__file__)
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu"]
+    command += ["--num_processes", "2", "--main_process_port", "0", str(script)]
+    command += ["--tokenizer", str(tokenizer_checkpoint), "--data", str(pictures)]
+    command += ["--size", "32", "--text-column", "text", "text_zh", "--rows-per-file", "16"]
+    command += ["--output", str(tmp_path / "ids"), "--batch-size", "6"]
+    killed = subprocess.Popen(command, start_new_session=True)
+    while killed.poll() is None and not list((tmp_path / "ids").glob("*.parquet")):
+        time.sleep(0.002)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.strip().splitlines()[-1])["files"] == 4
+    assert rows_in(tmp_path / "ids") == rows_in(encoded)
+    assert {file.name for file in (tmp_path / "ids").iterdir()} == {
+        file.name for file in encoded.iterdir()
+    }
 
 
 def test_splits_share_a_folder(pictures, tokenizer_checkpoint, tmp_path):
