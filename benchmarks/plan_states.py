@@ -29,13 +29,12 @@ from unified_transformer import (
 
 
 def engine_json(stage: int, processes: int) -> dict:
-    """Two micro-batches a step, each backward in two directions, and buckets that a small model
-    fills."""
+    """Two micro-batches a step, and buckets that a small model fills."""
     zero = {"stage": stage, "reduce_bucket_size": BUCKET, "stage3_max_live_parameters": BUCKET}
     return {
-        "train_batch_size": 4 * processes,
+        "train_batch_size": 2 * processes,
         "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": 4,
+        "gradient_accumulation_steps": 2,
         "gradient_clipping": 1.0,
         "zero_optimization": zero,
         "steps_per_print": 10**9,

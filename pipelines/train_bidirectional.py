@@ -99,12 +99,8 @@ def _deepspeed(config: BidirectionalRun, processes: Processes) -> dict[str, Any]
         )
         return None
     file = config.deepspeed
-    # End to end one pass does both: what is painted needs it whole.
-    passes = len(config.objective.directions) if config.end_to_end is None else 1
     return processes.on_main(
-        lambda: engine_configuration(
-            find_configuration(file), config.training, processes.count, passes
-        )
+        lambda: engine_configuration(find_configuration(file), config.training, processes.count)
     )
 
 

@@ -119,9 +119,7 @@ class EndToEndObjective(BidirectionalObjective):
 
         def generation_losses(index: int, output: EndToEndOutput) -> dict[str, Tensor]:
             # Where nothing was predicted yet, it is done now.
-            passes = list(self._passes(micro_batches[index], scales, output.loss))
-            loss = torch.stack([losses["loss"] for losses in passes]).sum()
-            return {**{n: v for losses in passes for n, v in losses.items()}, "loss": loss}
+            return self._losses(micro_batches[index], scales, output.loss)
 
         yield from self.reconstruction.turns(
             pixels, generate, generation_losses, self.reconstruction.scale(pixels), step

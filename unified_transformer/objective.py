@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from unified_transformer.config import UnifiedTransformerConfig
-from unified_transformer.sequence import DIRECTIONS, Direction
 
 Batch = dict[str, Tensor]
 
@@ -33,12 +32,6 @@ class BidirectionalObjectiveSettings:
             raise ValueError("both weights of the objective are 0; give one direction a weight")
         if not 0 <= self.caption_dropout < 1:
             raise ValueError(f"caption_dropout is {self.caption_dropout}; it must be in [0, 1)")
-
-    @property
-    def directions(self) -> tuple[Direction, ...]:
-        """Those that have a weight."""
-        weights = (self.text_to_image_weight, self.image_to_text_weight)
-        return tuple(name for name, weight in zip(DIRECTIONS, weights, strict=True) if weight)
 
 
 def as_prompt(batch: Batch, config: UnifiedTransformerConfig) -> tuple[Tensor, Tensor]:
@@ -152,16 +145,9 @@ class BidirectionalObjective:
     def turns(
         self, micro_batches: list[Batch], step: int
     ) -> Iterator[tuple[str, Iterator[dict[str, Tensor]]]]:
-        """One turn: the transformer's. Losses sum over micro-batches and average over processes.
-
-        Each direction of a micro-batch goes backward by itself: both together would keep twice the
-        activations, and between them whole gradients of all weights.
-        """
+        """One turn: the transformer's. Losses sum over micro-batches and average over processes."""
         scales = self.scales(micro_batches)
-        yield (
-            self.main_player,
-            (losses for batch in micro_batches for losses in self._passes(batch, scales)),
-        )
+        yield self.main_player, (self._losses(batch, scales) for batch in micro_batches)
 
     def scales(self, micro_batches: list[Batch]) -> dict[str, Tensor]:
         """What makes sums over "image" and "caption" targets of this process means over those of
@@ -179,20 +165,24 @@ class BidirectionalObjective:
         image = torch.tensor(batch["image_ids"].numel(), device=batch["text_length"].device)
         return torch.stack([image, (batch["text_length"] - 1).sum()])
 
-    def _passes(
+    def _losses(
         self, batch: Batch, scales: dict[str, Tensor], image: Tensor | None = None
-    ) -> Iterator[dict[str, Tensor]]:
-        """The losses of each direction; `image` is that of the one from text to image, where it
-        was made already."""
+    ) -> dict[str, Tensor]:
+        """`image` is the loss of the pass from text to image, where that was made already."""
         model, settings = self.players[self.main_player], self.settings
+        losses: dict[str, Tensor] = {}
+        loss = torch.zeros((), device=batch["image_ids"].device)
         if settings.text_to_image_weight:
-            if image is None:
-                image = image_loss(model, batch, self.config, scales["image"]).total
-            yield {"loss": settings.text_to_image_weight * image, "text_to_image": image.detach()}
-            del image  # and what it keeps
+            nats = image
+            if nats is None:
+                nats = image_loss(model, batch, self.config, scales["image"]).total
+            losses["text_to_image"] = nats.detach()
+            loss = loss + settings.text_to_image_weight * nats
         if settings.image_to_text_weight:
             nats = caption_loss(model, batch, self.config, scales["caption"]).total
-            yield {"loss": settings.image_to_text_weight * nats, "image_to_text": nats.detach()}
+            losses["image_to_text"] = nats.detach()
+            loss = loss + settings.image_to_text_weight * nats
+        return {"loss": loss, **losses}
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:

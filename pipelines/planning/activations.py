@@ -1,10 +1,10 @@
 """What a micro-batch keeps between its forward and its backward pass, and what else it needs.
 
-Each direction goes backward before the next one goes forward (`BidirectionalObjective`), but end to
-end, where both go forward before one backward pass, so that what they keep is there together.
+Both directions go forward before one backward pass (`BidirectionalObjective`), so that what they
+keep is there at the same time.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -62,7 +62,7 @@ class BlockMemory:
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Bytes of a micro-batch at the worst moment of its passes.
+    """Bytes of a micro-batch at the worst moment of its two passes.
 
     `activations` are what the backward pass needs, `casts` weights in autocast's format, `waiting`
     the weights' gradients from one direction, `logits` what the heads have and keep, `working` what
@@ -97,13 +97,9 @@ def step_memory(
     """The worst of some moments: each head, the first block that goes back in the first direction
     and in the last, and with `painting` (by `painting_memory`) its own way back.
 
-    End to end, where directions go backward together, autograd adds up what a weight gets from all
-    its uses before it is its gradient: between them the first one's gradients of all blocks wait.
+    Autograd adds up what a weight gets from all its uses before it is its gradient, so that between
+    two directions the first one's gradients of all blocks wait.
     """
-    if painting is None and len(micro_batch.directions) > 1:
-        each = (replace(micro_batch, directions=(name,)) for name in micro_batch.directions)
-        alone = [step_memory(config, one, checkpointing) for one in each]
-        return max(alone, key=lambda step: step.total)
     block = block_memory(config, micro_batch)
     layers = config.num_hidden_layers
     stream = _stream_bytes(config, micro_batch)
@@ -120,8 +116,6 @@ def step_memory(
         # The last norm's output is there as well.
         moments.append(StepMemory(ways, casts, 0, kept + head.passing, stream))
     kept, back = sum(head.kept for head in heads), 2 * stream + block.working
-    if painting is None and passes == 1:  # the head has gone back, and let go of what it had
-        kept, back = 0, block.working
     # With checkpointing one block is there again, with weights of its own; the others' are gone.
     again, there = (block.kept - block.output, block.casts) if checkpointing else (0, casts)
     first = StepMemory(painted + passes * one_way + again, there, 0, kept, back)

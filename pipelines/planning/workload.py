@@ -43,7 +43,12 @@ class Workload:
     @property
     def directions(self) -> tuple[Direction, ...]:
         """Those that the objective gives any weight."""
-        return self.config.objective.directions
+        objective = self.config.objective
+        weights: dict[Direction, float] = {
+            "text_to_image": objective.text_to_image_weight,
+            "image_to_text": objective.image_to_text_weight,
+        }
+        return tuple(name for name, weight in weights.items() if weight > 0)
 
     @property
     def own_ids(self) -> bool:

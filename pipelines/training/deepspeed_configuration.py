@@ -30,12 +30,9 @@ states would not be those of what is trained."""
 
 
 def engine_configuration(
-    json_file: Path, training: TrainingSettings, processes: int, passes: int = 1
+    json_file: Path, training: TrainingSettings, processes: int
 ) -> dict[str, Any]:
     """DeepSpeed's configuration: the JSON, with what our own configuration decides filled in.
-
-    A micro-batch goes backward in so many `passes`, which DeepSpeed counts as micro-batches of
-    their own.
 
     Raises:
         UserError: the JSON cannot be read, or contradicts the configuration; or the optimizer is
@@ -66,9 +63,9 @@ def engine_configuration(
     except ValueError as error:
         raise UserError(f"training.{error}") from None
     ours = {
-        "train_batch_size": training.batch_size * passes,
+        "train_batch_size": training.batch_size,
         "train_micro_batch_size_per_gpu": micro_batch_size,
-        "gradient_accumulation_steps": accumulation * passes,
+        "gradient_accumulation_steps": accumulation,
         "gradient_clipping": training.optimizer.gradient_clipping or 0.0,
     }
     for key, value in ours.items():

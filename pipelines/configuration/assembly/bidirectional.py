@@ -42,6 +42,7 @@ from unified_transformer import (
     UnifiedTransformerConfig,
 )
 from unified_transformer.blocks import Block
+from unified_transformer.sequence import Direction
 from vq import VQGAN
 
 
@@ -108,7 +109,7 @@ def bidirectional_task(
             usage.add(batch["image_ids"])
         return batches
 
-    directions = config.objective.directions
+    directions = _directions(config)
     disable_progress_bar()  # the run has one of its own
 
     def write_parts(folder: Path) -> None:
@@ -186,6 +187,15 @@ def _transformer_config(
         sep_token_id=codec.sep_id,
         bos_token_id=codec.bos_id,
     )
+
+
+def _directions(config: BidirectionalRun) -> tuple[Direction, ...]:
+    """The tasks that the objective gives any weight."""
+    weights: dict[Direction, float] = {
+        "text_to_image": config.objective.text_to_image_weight,
+        "image_to_text": config.objective.image_to_text_weight,
+    }
+    return tuple(task for task, weight in weights.items() if weight > 0)
 
 
 def transformer_matrices(name: str, parameter: Tensor) -> int:
