@@ -34,6 +34,7 @@ from pipelines.training.loop import under
 from pipelines.training.task import Task
 from vq import VQGAN
 
+LANGUAGES = ["text", "text_zh"]
 PAIRS = (
     ("configs/tokenizer/scenes_64.yaml", "configs/bidirectional/scenes_64.yaml", 32),
     (
@@ -46,14 +47,15 @@ PAIRS = (
 
 def write_pictures(folder: Path, size: int, rows: int) -> Path:
     """Scenes as JPEGs in `train.parquet`."""
-    source = open_source(DataSettings(size=size * 5 // 4))
+    source = open_source(DataSettings(size=size * 5 // 4, text_column=LANGUAGES))
     found = [source[row] for row in range(rows)]
     cells = []
     for row in found:
         file = io.BytesIO()
         Image.fromarray(row.image).save(file, "JPEG", quality=90)
         cells.append({"bytes": file.getvalue(), "path": None})
-    table = datasets.Dataset.from_dict({"image": cells, "text": [row.texts[0] for row in found]})
+    texts = {name: [row.captions[name] for row in found] for name in LANGUAGES}
+    table = datasets.Dataset.from_dict({"image": cells, **texts})
     folder.mkdir()
     table.to_parquet(folder / "train.parquet")
     return folder
@@ -95,6 +97,7 @@ def measure(
     tokenizer = write_tokenizer(folder / "tokenizer", tokenizer_config)
     pictures = write_pictures(folder / "pictures", size, rows)
     arguments = ["--tokenizer", str(tokenizer), "--data", str(pictures), "--size", str(size)]
+    arguments += ["--text-column", *LANGUAGES]
     with redirect_stdout(io.StringIO()):
         encode_images.main([*arguments, "--output", str(folder / "ids"), "--device", "cpu"])
     tasks = {}
