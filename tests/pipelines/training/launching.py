@@ -18,6 +18,17 @@ SHORT = [
     "training.validate_every=0",
     "training.sample_every=0",
 ]
+# End to end, with whatever a discriminator needs to be comparable (see `real_runs.TOKENIZER`).
+PAINTING = [
+    "end_to_end.sampled_ids=0.3",
+    "training.optimizer.epsilon=1e-5",
+    "reconstruction.l1_weight=0",
+    "reconstruction.l2_weight=1",
+    "reconstruction.perceptual_weight=0",
+    "reconstruction.adversarial_weight=0.5",
+    "discriminator.base_channels=8",
+    "discriminator.layers=2",
+]
 
 
 def free_port() -> str:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
+from launching import PAINTING
 from safetensors.torch import save_file
 
 from pipelines.configuration.assembly import bidirectional_task, run_text_tokenizer, tokenizer_task
@@ -38,16 +39,6 @@ TOKENIZER = [
     "model.codebook_start=random",
     "objective.l1_weight=0",
     "objective.adversarial_weight=0.5",
-    "discriminator.base_channels=8",
-    "discriminator.layers=2",
-]
-PAINTING = [
-    "end_to_end.sampled_ids=0.3",
-    "training.optimizer.epsilon=1e-5",
-    "reconstruction.l1_weight=0",
-    "reconstruction.l2_weight=1",
-    "reconstruction.perceptual_weight=0",
-    "reconstruction.adversarial_weight=0.5",
     "discriminator.base_channels=8",
     "discriminator.layers=2",
 ]

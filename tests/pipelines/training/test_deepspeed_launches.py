@@ -1,12 +1,12 @@
 """DeepSpeed for real, on two CPU processes: every JSON of ours against plain python, and resuming
 each other."""
 
-import importlib.util
 import json
 import shutil
 import sys
 from pathlib import Path
 
+import launching
 import pytest
 from safetensors.torch import load_file
 
@@ -15,24 +15,11 @@ from pipelines.training.metrics import read_metrics
 
 pytestmark = pytest.mark.slow
 
-SPEC = importlib.util.spec_from_file_location("launching", Path(__file__).with_name("launching.py"))
-launching = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(launching)
 BIDIRECTIONAL, run = launching.BIDIRECTIONAL, launching.run
 
 POISONS = Path(__file__).with_name("poisons_a_step.py")
 CONFIGURATIONS = launching.REPOSITORY / "configs" / "deepspeed"
 OWN = sorted(path.stem for path in CONFIGURATIONS.glob("*.json"))
-ADVERSARIAL = [
-    "end_to_end.sampled_ids=0.3",
-    "training.optimizer.epsilon=1e-5",
-    "reconstruction.l1_weight=0",
-    "reconstruction.l2_weight=1",
-    "reconstruction.perceptual_weight=0",
-    "reconstruction.adversarial_weight=0.5",
-    "discriminator.base_channels=8",
-    "discriminator.layers=2",
-]
 LOOKING = [
     "training.validate_every=6",
     "training.validation_batches=2",
@@ -185,7 +172,7 @@ def test_a_checkpoint_of_zero_3_draws_and_describes_without_deepspeed(trained, t
 def test_end_to_end_under_zero_3(all_divided, arguments, tmp_path):
     """The generator in the engine and the discriminator beside it, some of its own ids in the
     prefix; it goes on under ZeRO 2."""
-    arguments = [*arguments, *LOOKING, *ADVERSARIAL]
+    arguments = [*arguments, *LOOKING, *launching.PAINTING]
     (tmp_path / "plain").mkdir()
     run("python", 1, BIDIRECTIONAL, *arguments, cwd=tmp_path / "plain")
     run("deepspeed", 2, BIDIRECTIONAL, *arguments, all_divided, cwd=tmp_path)

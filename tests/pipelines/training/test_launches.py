@@ -1,6 +1,5 @@
 """Real launches of the training commands, on a CPU: each launcher, one process and two, kills."""
 
-import importlib.util
 import os
 import shlex
 import signal
@@ -9,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import launching
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,9 +19,6 @@ from pipelines.training.metrics import read_metrics
 
 pytestmark = pytest.mark.slow
 
-SPEC = importlib.util.spec_from_file_location("launching", Path(__file__).with_name("launching.py"))
-launching = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(launching)
 BIDIRECTIONAL, DUAL_ENCODER, TOKENIZER = (
     launching.BIDIRECTIONAL,
     launching.DUAL_ENCODER,

@@ -1,6 +1,5 @@
 """Equalities promised for the real stages: two processes and one, resumed and never stopped."""
 
-import importlib.util
 import os
 import signal
 import socket
@@ -9,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import real_runs
 import torch
 from safetensors.torch import load_file
 
@@ -16,9 +16,6 @@ from pipelines.training.distributed import Processes
 from pipelines.training.metrics import read_metrics
 
 SCRIPT = Path(__file__).with_name("real_runs.py")
-SPEC = importlib.util.spec_from_file_location("real_runs", SCRIPT)
-real_runs = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(real_runs)
 
 
 @pytest.fixture(scope="module")
