@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import torch
@@ -35,13 +35,22 @@ from pipelines.training.task import Task
 from vq import VQGAN
 
 LANGUAGES = ["text", "text_zh"]
-PAIRS = (
-    ("configs/tokenizer/scenes_64.yaml", "configs/bidirectional/scenes_64.yaml", 32),
-    (
-        "configs/tokenizer/ernie_vilg_vqgan_256.yaml",
-        "configs/bidirectional/ernie_vilg_300m.yaml",
-        2,
-    ),
+
+
+class Case(NamedTuple):
+    """How many pictures there are, how many go into a step, and how many steps are timed."""
+
+    tokenizer: str
+    config: str
+    rows: int
+    batch_size: int
+    repeats: int
+
+
+CASES = (
+    Case("scenes_64", "scenes_64", rows=256, batch_size=32, repeats=7),
+    # A step of 300M parameters takes a CPU minutes.
+    Case("ernie_vilg_vqgan_256", "ernie_vilg_300m", rows=16, batch_size=1, repeats=3),
 )
 
 
@@ -65,8 +74,11 @@ def write_tokenizer(folder: Path, config: str) -> Path:
     """A checkpoint with random weights."""
     run = load_configuration(config, ["data.source=scenes"], TokenizerRun)
     model = VQGAN(run.model).eval()
-    parts: Callable[[Path], Any] = lambda target: model.save_pretrained(target / "tokenizer")  # noqa: E731
-    write_checkpoint(folder, "tokenizer", ("reconstruction",), 0, parts)
+
+    def write_parts(target: Path) -> None:
+        model.save_pretrained(target / "tokenizer")
+
+    write_checkpoint(folder, "tokenizer", ("reconstruction",), 0, write_parts)
     return folder
 
 
@@ -89,13 +101,12 @@ def passing(task: Task, precision: str) -> Callable[[], object]:
     return step
 
 
-def measure(
-    tokenizer_config: str, config: str, batch_size: int, rows: int, repeats: int, folder: Path
-) -> dict[str, Any]:
+def measure(case: Case, folder: Path) -> dict[str, Any]:
     """Milliseconds a picture."""
+    config = f"configs/bidirectional/{case.config}.yaml"
     size = load_configuration(config, [], BidirectionalRun).data.height_width[0]
-    tokenizer = write_tokenizer(folder / "tokenizer", tokenizer_config)
-    pictures = write_pictures(folder / "pictures", size, rows)
+    tokenizer = write_tokenizer(folder / "tokenizer", f"configs/tokenizer/{case.tokenizer}.yaml")
+    pictures = write_pictures(folder / "pictures", size, case.rows)
     arguments = ["--tokenizer", str(tokenizer), "--data", str(pictures), "--size", str(size)]
     arguments += ["--text-column", *LANGUAGES]
     with redirect_stdout(io.StringIO()):
@@ -106,7 +117,7 @@ def measure(
         # Pictures of so small a set would be kept after the first epoch; those of a large one are
         # not, and neither are they here.
         overrides += ["data.random_crop=1"] * (name == "pictures")
-        overrides += [f"training.batch_size={batch_size}", "training.micro_batch_size=null"]
+        overrides += [f"training.batch_size={case.batch_size}", "training.micro_batch_size=null"]
         overrides += ["training.activation_checkpointing=false", "deepspeed=null", "output=unused"]
         run = load_configuration(config, overrides, BidirectionalRun)
         with Processes(torch.device("cpu")) as processes:
@@ -115,33 +126,22 @@ def measure(
             tasks[name] = bidirectional_task(run, processes, paths, text_tokenizer)
     candidates = {name: reading(task) for name, task in tasks.items()}
     candidates["transformer"] = passing(tasks["ids"], run.training.precision)
-    spent = medians(candidates, repeats)
-    each = {name: 1000 * found / batch_size for name, found in spent.items()}
+    spent = medians(candidates, case.repeats)
+    each = {name: 1000 * found / case.batch_size for name, found in spent.items()}
     each["reading_ratio"] = each["pictures"] / each["ids"]
     each["step_ratio"] = (each["pictures"] + each["transformer"]) / (
         each["ids"] + each["transformer"]
     )
-    return {"tokenizer": tokenizer_config, "config": config, "batch_size": batch_size, **each}
+    return {**case._asdict(), **each}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--rows", type=int, default=256)
     arguments = begin(parser)
     figures = []
-    for tokenizer_config, config, batch_size in PAIRS:
+    for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
-            figures.append(
-                measure(
-                    tokenizer_config,
-                    config,
-                    batch_size,
-                    arguments.rows if batch_size > 8 else 16,
-                    arguments.repeats,
-                    Path(folder),
-                )
-            )
+            figures.append(measure(case, Path(folder)))
         print({k: round(v, 2) if isinstance(v, float) else v for k, v in figures[-1].items()})
     write_json(arguments.output, figures)
 

@@ -38,7 +38,6 @@ from plan_sizes import (
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.planning.activations import MicroBatch, step_memory
-from pipelines.planning.flops import model_flops_per_sample
 from pipelines.planning.memory import state_memory, stepping_memory
 from pipelines.planning.zero import Division
 from pipelines.training.distributed import precision_context
@@ -54,7 +53,7 @@ from unified_transformer import (
 from unified_transformer.attention.dense import dense_mask
 from unified_transformer.attention.kernel import attend_by_products
 from unified_transformer.blocks import Attention, Block
-from unified_transformer.flops import forward_flops, recomputed_flops
+from unified_transformer.flops import forward_flops, recomputed_flops, training_flops
 from unified_transformer.sequence import DIRECTIONS, Sequence
 
 TABLES = ("operations", "memory", "time", "states")
@@ -128,7 +127,7 @@ def time_of_steps() -> list[dict[str, Any]]:
     share = at_best(reference) / seconds[reference]
     rows = []
     for size in TIMED:
-        model = size.samples * model_flops_per_sample(configuration(size))
+        model = size.samples * training_flops(configuration(size))
         peak = peak_flops(device, size.precision)
         assert peak is not None
         mfu = model / seconds[size] / peak

@@ -7,7 +7,7 @@ from torch import Tensor
 from pipelines.configuration.schemas import TokenizerRun
 from pipelines.data.opening import open_training_data
 from pipelines.data.transforms import arrays_to_pixels, to_array
-from vq import VQGAN, psnr
+from vq import VQGAN, perplexity, psnr
 
 PICTURES = 256
 
@@ -27,10 +27,10 @@ def tokenizer_figures(tokenizer: VQGAN, pixels: Tensor) -> tuple[dict[str, float
     parts = [tokenizer.encode_to_ids(some) for some in pixels.split(64)]
     again = torch.cat([tokenizer.decode_ids(ids) for ids in parts])
     ids = torch.cat(parts).flatten()
-    share = torch.bincount(ids, minlength=tokenizer.config.codebook_size) / len(ids)
+    counts = torch.bincount(ids, minlength=tokenizer.config.codebook_size)
     figures = {
         "psnr": psnr(again, pixels).mean().item(),
-        "codes_used": int((share > 0).sum()),
-        "perplexity": torch.special.entr(share).sum().exp().item(),
+        "codes_used": int((counts > 0).sum()),
+        "perplexity": perplexity(counts).item(),
     }
     return figures, again

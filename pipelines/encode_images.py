@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from pipelines.command_line import UserError, check_seed, command, device_and_dtype
+from pipelines.command_line import UserError, check_seed, command, device_and_dtype, open_output
 from pipelines.configuration.assembly.parts import check_size, or_user_error
 from pipelines.data.batches import ReadingCounts
-from pipelines.data.encoded import INDEX, EncodedIndex, read_index, shard_name
-from pipelines.data.encoded import tokenizer_fingerprint as fingerprint
+from pipelines.data.encoded import shard_name
+from pipelines.data.encoded_index import INDEX, EncodedIndex, read_index, tokenizer_fingerprint
 from pipelines.data.encoding import EncodePictures, PictureEncoder
 from pipelines.data.pieces import Pieces, open_pieces
 from pipelines.data.settings import DataSettings, parse_data
@@ -102,13 +102,7 @@ def prepare_output(folder: Path, index: EncodedIndex, names: list[str], split: s
     """
     before = read_index(folder)
     if before is None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"the output folder {folder} cannot be made ({error}).") from error
-        if any(folder.iterdir()):
-            raise UserError(f"the output folder {folder} is not empty; name a new one.")
-        replace_file(folder / INDEX, index.write)
+        replace_file(open_output(str(folder)) / INDEX, index.write)
     elif before != index:
         changed = [name for name, value in vars(index).items() if getattr(before, name) != value]
         raise UserError(
@@ -163,7 +157,7 @@ def main(argv: list[str] | None = None) -> None:
     tokenizer = load_tokenizer(open_checkpoint(arguments.tokenizer).tokenizer)
     grid = check_size(settings, tokenizer.downsampling_factor)
     index = EncodedIndex(
-        tokenizer=fingerprint(tokenizer),
+        tokenizer=tokenizer_fingerprint(tokenizer),
         size=settings.height_width,
         grid=grid,
         crops=arguments.crops,
@@ -174,9 +168,7 @@ def main(argv: list[str] | None = None) -> None:
         text_columns=tuple(settings.text_columns),
     )
     with Processes(device) as processes, ThreadPoolExecutor(arguments.threads) as threads:
-        pieces = open_pieces(
-            settings, True, arguments.rows, arguments.rows_per_file, arguments.seed
-        )
+        pieces = open_pieces(settings, arguments.rows, arguments.rows_per_file, arguments.seed)
         folder = Path(arguments.output)
         names = [shard_name(settings.split, n, pieces.count) for n in range(pieces.count)]
         processes.on_main(lambda: prepare_output(folder, index, names, settings.split))
@@ -186,9 +178,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         mine = files[processes.rank :: processes.count]
         counts = processes.together(lambda: encode_pieces(pieces, mine, encoder, processes))
-        everything = ReadingCounts()
-        for found in processes.gather(counts):
-            everything.add(found)
+        everything = ReadingCounts.sum_of(processes.gather(counts))
         if everything.unreadable:
             processes.log(f"{everything.unreadable_rows()}, and were left out.")
         if processes.is_main:

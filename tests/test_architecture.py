@@ -90,6 +90,12 @@ def test_inference_imports_without_the_training_libraries(statement):
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.slow
+def test_training_on_scenes_does_not_wait_for_datasets():
+    program = "import sys, pipelines.train_bidirectional; sys.exit('datasets' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
+
+
 def test_every_yaml_begins_with_its_command():
     files = sorted((ROOT / "configs").rglob("*.yaml"))
     assert files

@@ -25,7 +25,7 @@ from pipelines.command_line import UserError
 from pipelines.configuration.loading import load_configuration, read_yaml
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.data.columns import TableColumns, TarColumns
-from pipelines.data.encoded import INDEX, read_index
+from pipelines.data.encoded_index import INDEX, read_index
 from pipelines.data.opening import captions_for_vocabulary, open_source
 from pipelines.data.settings import DataSettings
 from pipelines.data.sources import UnreadableRow

@@ -54,6 +54,11 @@ class EndToEndSettings:
         if not 0 <= self.sampled_ids < 1:
             raise ValueError(f"sampled_ids is {self.sampled_ids}; it must be in [0, 1)")
 
+    @property
+    def own_ids(self) -> bool:
+        """Whether the model draws ids itself, in a pass more."""
+        return self.sampled_ids > 0
+
 
 class ReconstructionLosses(Protocol):
     """The losses of pictures painted by the generator, and a discriminator's turn where there is
@@ -142,9 +147,9 @@ class EndToEndObjective(BidirectionalObjective):
 
     def _prefix(self, batch: Batch, step: int) -> Tensor | None:
         """The ids [batch, h, w] to reconstruct from, where they are not the picture's alone."""
-        share = self.end_to_end.sampled_ids
-        if share == 0:
+        if not self.end_to_end.own_ids:
             return None
+        share = self.end_to_end.sampled_ids
         return mix_in_own_ids(self.players[self.main_player], batch, self.config, share, step)
 
     def _reconstruct(

@@ -91,10 +91,23 @@ def training_flops(
     config: UnifiedTransformerConfig,
     text_length: int | None = None,
     directions: tuple[Direction, ...] = DIRECTIONS,
+    own_ids: bool = False,
 ) -> int:
-    """Model FLOPs of one sample: forward and backward in each of `directions`, nothing computed
-    twice."""
-    return sum(forward_flops(config, name, text_length).training for name in directions)
+    """What one pair needs, forward and backward, however it is computed: only visible pairs count
+    in attention, and nothing twice. The numerator of model FLOPs utilisation (PaLM, 2204.02311,
+    section 4.1), but for what paints from hidden states.
+
+    Args:
+        text_length: padded length of the texts; all text positions unless given.
+        directions: those with a weight.
+        own_ids: the model draws ids itself in a pass without gradients, and its hidden states
+            after those, where nothing is predicted, are learned from.
+    """
+    flops = sum(forward_flops(config, name, text_length).training for name in directions)
+    if own_ids:
+        again = forward_flops(config, "text_to_image", text_length)
+        flops += again.total + TRAINING_PASSES * again.blocks
+    return flops
 
 
 @lru_cache(maxsize=256)

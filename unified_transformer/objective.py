@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unified_transformer.config import UnifiedTransformerConfig
+from unified_transformer.sequence import Direction
 
 Batch = dict[str, Tensor]
 
@@ -32,6 +33,15 @@ class BidirectionalObjectiveSettings:
             raise ValueError("both weights of the objective are 0; give one direction a weight")
         if not 0 <= self.caption_dropout < 1:
             raise ValueError(f"caption_dropout is {self.caption_dropout}; it must be in [0, 1)")
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Those with any weight."""
+        weights: dict[Direction, float] = {
+            "text_to_image": self.text_to_image_weight,
+            "image_to_text": self.image_to_text_weight,
+        }
+        return tuple(direction for direction, weight in weights.items() if weight > 0)
 
 
 def as_prompt(batch: Batch, config: UnifiedTransformerConfig) -> tuple[Tensor, Tensor]:

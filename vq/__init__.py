@@ -1,5 +1,6 @@
 """Pixels <-> ids: the VQGAN image tokenizer; this package knows no text."""
 
+from vq.code_usage import perplexity
 from vq.config import VQGANConfig
 from vq.discriminator import PatchDiscriminator, PatchDiscriminatorConfig
 from vq.encoder_decoder import Decoder, Encoder
@@ -25,6 +26,7 @@ __all__ = [
     "VQGANObjectiveSettings",
     "VQGANOutput",
     "build_perceptual_loss",
+    "perplexity",
     "pictures_at_once",
     "psnr",
     "read_vqgan_config",

@@ -10,6 +10,12 @@ from vq.global_batch import GlobalBatch
 from vq.quantizer import Quantizer, QuantizerOutput
 
 
+def perplexity(counts: Tensor) -> Tensor:
+    """e to the entropy of the frequencies of codes, from their counts [codebook_size]: 1 where one
+    code is used alone, the codebook's size where all are used evenly."""
+    return torch.special.entr(counts / counts.sum().clamp(min=1e-12)).sum().exp()
+
+
 class CodeUsage:
     """How often each code is used: all there is to do for codes that are ordinary parameters.
 
@@ -59,10 +65,8 @@ class CodeUsage:
         """Health of the codebook before this step: over a window of steps, not over one batch.
 
         `codebook_used` is the share of codes that had a use within the window of the running mean,
-        `perplexity` the exponential of the entropy of the running use counts (at most the
-        codebook's size).
+        `perplexity` that of the running use counts.
         """
         window = 1 / (1 - self.config.ema_decay)
         used = (self.quantizer.idle_steps < window).float().mean()
-        share = self.quantizer.ema_counts / self.quantizer.ema_counts.sum().clamp(min=1e-12)
-        return {"codebook_used": used, "perplexity": torch.special.entr(share).sum().exp()}
+        return {"codebook_used": used, "perplexity": perplexity(self.quantizer.ema_counts)}

@@ -1,6 +1,6 @@
 """Numbered rows of a source -> tensors; every choice of a row depends on its place alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from pipelines.command_line import UserError
 from pipelines.data.orders import Sample
 from pipelines.data.sources import Row, Source, UnreadableRow
 from pipelines.data.text_tokenizer import TextCodec
-from pipelines.data.transforms import CENTER, Crop, arrays_to_pixels, to_array
+from pipelines.data.transforms import CROP_STREAM, Cropping, arrays_to_pixels, to_array
 
 Batch = dict[str, Tensor]
 
@@ -20,10 +20,9 @@ NEIGHBOURS_TO_TRY = 100
 MAX_UNREADABLE_SHARE = 0.1
 ROWS_BEFORE_JUDGING = 200
 ROWS_TO_NAME = 5
-# Keep the choices of a caption and of a crop independent of each other, and of what `scenes` draws
-# from the same seed and row.
+# Keeps the choice of a caption independent of that of a crop, and of what `scenes` draws from the
+# same seed and row.
 CHOICE_STREAM = 0x7E47
-CROP_STREAM = 0xC409
 
 
 @dataclass
@@ -44,6 +43,13 @@ class ReadingCounts:
         self.truncated_captions += other.truncated_captions
         self.unknown_tokens += other.unknown_tokens
         self.reasons |= other.reasons
+
+    @classmethod
+    def sum_of(cls, parts: Iterable["ReadingCounts"]) -> "ReadingCounts":
+        total = cls()
+        for part in parts:
+            total.add(part)
+        return total
 
     def problems(self) -> str:
         """One sentence about what was wrong; empty where nothing was."""
@@ -70,28 +76,6 @@ class ReadingCounts:
         if self.rows < ROWS_BEFORE_JUDGING or not many:
             return ""
         return f"{self.unreadable_rows()}; mend or remove them."
-
-
-@dataclass(frozen=True)
-class Cropping:
-    """Which part of a picture is read: the center, or by lot (see `DataSettings`)."""
-
-    random_crop: float | None = None
-    random_flip: bool = False
-
-    def choose(self, seed: int, epoch: int, place: tuple[int, ...]) -> Crop:
-        """A function of its arguments."""
-        if self.random_crop is None and not self.random_flip:
-            return CENTER
-        rng = np.random.default_rng((seed, epoch, *place, CROP_STREAM))
-        enlarged, across, down, flipped = rng.random(4)
-        mirrored = self.random_flip and bool(flipped < 0.5)
-        if self.random_crop is None:
-            return Crop(mirrored=mirrored)
-        return Crop(1 + (self.random_crop - 1) * enlarged, across, down, mirrored)
-
-
-CENTERED = Cropping()
 
 
 class BatchReader:

@@ -13,8 +13,9 @@ import pyarrow
 import pyarrow.parquet
 from einops import rearrange
 
-from pipelines.data.batches import Cropping, ReadingCounts
-from pipelines.data.encoded import ID_TYPE, EncodedIndex, shard_schema
+from pipelines.data.batches import ReadingCounts
+from pipelines.data.encoded import ID_TYPE, shard_schema
+from pipelines.data.encoded_index import EncodedIndex
 from pipelines.data.pieces import Pieces
 from pipelines.data.sources import Row, UnreadableRow
 from pipelines.data.transforms import CENTER, to_array
@@ -80,8 +81,7 @@ class PictureEncoder:
         """A row with the crops of its picture."""
         row, index = pieces.read(item), self.index
         assert row.image is not None
-        cropping = Cropping(index.random_crop, index.random_flip)
-        others = [cropping.choose(index.seed, n, row.place) for n in range(1, index.crops)]
+        others = [index.cropping.choose(index.seed, n, row.place) for n in range(1, index.crops)]
         return row, [to_array(row.image, index.size, crop) for crop in (CENTER, *others)]
 
     def _result(

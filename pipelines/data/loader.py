@@ -13,17 +13,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipelines.command_line import UserError
 from pipelines.data.batches import (
-    CENTERED,
     ROWS_BEFORE_JUDGING,
     ROWS_TO_NAME,
     Batch,
     BatchReader,
-    Cropping,
     ReadingCounts,
 )
 from pipelines.data.orders import Bookmark, Order, Sample
 from pipelines.data.sources import Source
 from pipelines.data.text_tokenizer import TextCodec
+from pipelines.data.transforms import CENTERED, Cropping
 
 logger = logging.getLogger(__name__)
 

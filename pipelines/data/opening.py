@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.command_line import UserError
+from pipelines.data.encoded_index import AcceptIds, read_index, refuse_ids
 from pipelines.data.locations import is_pattern
 from pipelines.data.orders import MixedOrder, Mixture, Order, RowOrder
 from pipelines.data.settings import DataSettings
 from pipelines.data.sources import KeptPictures, Source, Subset, open_scenes, readable_texts
+from pipelines.data.transforms import CENTERED
 
 if TYPE_CHECKING:
-    from pipelines.data.encoded import AcceptIds
     from pipelines.data.tables import Stream
 
 ROWS_FOR_VOCABULARY = 20_000
@@ -28,7 +29,7 @@ def open_source(
     split: str | None = None,
     need_text: bool = True,
     seed: int = 0,
-    accept_ids: "AcceptIds | None" = None,
+    accept_ids: AcceptIds | None = None,
 ) -> Source:
     """Opens a split of one source (`settings.split` where none is given).
 
@@ -42,14 +43,15 @@ def open_source(
     split = split or settings.split
     if settings.source == "scenes":
         return open_scenes(settings, split, need_text, seed)
-    # Only here, because importing datasets takes longer than drawing a thousand scenes.
-    from pipelines.data.encoded import open_encoded, read_index, refuse_ids
-    from pipelines.data.table_loading import open_table
-
     folder = Path(settings.source).expanduser()
     index = read_index(folder)
+    # Only here, because importing datasets takes longer than drawing a thousand scenes.
     if index is None:
+        from pipelines.data.table_loading import open_table
+
         return open_table(settings, split, need_text)
+    from pipelines.data.encoded import open_encoded
+
     (accept_ids or refuse_ids)(index, settings)
     return open_encoded(folder, index, settings, split, need_text)
 
@@ -58,7 +60,7 @@ def open_training_data(
     settings: DataSettings,
     need_text: bool = True,
     seed: int = 0,
-    accept_ids: "AcceptIds | None" = None,
+    accept_ids: AcceptIds | None = None,
 ) -> tuple[Order, Source]:
     """Opens what a run trains on and what it validates on (see `DataSettings`).
 
@@ -74,7 +76,7 @@ def open_training_data(
 
 
 def _open_one(
-    settings: DataSettings, need_text: bool, seed: int, accept_ids: "AcceptIds | None"
+    settings: DataSettings, need_text: bool, seed: int, accept_ids: AcceptIds | None
 ) -> tuple[Order, Source]:
     """Rows kept for validation are chosen by lot, the same whatever the seed (of a stream they are
     the first). A source of fewer than ten rows is too small to divide: it is validated on its
@@ -87,33 +89,38 @@ def _open_one(
     split = "validation" if settings.source == "scenes" else None
     if split := settings.validation_split or split:
         validation = open_source(settings, split, need_text, seed, accept_ids)
-        return RowOrder(_kept(train, settings), seed), validation
-    assert train.length is not None
-    kept = min(settings.validation_rows, train.length // 10)
+    else:
+        train, validation = _divided(train, settings.validation_rows)
+    # Validation takes the center whatever training takes.
+    of_train = _kept(train, settings) if settings.cropping == CENTERED else train
+    return RowOrder(of_train, seed), _kept(validation, settings)
+
+
+def _divided(source: Source, validation_rows: int) -> tuple[Source, Source]:
+    """What is trained on and what is kept from it."""
+    assert source.length is not None
+    kept = min(validation_rows, source.length // 10)
     if kept == 0:
-        return RowOrder(_kept(train, settings), seed), train
-    order = np.random.default_rng(0).permutation(train.length)
-    parts = [Subset(train, np.sort(rows)) for rows in (order[kept:], order[:kept])]
-    return RowOrder(_kept(parts[0], settings), seed), _kept(parts[1], settings)
+        return source, source
+    order = np.random.default_rng(0).permutation(source.length)
+    return Subset(source, np.sort(order[kept:])), Subset(source, np.sort(order[:kept]))
 
 
 def _kept(source: Source, settings: DataSettings) -> Source:
-    """The source, decoding each picture once where all of them are small enough to stay."""
+    """The source, its centers decoded once where all of them are small enough to stay."""
     height, width = settings.height_width
     small = (source.length or np.inf) * 3 * height * width <= PICTURE_MEMORY_BYTES
-    center = settings.random_crop is None and not settings.random_flip
-    return KeptPictures(source, (height, width)) if small and center else source
+    return KeptPictures(source, (height, width)) if small else source
 
 
 def open_stream_of(settings: DataSettings, split: str, need_text: bool) -> "Stream | None":
     """The source as a stream, where one is asked for and it is not at hand row by row anyway."""
     if not settings.streaming or settings.source == "scenes":
         return None
-    from pipelines.data.encoded import read_index
-    from pipelines.data.table_loading import open_stream
-
     if read_index(Path(settings.source).expanduser()) is not None:
         return None
+    from pipelines.data.table_loading import open_stream
+
     return open_stream(settings, split, need_text)
 
 

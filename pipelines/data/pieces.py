@@ -28,10 +28,8 @@ class Pieces(Protocol):
 class TablePieces:
     """So many rows in a piece."""
 
-    def __init__(
-        self, settings: DataSettings, need_text: bool, rows: int | None, in_piece: int, seed: int
-    ) -> None:
-        self.source = open_source(settings, need_text=need_text, seed=seed)
+    def __init__(self, settings: DataSettings, rows: int | None, in_piece: int, seed: int) -> None:
+        self.source = open_source(settings, seed=seed)
         lengths = [number for number in (self.source.length, rows) if number is not None]
         if not lengths:
             raise UserError("data source scenes never ends; say how many to encode with --rows.")
@@ -63,9 +61,7 @@ class StreamPieces:
         return self.stream.row(*item)
 
 
-def open_pieces(
-    settings: DataSettings, need_text: bool, rows: int | None, in_piece: int, seed: int
-) -> Pieces:
+def open_pieces(settings: DataSettings, rows: int | None, in_piece: int, seed: int) -> Pieces:
     """Opens `settings.split` of one source.
 
     Args:
@@ -76,9 +72,9 @@ def open_pieces(
         UserError: as `open_source`; or the rows of a stream are to be counted, or those of `scenes`
             are not.
     """
-    stream = open_stream_of(settings, settings.split, need_text)
+    stream = open_stream_of(settings, settings.split, need_text=True)
     if stream is None:
-        return TablePieces(settings, need_text, rows, in_piece, seed)
+        return TablePieces(settings, rows, in_piece, seed)
     if rows is not None:
         raise UserError("a stream's rows are not counted in advance; leave --rows out.")
     return StreamPieces(stream)

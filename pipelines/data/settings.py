@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 
 from pipelines.command_line import UserError
+from pipelines.data.transforms import Cropping
 
 
 @dataclass
@@ -112,6 +113,10 @@ class DataSettings:
     @property
     def height_width(self) -> tuple[int, int]:
         return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def cropping(self) -> Cropping:
+        return Cropping(self.random_crop, self.random_flip)
 
     @property
     def text_columns(self) -> list[str]:

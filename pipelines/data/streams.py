@@ -12,6 +12,7 @@ take shards of their own.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -53,37 +54,45 @@ class Place:
     number: int = 0
 
 
+BEGINNING = Place()
+
+
 class StreamOrder:
     """The samples of a stream.
 
     Args:
         window: rows that are shuffled together.
         held_out: how many rows at the beginning of a shard are never read, by shard.
+        start: where a window begins.
     """
 
     def __init__(
-        self, stream: Stream, seed: int, window: int, held_out: dict[int, int] | None = None
+        self,
+        stream: Stream,
+        seed: int,
+        window: int,
+        held_out: dict[int, int] | None = None,
+        start: Place = BEGINNING,
     ) -> None:
         self.stream, self.seed, self.window = stream, seed, window
         self.held_out = held_out or {}
-        self._leave(Place())
+        self._stand_at(start)
 
-    def _leave(self, place: Place) -> None:
-        """Stands at `place`, before anything is read."""
+    def _stand_at(self, place: Place) -> None:
+        """Before anything is read."""
         self._start = place
         self._next = place
         self._rows: Iterator[tuple[int, UndecodedRow]] | None = None
         self._current: Window | None = None
         self._permutation = np.empty(0, int)
 
-    def __getstate__(self) -> dict[str, object]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # What is being read stays behind; the copy finds its own way from the same place.
-        left = {"_next": self._start, "_rows": None, "_current": None}
-        return self.__dict__ | left | {"_permutation": np.empty(0, int)}
+        return StreamOrder, (self.stream, self.seed, self.window, self.held_out, self._start)
 
     def __getitem__(self, number: int) -> Sample:
         if number < self._start.number:
-            self._leave(Place())
+            self._stand_at(BEGINNING)
         while self._current is None or number >= self._start.number + self._current.length:
             self._read_window()
         row = int(self._permutation[number - self._start.number])
@@ -101,7 +110,7 @@ class StreamOrder:
                     "data.validation_rows that are kept from training; lower that number, or name "
                     "a data.validation_split."
                 )
-            self._leave(Place(start.epoch + 1, number=start.number))
+            self._stand_at(Place(start.epoch + 1, number=start.number))
             return
         turn, (_, last, _) = found[-1]
         self._start = start
@@ -135,7 +144,7 @@ class StreamOrder:
                     f"{bookmark.get(name)} when the run was saved, from which the order of the "
                     "data follows; resume with the same."
                 )
-        self._leave(Place(**bookmark["place"]))
+        self._stand_at(Place(**bookmark["place"]))
         return ""
 
 

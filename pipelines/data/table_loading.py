@@ -68,10 +68,10 @@ def _open(
     columns = TableColumns(settings.image_column, names)
     if path is not None and path.suffix == ".json":
         table = read_coco(path, settings.image_folder, names, columns.image)
-    elif path is not None and path.is_dir() and not _is_table(path):
-        table = read_pictures(path, split, names, columns.image)
+    elif path is not None and path.is_dir():
+        table = _load_folder(path, split, columns, streaming)
     else:
-        table = _load(path, split, source, streaming)
+        table = _load_files(path, split, source, streaming)
     _check_columns(table, columns, source)
     try:
         return table.cast_column(columns.image, datasets.Image(decode=False)), columns
@@ -92,37 +92,36 @@ def _tars(place: str | Path, split: str) -> list[str]:
     return [str(tar) for tar in tars]
 
 
-def _is_table(folder: Path) -> bool:
-    return _is_saved(folder) or any(
-        file.suffix in TABLE_FORMATS for file in folder.rglob("*") if file.is_file()
+def _load_folder(folder: Path, split: str, columns: TableColumns, streaming: bool) -> Data:
+    """A saved data set, tables, or pictures in files of their own."""
+    if any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
+        return _split_of(partial(datasets.load_from_disk, str(folder)), split, str(folder))
+    endings = {file.suffix for file in folder.rglob("*") if file.is_file()}
+    for ending, kind in TABLE_FORMATS.items():
+        if ending in endings:
+            load = partial(datasets.load_dataset, kind, data_dir=str(folder), streaming=streaming)
+            return _split_of(load, split, str(folder))
+    return read_pictures(folder, split, columns.texts, columns.image)
+
+
+def _load_files(path: Path | None, split: str, source: str, streaming: bool) -> Data:
+    """A file, a pattern of files, or a hub data set."""
+    load = partial(datasets.load_dataset, streaming=streaming)
+    kind = TABLE_FORMATS.get(Path(source).suffix)
+    if kind is not None:
+        # A single file, or a pattern, is whichever split is asked for.
+        return _split_of(
+            partial(load, kind, data_files={split: str(path or source)}), split, source
+        )
+    if path is None and not is_pattern(source):
+        return _split_of(partial(load, source), split, source)
+    raise UserError(
+        f"data source {source} is neither a folder nor a parquet, arrow, tar or (COCO's) json "
+        "file; give one."
     )
 
 
-def _is_saved(folder: Path) -> bool:
-    """By `datasets.save_to_disk`."""
-    return (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file()
-
-
-def _load(path: Path | None, split: str, source: str, streaming: bool) -> Data:
-    """A hub data set, a file, a pattern of files, or a folder of them."""
-    load = partial(datasets.load_dataset, streaming=streaming)
-    kind = TABLE_FORMATS.get(Path(source).suffix)
-    if path is not None and path.is_dir():
-        if _is_saved(path):
-            load = partial(datasets.load_from_disk, str(path))
-        else:
-            kinds = [k for suffix, k in TABLE_FORMATS.items() if any(path.rglob(f"*{suffix}"))]
-            load = partial(load, kinds[0], data_dir=str(path))
-    elif kind is not None:
-        # A single file, or a pattern, is whichever split is asked for.
-        load = partial(load, kind, data_files={split: str(path or source)})
-    elif path is None and not is_pattern(source):
-        load = partial(load, source)
-    else:
-        raise UserError(
-            f"data source {source} is neither a folder nor a parquet, arrow, tar or (COCO's) json "
-            "file; give one."
-        )
+def _split_of(load: Callable[[], Any], split: str, source: str) -> Data:
     splits = _loaded(load, source)
     if isinstance(splits, datasets.Dataset):
         return splits

@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import datasets
 import pyarrow
@@ -94,14 +95,10 @@ class Stream:
                 continue
 
 
-class naming:
-    """A context that puts the name of a row before what is wrong with it."""
-
-    def __init__(self, row: str) -> None:
-        self.row = row
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UnreadableRow):
-            raise UnreadableRow(f"{self.row} {error}") from error
+@contextmanager
+def naming(row: str) -> Iterator[None]:
+    """Puts the name of a row before what is wrong with it."""
+    try:
+        yield
+    except UnreadableRow as error:
+        raise UnreadableRow(f"{row} {error}") from error

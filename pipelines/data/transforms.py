@@ -14,6 +14,9 @@ from pipelines.command_line import UserError, in_short
 
 Picture = Image.Image | np.ndarray
 
+# Keeps the choice of a crop independent of what else is drawn from the same seed and row.
+CROP_STREAM = 0xC409
+
 
 def read_image(source: str | Path | bytes) -> Image.Image:
     """Decodes a file (or its bytes) to an upright RGB picture; of an animation, the first frame.
@@ -74,6 +77,29 @@ class Crop:
 
 
 CENTER = Crop()
+
+
+@dataclass(frozen=True)
+class Cropping:
+    """How the part of a picture that is read is chosen: the center, or by lot (see
+    `DataSettings`)."""
+
+    random_crop: float | None = None
+    random_flip: bool = False
+
+    def choose(self, seed: int, epoch: int, place: tuple[int, ...]) -> Crop:
+        """A function of its arguments."""
+        if self.random_crop is None and not self.random_flip:
+            return CENTER
+        rng = np.random.default_rng((seed, epoch, *place, CROP_STREAM))
+        enlarged, across, down, flipped = rng.random(4)
+        mirrored = self.random_flip and bool(flipped < 0.5)
+        if self.random_crop is None:
+            return Crop(mirrored=mirrored)
+        return Crop(1 + (self.random_crop - 1) * enlarged, across, down, mirrored)
+
+
+CENTERED = Cropping()
 
 
 def to_array(image: Picture, size: tuple[int, int], crop: Crop = CENTER) -> np.ndarray:

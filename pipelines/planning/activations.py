@@ -4,6 +4,7 @@ Both directions go forward before one backward pass (`BidirectionalObjective`), 
 keep is there at the same time.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipelines.planning.simulation import MemoryMeter, autocast, without_memory
+from pipelines.planning.simulation import MemoryMeter, without_memory
+from pipelines.training.distributed import precision_context
 from pipelines.training.recomputation import recompute
 from unified_transformer import Reconstructor, ReconstructorConfig, UnifiedTransformerConfig
 from unified_transformer.attention import AUTO, IMPLEMENTATIONS, choose_implementation
@@ -41,6 +43,10 @@ class MicroBatch:
     directions: tuple[Direction, ...] = DIRECTIONS
     hidden_passes: int = 0
     stage_3: bool = False
+
+    def autocast(self) -> AbstractContextManager:
+        """As in training, for fake tensors, which live on the CPU."""
+        return precision_context(torch.device("cpu"), self.precision)()
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ def block_memory(config: UnifiedTransformerConfig, micro_batch: MicroBatch) -> B
         pairs = config.hidden_size // config.num_attention_heads // 4
         turns = torch.zeros(2, length, pairs)
         with MemoryMeter() as meter:
-            with autocast(micro_batch.precision):
+            with micro_batch.autocast():
                 # The first time makes what is made once: casts of the weights, masks.
                 first = block(x, turns, attention)
                 once = meter.live
@@ -197,7 +203,7 @@ def painting_memory(
         recompute(painter, checkpointed)
         hidden = torch.zeros(micro_batch.samples, places, shape.hidden_size, requires_grad=True)
         with MemoryMeter() as meter:
-            with autocast(micro_batch.precision):
+            with micro_batch.autocast():
                 picture = painter(hidden)
             kept = meter.live
             gradient = torch.zeros_like(picture)

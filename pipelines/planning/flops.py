@@ -9,29 +9,9 @@ from copy import deepcopy
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from unified_transformer import Reconstructor, UnifiedTransformerConfig
-from unified_transformer.flops import TRAINING_PASSES, training_flops
-from unified_transformer.sequence import DIRECTIONS, Direction
+from unified_transformer import Reconstructor
+from unified_transformer.flops import TRAINING_PASSES
 from vq import Decoder, Encoder, VQGANConfig
-
-
-def model_flops_per_sample(
-    config: UnifiedTransformerConfig,
-    text_length: int | None = None,
-    directions: tuple[Direction, ...] = DIRECTIONS,
-    reconstructor: Reconstructor | None = None,
-) -> int:
-    """What one pair needs, forward and backward, however it is computed: only visible pairs count
-    in attention, and nothing twice. The numerator of model FLOPs utilisation (PaLM, 2204.02311,
-    section 4.1).
-
-    Args:
-        text_length: padded length of the texts; all text positions unless given.
-        directions: those with a weight.
-        reconstructor: what paints from hidden states, in end-to-end training.
-    """
-    flops = training_flops(config, text_length, directions)
-    return flops if reconstructor is None else flops + reconstruction_flops(reconstructor)
 
 
 def reconstruction_flops(reconstructor: Reconstructor) -> int:

@@ -36,7 +36,7 @@ class SampleFlops:
 
     @property
     def model(self) -> int:
-        """`model_flops_per_sample`."""
+        """What the sample needs, however it is computed."""
         return self.transformer + self.reconstruction
 
     @property
@@ -48,15 +48,13 @@ class SampleFlops:
 def sample_flops(workload: Workload) -> SampleFlops:
     """Of one sample of this run."""
     run, config, text = workload.config, workload.transformer, workload.text_length
-    transformer = training_flops(config, text, workload.directions)
+    transformer = training_flops(config, text, workload.directions, workload.own_ids)
     recomputed = sum(recomputed_flops(config, name, text) for name in workload.directions)
     reconstruction = 0
     model = build_on_meta(workload)
     if isinstance(model, EndToEndModel):
         reconstruction = reconstruction_flops(model.reconstructor)
-    if workload.own_ids:  # drawn in a pass without gradients, followed in one with them
-        again = forward_flops(config, "text_to_image", text)
-        transformer += again.total + TRAINING_PASSES * again.blocks
+    if workload.own_ids:
         recomputed += recomputed_flops(config, "text_to_image", text)
     return SampleFlops(
         transformer=transformer,

@@ -66,9 +66,3 @@ def without_memory() -> Iterator[None]:
     """Tensors made within have shapes and types, and nothing else."""
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
-
-
-def autocast(precision: str) -> torch.autocast:
-    """Training's autocast for fake tensors, which live on the CPU."""
-    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast("cpu", dtype=dtype, enabled=precision != "fp32")

@@ -42,18 +42,12 @@ class Workload:
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """Those that the objective gives any weight."""
-        objective = self.config.objective
-        weights: dict[Direction, float] = {
-            "text_to_image": objective.text_to_image_weight,
-            "image_to_text": objective.image_to_text_weight,
-        }
-        return tuple(name for name, weight in weights.items() if weight > 0)
+        return self.config.objective.directions
 
     @property
     def own_ids(self) -> bool:
         """Whether a pass more reconstructs after ids that the model drew itself."""
-        return self.config.end_to_end is not None and self.config.end_to_end.sampled_ids > 0
+        return self.config.end_to_end is not None and self.config.end_to_end.own_ids
 
 
 def read_workload(

@@ -1,11 +1,11 @@
 """What a DeepSpeed JSON divides and where it puts it."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.command_line import UserError
+from pipelines.training.deepspeed_configuration import read_deepspeed_json
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,7 @@ def read_division(file: Path) -> Division:
     Raises:
         UserError: it cannot be read, or a value in it makes no sense.
     """
-    try:
-        values = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"deepspeed={file} cannot be read as JSON ({error}).") from None
-    zero = values.get("zero_optimization", {}) if isinstance(values, dict) else None
+    zero = read_deepspeed_json(file).get("zero_optimization", {})
     if not isinstance(zero, dict):
         raise UserError(f"deepspeed={file} is not a configuration; see configs/deepspeed.")
     plain = Division()

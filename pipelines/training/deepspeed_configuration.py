@@ -48,7 +48,7 @@ def engine_configuration(
             "training.precision is fp16, whose loss scale DeepSpeed keeps to itself; set "
             "training.precision=bf16, or train without DeepSpeed."
         )
-    config = _read(json_file)
+    config = read_deepspeed_json(json_file)
     stage = _check_zero(json_file, config)
     if stage == 3 and training.compile:
         raise UserError(
@@ -89,7 +89,10 @@ def divides_weights(config: dict[str, Any]) -> bool:
     return config["zero_optimization"]["stage"] == 3
 
 
-def _read(json_file: Path) -> dict[str, Any]:
+def read_deepspeed_json(json_file: Path) -> dict[str, Any]:
+    """Raises:
+    UserError: it cannot be read, or is no JSON object.
+    """
     try:
         config = json.loads(json_file.read_text())
     except (OSError, ValueError) as error:

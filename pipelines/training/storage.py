@@ -63,8 +63,8 @@ def write_tensors(path: Path, tensors: Iterable[tuple[str, Tensor]], writing: bo
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_tensors(path, remaining)
     finally:
-        for _ in remaining:
-            """Asked for where writing failed, too: other processes are taking part."""
+        for _ in remaining:  # where writing failed, too: other processes are taking part
+            pass
 
 
 def _write_tensors(path: Path, tensors: Iterator[tuple[str, Tensor]]) -> None:

@@ -137,9 +137,7 @@ class Trainer:
         return complete
 
     def _tell_what_was_wrong_with_the_data(self) -> None:
-        total = ReadingCounts()
-        for counts in self.processes.gather(self.task.reading.counts):
-            total.add(counts)
+        total = ReadingCounts.sum_of(self.processes.gather(self.task.reading.counts))
         if problems := total.problems():
             self.processes.log(problems)
 

@@ -3,11 +3,13 @@
 import re
 
 import pytest
+import torch
 
 from pipelines import plan
-from pipelines.planning.flops import model_flops_per_sample
+from pipelines.configuration.assembly.work import transformer_work
 from pipelines.planning.operations import sample_flops
 from pipelines.planning.workload import build_on_meta, read_workload
+from unified_transformer.sequence import DIRECTIONS
 
 SMALL = "configs/bidirectional/ernie_vilg_300m.yaml"
 
@@ -55,8 +57,9 @@ def test_operations_of_end_to_end_training():
     )
     flops, model = sample_flops(workload), build_on_meta(workload)
     assert flops.reconstruction > 0
-    found = model_flops_per_sample(workload.transformer, reconstructor=model.reconstructor)
-    assert flops.model == found
+    batch = {"text_ids": torch.zeros(3, workload.text_length, dtype=torch.long)}
+    logged = transformer_work(workload.transformer, DIRECTIONS, model.reconstructor, own_ids=False)
+    assert logged(batch).flops == 3 * flops.model
     mixed = read_workload(
         "configs/bidirectional/ernie_vilg_300m_end_to_end.yaml",
         ["end_to_end.sampled_ids=0.1"],
@@ -65,6 +68,8 @@ def test_operations_of_end_to_end_training():
     )
     # Text to image goes once more with gradients, and once without.
     assert 1.5 < sample_flops(mixed).transformer / flops.transformer < 1.8
+    logged = transformer_work(workload.transformer, DIRECTIONS, model.reconstructor, own_ids=True)
+    assert logged(batch).flops == 3 * sample_flops(mixed).model
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from pipelines.configuration.assembly.run_folder import describe_run
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
 from pipelines.configuration.assembly.work import IdUsage, transformer_work
 from pipelines.configuration.schemas import BidirectionalRun
-from pipelines.data.encoded import AcceptIds, tokenizer_fingerprint
+from pipelines.data.encoded_index import AcceptIds, tokenizer_fingerprint
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.model_loading import load_tokenizer, load_transformer
 from pipelines.samples import draw_both_directions
@@ -42,7 +42,6 @@ from unified_transformer import (
     UnifiedTransformerConfig,
 )
 from unified_transformer.blocks import Block
-from unified_transformer.sequence import Direction
 from vq import VQGAN
 
 
@@ -78,22 +77,15 @@ def bidirectional_task(
     )
     torch.manual_seed(config.seed)
     model_config = _transformer_config(config, codec, tokenizer, grid)
-    shapes_only = divided and not processes.is_main
-    with torch.device("meta") if shapes_only else nullcontext():
-        transformer = UnifiedTransformer(model_config)
-    if tokenizer_checkpoint.kind == "bidirectional":
-        take = partial(take_weights, transformer, tokenizer_checkpoint)
-        processes.on_main(take) if divided else take()
-    reconstructor, painted_before = None, tokenizer_checkpoint.reconstructor
+    transformer = _build_transformer(model_config, tokenizer_checkpoint, processes, divided)
+    reconstructor = None
     if config.end_to_end is None:
         log_what_is_left_out(config, tokenizer_checkpoint, processes)
     else:
         reconstructor = build_reconstructor(config.end_to_end, model_config, tokenizer)
-        if painted_before is not None:
+        if (painted_before := tokenizer_checkpoint.reconstructor) is not None:
             go_on_from(reconstructor, painted_before, tokenizer, config.end_to_end)
         reconstructor.to(device)
-    if not divided:
-        transformer.to(device)  # type: ignore[arg-type]  # transformers wraps it without its types
 
     def encode(batch: Batch) -> Batch:
         batch = on_device(batch, device)
@@ -109,7 +101,7 @@ def bidirectional_task(
             usage.add(batch["image_ids"])
         return batches
 
-    directions = _directions(config)
+    directions = config.objective.directions
     disable_progress_bar()  # the run has one of its own
 
     def write_parts(folder: Path) -> None:
@@ -142,15 +134,34 @@ def bidirectional_task(
         ),
         matrices_in=transformer_matrices,
         recomputed=(Block, *LARGE_MODULES),
-        work=transformer_work(model_config, directions, reconstructor),
+        work=transformer_work(
+            model_config,
+            directions,
+            reconstructor,
+            own_ids=config.end_to_end is not None and config.end_to_end.own_ids,
+        ),
         figures=usage.figures,
     )
 
 
+def _build_transformer(
+    config: UnifiedTransformerConfig, start: CheckpointPaths, processes: Processes, divided: bool
+) -> UnifiedTransformer:
+    """On the processes' device, with the weights of `start` where it has any; `divided` as of
+    `bidirectional_task`."""
+    with torch.device("meta") if divided and not processes.is_main else nullcontext():
+        transformer = UnifiedTransformer(config)
+    if start.kind == "bidirectional":
+        take = partial(take_weights, transformer, start)
+        processes.on_main(take) if divided else take()
+    if not divided:
+        transformer.to(processes.device)  # type: ignore[arg-type]  # transformers wraps it untyped
+    return transformer
+
+
 def accept_ids_of(tokenizer: VQGAN) -> AcceptIds:
     """Lets ids pass that this tokenizer would compute."""
-    fingerprint = tokenizer_fingerprint(tokenizer)
-    return lambda index, data: index.refuse_other_ids(fingerprint, data)
+    return lambda index, data: index.refuse_other_ids(tokenizer_fingerprint(tokenizer), data)
 
 
 def take_weights(transformer: UnifiedTransformer, start: CheckpointPaths) -> None:
@@ -187,15 +198,6 @@ def _transformer_config(
         sep_token_id=codec.sep_id,
         bos_token_id=codec.bos_id,
     )
-
-
-def _directions(config: BidirectionalRun) -> tuple[Direction, ...]:
-    """The tasks that the objective gives any weight."""
-    weights: dict[Direction, float] = {
-        "text_to_image": config.objective.text_to_image_weight,
-        "image_to_text": config.objective.image_to_text_weight,
-    }
-    return tuple(task for task, weight in weights.items() if weight > 0)
 
 
 def transformer_matrices(name: str, parameter: Tensor) -> int:

@@ -11,7 +11,6 @@ from pipelines.command_line import UserError
 from pipelines.configuration.assembly.parts import on_device
 from pipelines.configuration.assembly.run_folder import describe_run
 from pipelines.configuration.schemas import DualEncoderRun
-from pipelines.data.batches import Cropping
 from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import open_training_data
 from pipelines.data.orders import RowOrder
@@ -53,7 +52,7 @@ def dual_encoder_task(
         rank=processes.rank,
         world_size=processes.count,
         workers=config.data.workers,
-        cropping=Cropping(config.data.random_crop, config.data.random_flip),
+        cropping=config.data.cropping,
     )
     # Every process reads all of it: a pair's candidates are the whole batch's.
     validating = read(RowOrder(validation, config.seed), micro_batch_size=training.batch_size)

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from pipelines.command_line import UserError
-from pipelines.data.batches import Cropping
-from pipelines.data.encoded import AcceptIds
+from pipelines.data.encoded_index import AcceptIds
 from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import open_training_data
 from pipelines.data.settings import DataSettings
@@ -55,7 +54,7 @@ def build_loader(
         text_positions=text_positions,
         caption_dropout=caption_dropout,
         workers=data.workers,
-        cropping=Cropping(data.random_crop, data.random_flip),
+        cropping=data.cropping,
     )
 
 

@@ -5,26 +5,28 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pipelines.planning.flops import encoding_flops, model_flops_per_sample, reconstruction_flops
+from pipelines.planning.flops import encoding_flops, reconstruction_flops
 from pipelines.training.contracts import Batch, Work
 from pipelines.training.distributed import Processes
 from unified_transformer import Reconstructor, UnifiedTransformerConfig
-from unified_transformer.flops import TRAINING_PASSES, positions
+from unified_transformer.flops import TRAINING_PASSES, positions, training_flops
 from unified_transformer.sequence import Direction
-from vq import VQGANConfig
+from vq import VQGANConfig, perplexity
 
 
 def transformer_work(
     config: UnifiedTransformerConfig,
     directions: tuple[Direction, ...],
     reconstructor: Reconstructor | None,
+    own_ids: bool,
 ) -> Callable[[Batch], Work]:
-    """Of the second stage; the frozen tokenizer's encoding is left out."""
+    """Of the second stage (`own_ids` as of `training_flops`); the frozen tokenizer's encoding is
+    left out."""
     painting = 0 if reconstructor is None else reconstruction_flops(reconstructor)
 
     def work(batch: Batch) -> Work:
         count, text_length = batch["text_ids"].shape
-        flops = model_flops_per_sample(config, text_length, directions) + painting
+        flops = training_flops(config, text_length, directions, own_ids) + painting
         return Work(count * len(directions) * positions(config, text_length), count * flops)
 
     return work
@@ -48,13 +50,12 @@ class IdUsage:
         self._counts = counts if self._counts is None else self._counts + counts
 
     def figures(self) -> dict[str, float]:
-        """`codebook_used`, the share of codes that occurred, and `perplexity`, e to the entropy of
-        their frequencies; over all processes."""
+        """`codebook_used`, the share of codes that occurred, and `perplexity`; over all
+        processes."""
         assert self._counts is not None
         counts = self.processes.all_reduce_sum(self._counts).double().cpu()
         self._counts = None
-        entropy = torch.special.entr(counts / counts.sum()).sum()
         return {
             "codebook_used": float((counts > 0).double().mean()),
-            "perplexity": float(entropy.exp()),
+            "perplexity": float(perplexity(counts)),
         }

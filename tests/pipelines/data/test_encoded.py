@@ -18,13 +18,12 @@ from PIL import Image
 
 from pipelines import encode_images, evaluate_checkpoint, train_bidirectional, train_tokenizer
 from pipelines.command_line import UserError
-from pipelines.data.batches import Cropping
-from pipelines.data.encoded import INDEX, read_index, tokenizer_fingerprint
+from pipelines.data.encoded_index import INDEX, read_index, tokenizer_fingerprint
 from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import captions_for_vocabulary, open_source, open_training_data
 from pipelines.data.settings import DataSettings
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
-from pipelines.data.transforms import to_array, to_pixels
+from pipelines.data.transforms import Cropping, to_array, to_pixels
 from vq import VQGAN
 
 ROWS = 50

@@ -6,14 +6,13 @@ import torch
 
 from pipelines.command_line import UserError
 from pipelines.data import batches, opening
-from pipelines.data.batches import Cropping
 from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import captions_for_vocabulary, open_source, open_training_data
 from pipelines.data.orders import RowOrder
 from pipelines.data.settings import DataSettings
 from pipelines.data.sources import Row, Source, UnreadableRow
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
-from pipelines.data.transforms import to_pixels
+from pipelines.data.transforms import Cropping, to_pixels
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "elf", "xi"]
 

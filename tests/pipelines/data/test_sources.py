@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -262,6 +263,17 @@ def test_validation_split_and_a_source_too_small_to_divide(tmp_path):
     assert validation[0].texts == ["1"]
     train, validation = open_training_sources(DataSettings(source=str(tmp_path)))
     assert train.length == validation.length == 4
+
+
+@pytest.mark.parametrize("validation_split", [None, "test"])
+def test_small_pictures_are_decoded_once_wherever_their_center_is_taken(tmp_path, validation_split):
+    cells = [{"bytes": png("red"), "path": None}] * 20
+    for split in ("train", "test"):
+        write_parquet(tmp_path / f"{split}.parquet", image=cells, text=["a"] * 20)
+    settings = DataSettings(source=str(tmp_path), validation_split=validation_split)
+    for random_crop, kept in ((None, (True, True)), (1.5, (False, True))):
+        opened = open_training_sources(replace(settings, random_crop=random_crop))
+        assert tuple(source[0] is source[0] for source in opened) == kept
 
 
 def test_what_is_no_source_is_refused_by_name(tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from pipelines.planning.activations import MicroBatch, block_memory, head_memory, step_memory
-from pipelines.planning.simulation import MemoryMeter, autocast
+from pipelines.planning.simulation import MemoryMeter
+from pipelines.training.distributed import precision_context
 from pipelines.training.recomputation import recompute
 from unified_transformer import (
     BidirectionalObjective,
@@ -65,7 +66,7 @@ def stack_kept(config: UnifiedTransformerConfig, precision: str) -> float:
     x = torch.randn(SAMPLES, length, config.hidden_size, requires_grad=True)
     turns = torch.zeros(2, length, config.hidden_size // config.num_attention_heads // 4)
     own = {p.untyped_storage().data_ptr() for p in block.parameters()}
-    with autocast(precision):
+    with precision_context(torch.device("cpu"), precision)():
         first = block(x, turns, attention)
         saved: dict[int, int] = {}
 
@@ -136,7 +137,7 @@ def test_a_step_has_the_peak_that_was_planned(precision, checkpointing, layers):
     }
     scales = objective.scales([batch])
     with MemoryMeter() as meter:
-        with autocast(precision):
+        with precision_context(torch.device("cpu"), precision)():
             loss = objective._losses(batch, scales)["loss"]
         loss.backward()
     planned = step_memory(config, MicroBatch(SAMPLES, TEXT, precision, "cpu"), checkpointing)
