@@ -142,7 +142,9 @@ def states(stage: int) -> list[dict[str, Any]]:
         count = sum(p.numel() for p in UnifiedTransformer(config).parameters())
     division = Division(stage=stage, deepspeed=True, bucket=BUCKET, gathered=BUCKET)
     planned = state_memory(count, division, PROCESSES)
-    micro = MicroBatch(STATES.samples, TEXT, STATES.precision, "cpu", stage_3=stage == 3)
+    micro = MicroBatch(
+        STATES.samples, TEXT, STATES.precision, "cpu", stage_3=stage == 3, together=True
+    )
     step = step_memory(config, micro, STATES.checkpointing).total
     most = planned.device + max(step, stepping_memory(count, division, PROCESSES))
     # Between steps gradients are gone, and buffers; stage 3 keeps both.

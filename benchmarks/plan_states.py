@@ -58,7 +58,11 @@ def measure(size: Size, stage: int, processes: Processes) -> dict[str, float]:
     )
     average = WeightAverage(player.weights, 0.999)
     objective = BidirectionalObjective(
-        player.engine, config, BidirectionalObjectiveSettings(), processes.all_reduce_sum
+        player.engine,
+        config,
+        BidirectionalObjectiveSettings(),
+        processes.all_reduce_sum,
+        together=True,  # as under DeepSpeed in training
     )
 
     def step() -> None:

@@ -20,7 +20,7 @@ from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.train_tokenizer import train_tokenizer
 from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
 from pipelines.training.command_arguments import parse_arguments
-from pipelines.training.deepspeed_configuration import divides_weights, engine_configuration
+from pipelines.training.deepspeed_configuration import engine_configuration
 from pipelines.training.distributed import Processes, started_by_deepspeed
 from pipelines.training.metrics import check_trackers
 from pipelines.training.run_folder import RunFolder, open_run_folder
@@ -43,8 +43,7 @@ def train_bidirectional(
         processes.on_main(lambda: refuse_another_model(config, folder.path))
     start = tokenizer if tokenizer.kind == "bidirectional" else None
     text_tokenizer = run_text_tokenizer(config, processes, folder.path, start)
-    divided = deepspeed is not None and divides_weights(deepspeed)
-    task = bidirectional_task(config, processes, tokenizer, text_tokenizer, divided)
+    task = bidirectional_task(config, processes, tokenizer, text_tokenizer, deepspeed)
     trainer = Trainer(task, config.training, folder, processes, config.seed, deepspeed)
     complete = trainer.train(resume)
     if complete:

@@ -13,6 +13,7 @@ from unified_transformer.objective import (
     Batch,
     BidirectionalObjective,
     BidirectionalObjectiveSettings,
+    added_up,
     image_pass,
     without_dropping,
 )
@@ -124,7 +125,7 @@ class EndToEndObjective(BidirectionalObjective):
 
         def generation_losses(index: int, output: EndToEndOutput) -> dict[str, Tensor]:
             # Where nothing was predicted yet, it is done now.
-            return self._losses(micro_batches[index], scales, output.loss)
+            return added_up(self._passes(micro_batches[index], scales, output.loss))
 
         yield from self.reconstruction.turns(
             pixels, generate, generation_losses, self.reconstruction.scale(pixels), step

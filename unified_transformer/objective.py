@@ -1,7 +1,8 @@
 """Both directions from one batch of pairs, over the same weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -130,12 +131,26 @@ def caption_nll(model: nn.Module, batch: Batch, config: UnifiedTransformerConfig
     return caption_loss(model, batch, config).nats
 
 
+def added_up(passes: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The losses of several passes as one's."""
+    losses: dict[str, Tensor] = {}
+    for found in passes:
+        total = losses.get("loss", 0.0) + found["loss"]
+        losses |= found | {"loss": total}
+    return losses
+
+
 class BidirectionalObjective:
     """`L = w_t2i * L_t2i + w_i2t * L_i2t` (ERNIE-ViLG, equation 5).
 
     Each L is the mean over all target tokens of the global batch: all micro-batches, all processes.
-    `all_reduce_sum` sums a tensor over processes. A batch has `text_ids` [batch, T], `text_length`
-    and `caption_dropped` [batch], `image_ids` [batch, h, w].
+    A batch has `text_ids` [batch, T], `text_length` and `caption_dropped` [batch], `image_ids`
+    [batch, h, w].
+
+    Args:
+        all_reduce_sum: sums a tensor over processes.
+        together: both directions of a micro-batch go forward before one backward pass. By itself
+            each one keeps half of the activations, and no gradients wait for the other's.
     """
 
     main_player = "transformer"
@@ -146,8 +161,10 @@ class BidirectionalObjective:
         config: UnifiedTransformerConfig,
         settings: BidirectionalObjectiveSettings,
         all_reduce_sum: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+        together: bool = False,
     ) -> None:
         self.players: dict[str, nn.Module] = {self.main_player: model}
+        self.together = together
         self.config = config
         self.settings = settings
         self.all_reduce_sum = all_reduce_sum
@@ -157,7 +174,11 @@ class BidirectionalObjective:
     ) -> Iterator[tuple[str, Iterator[dict[str, Tensor]]]]:
         """One turn: the transformer's. Losses sum over micro-batches and average over processes."""
         scales = self.scales(micro_batches)
-        yield self.main_player, (self._losses(batch, scales) for batch in micro_batches)
+        passes = (self._passes(batch, scales) for batch in micro_batches)
+        yield (
+            self.main_player,
+            map(added_up, passes) if self.together else chain.from_iterable(passes),
+        )
 
     def scales(self, micro_batches: list[Batch]) -> dict[str, Tensor]:
         """What makes sums over "image" and "caption" targets of this process means over those of
@@ -175,24 +196,20 @@ class BidirectionalObjective:
         image = torch.tensor(batch["image_ids"].numel(), device=batch["text_length"].device)
         return torch.stack([image, (batch["text_length"] - 1).sum()])
 
-    def _losses(
+    def _passes(
         self, batch: Batch, scales: dict[str, Tensor], image: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """`image` is the loss of the pass from text to image, where that was made already."""
+    ) -> Iterator[dict[str, Tensor]]:
+        """The losses of each direction; `image` is that of the one from text to image, where it was
+        made already."""
         model, settings = self.players[self.main_player], self.settings
-        losses: dict[str, Tensor] = {}
-        loss = torch.zeros((), device=batch["image_ids"].device)
         if settings.text_to_image_weight:
-            nats = image
-            if nats is None:
-                nats = image_loss(model, batch, self.config, scales["image"]).total
-            losses["text_to_image"] = nats.detach()
-            loss = loss + settings.text_to_image_weight * nats
+            if image is None:
+                image = image_loss(model, batch, self.config, scales["image"]).total
+            yield {"loss": settings.text_to_image_weight * image, "text_to_image": image.detach()}
+            del image  # and what it keeps
         if settings.image_to_text_weight:
             nats = caption_loss(model, batch, self.config, scales["caption"]).total
-            losses["image_to_text"] = nats.detach()
-            loss = loss + settings.image_to_text_weight * nats
-        return {"loss": loss, **losses}
+            yield {"loss": settings.image_to_text_weight * nats, "image_to_text": nats.detach()}
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:

@@ -1,11 +1,12 @@
 """What a micro-batch keeps between its forward and its backward pass, and what else it needs.
 
-Both directions go forward before one backward pass (`BidirectionalObjective`), so that what they
-keep is there at the same time.
+Each direction goes backward before the next one goes forward (`BidirectionalObjective`); under
+DeepSpeed and end to end both go forward before one backward pass, so that what they keep is there
+together.
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,7 +34,8 @@ class MicroBatch:
     `device_type` is where (`cuda`, `cpu`): it decides how attention is computed, and how many
     logits are there at once. `hidden_passes` are those that stop at the hidden states.
     `stage_3`: under ZeRO 3, which puts a linear layer of its own in place of PyTorch's. It keeps
-    inputs as they come, those after a norm in fp32, and casts weights anew each time.
+    inputs as they come, those after a norm in fp32, and casts weights anew each time. `together`:
+    all directions go forward before one backward pass.
     """
 
     samples: int
@@ -43,6 +45,7 @@ class MicroBatch:
     directions: tuple[Direction, ...] = DIRECTIONS
     hidden_passes: int = 0
     stage_3: bool = False
+    together: bool = False
 
     def autocast(self) -> AbstractContextManager:
         """As in training, for fake tensors, which live on the CPU."""
@@ -68,7 +71,7 @@ class BlockMemory:
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Bytes of a micro-batch at the worst moment of its two passes.
+    """Bytes of a micro-batch at the worst moment of its passes.
 
     `activations` are what the backward pass needs, `casts` weights in autocast's format, `waiting`
     the weights' gradients from one direction, `logits` what the heads have and keep, `working` what
@@ -103,9 +106,13 @@ def step_memory(
     """The worst of some moments: each head, the first block that goes back in the first direction
     and in the last, and with `painting` (by `painting_memory`) its own way back.
 
-    Autograd adds up what a weight gets from all its uses before it is its gradient, so that between
-    two directions the first one's gradients of all blocks wait.
+    Where directions go backward together, autograd adds up what a weight gets from all its uses
+    before it is its gradient, so that between them the first one's gradients of all blocks wait.
     """
+    if not micro_batch.together and len(micro_batch.directions) > 1:
+        alone = (replace(micro_batch, directions=(name,)) for name in micro_batch.directions)
+        found = (step_memory(config, one, checkpointing, painting) for one in alone)
+        return max(found, key=lambda step: step.total)
     block = block_memory(config, micro_batch)
     layers = config.num_hidden_layers
     stream = _stream_bytes(config, micro_batch)
@@ -122,6 +129,8 @@ def step_memory(
         # The last norm's output is there as well.
         moments.append(StepMemory(ways, casts, 0, kept + head.passing, stream))
     kept, back = sum(head.kept for head in heads), 2 * stream + block.working
+    if painting is None and passes == 1:  # the head has gone back, and let go of what it had
+        kept, back = 0, block.working
     # With checkpointing one block is there again, with weights of its own; the others' are gone.
     again, there = (block.kept - block.output, block.casts) if checkpointing else (0, casts)
     first = StepMemory(painted + passes * one_way + again, there, 0, kept, back)

@@ -154,14 +154,15 @@ class MemoryPlanner:
             moments_each=moments_each(run.training.optimizer, self.parameters),
             averaged=run.training.ema_decay > 0,
         )
-        step = self.step(checkpointing, division.stage >= 3)
+        step = self.step(checkpointing, division.stage >= 3, division.deepspeed)
         stepping = stepping_memory(trained, division, self.processes)
         other = FP32 * self.parameters.tokenizer + self._pictures()
         passing = max(0, self._encoding() - step.total, stepping - step.total)
         return ProcessMemory(states, step, other, passing)
 
-    def _step(self, checkpointing: bool, stage_3: bool) -> StepMemory:
-        micro_batch = replace(self.micro_batch, stage_3=stage_3)
+    def _step(self, checkpointing: bool, stage_3: bool, deepspeed: bool) -> StepMemory:
+        together = deepspeed or self.reconstructor is not None
+        micro_batch = replace(self.micro_batch, stage_3=stage_3, together=together)
         painting = None
         if self.reconstructor is not None:
             checkpointed = LARGE_MODULES if checkpointing else ()

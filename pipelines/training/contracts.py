@@ -15,10 +15,11 @@ Turn = tuple[str, Iterator[dict[str, Tensor]]]
 class Objective(Protocol):
     """What the loop trains.
 
-    Each turn names a player and yields, lazily, one dict per micro-batch, whose differentiable
-    `loss` summed over micro-batches and averaged over processes is the objective over the global
-    batch; its other entries are detached metrics under the same normalisation. The loop steps the
-    player when the turn's iterator is used up, and only then asks for the next turn.
+    Each turn names a player and yields, lazily, one dict per micro-batch or pass of one, whose
+    differentiable `loss` summed over all of them and averaged over processes is the objective over
+    the global batch; its other entries are detached metrics under the same normalisation. Each loss
+    goes backward before the next one is asked for; the loop steps the player when the turn's
+    iterator is used up, and only then asks for the next turn.
     """
 
     players: dict[str, Any]

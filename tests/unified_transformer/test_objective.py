@@ -104,8 +104,29 @@ def test_the_validation_loss_is_that_of_training(model, batch):
     kept = {**batch, "caption_dropped": torch.zeros(3, dtype=torch.bool)}
     means = {name: float(s / n) for name, (s, n) in objective.evaluate(kept).items()}
     ((_, losses),) = objective.turns([kept], 0)
-    (terms,) = losses
-    assert objective.validation_loss(means) == pytest.approx(terms["loss"].item(), rel=1e-5)
+    total = sum(terms["loss"].item() for terms in losses)
+    assert objective.validation_loss(means) == pytest.approx(total, rel=1e-5)
+
+
+def test_each_direction_goes_backward_by_itself_or_both_together(model, batch):
+    parts = [rows(batch, slice(0, 1)), rows(batch, slice(1, 3))]
+    gradients = []
+    for together, names in (
+        (False, [{"text_to_image"}, {"image_to_text"}] * 2),
+        (True, [{"text_to_image", "image_to_text"}] * 2),
+    ):
+        settings = BidirectionalObjectiveSettings(image_to_text_weight=0.5)
+        objective = BidirectionalObjective(model, model.config, settings, together=together)
+        ((_, losses),) = objective.turns(parts, 0)
+        model.zero_grad()
+        found = []
+        for terms in losses:
+            terms["loss"].backward()
+            found.append(terms.keys() - {"loss"})
+        assert found == names
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for apart, both in zip(*gradients, strict=True):
+        assert torch.allclose(apart, both, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ from pipelines.model_loading import load_tokenizer, load_transformer
 from pipelines.samples import draw_both_directions
 from pipelines.training.checkpoint import CheckpointPaths
 from pipelines.training.contracts import Batch
+from pipelines.training.deepspeed_configuration import divides_weights
 from pipelines.training.distributed import Processes
 from pipelines.training.task import Task
 from unified_transformer import (
@@ -50,12 +52,14 @@ def bidirectional_task(
     processes: Processes,
     tokenizer_checkpoint: CheckpointPaths,
     text_tokenizer: PreTrainedTokenizerBase,
-    divided: bool = False,
+    deepspeed: dict[str, Any] | None = None,
 ) -> Task:
     """Trains a transformer in both directions over the ids of a frozen tokenizer; end to end also
     a decoder of its hidden states. The tokenizer may be that of a checkpoint of this kind: then
-    training goes on from its weights. Where weights are to be `divided` between the processes, the
-    first one alone makes the transformer's, on the CPU; the others have shapes.
+    training goes on from its weights. Where an engine of this configuration for `deepspeed` divides
+    weights between the processes, the first one alone makes the transformer's, on the CPU; the
+    others have shapes. An engine takes one backward pass a micro-batch, as it divides and offloads
+    only gradients that a step's first pass has brought.
 
     Raises:
         UserError: the data cannot be read, or does not suit the tokenizer; or the checkpoint to
@@ -77,6 +81,7 @@ def bidirectional_task(
     )
     torch.manual_seed(config.seed)
     model_config = _transformer_config(config, codec, tokenizer, grid)
+    divided = deepspeed is not None and divides_weights(deepspeed)
     transformer = _build_transformer(model_config, tokenizer_checkpoint, processes, divided)
     reconstructor = None
     if config.end_to_end is None:
@@ -113,7 +118,11 @@ def bidirectional_task(
 
     if reconstructor is None:
         objective = BidirectionalObjective(
-            transformer, model_config, config.objective, processes.all_reduce_sum
+            transformer,
+            model_config,
+            config.objective,
+            processes.all_reduce_sum,
+            together=deepspeed is not None,
         )
     else:
         objective = end_to_end_objective(config, transformer, reconstructor, processes)
@@ -147,8 +156,8 @@ def bidirectional_task(
 def _build_transformer(
     config: UnifiedTransformerConfig, start: CheckpointPaths, processes: Processes, divided: bool
 ) -> UnifiedTransformer:
-    """On the processes' device, with the weights of `start` where it has any; `divided` as of
-    `bidirectional_task`."""
+    """On the processes' device, with the weights of `start` where it has any; what is to be
+    `divided` is whole in the first process, on the CPU, and shapes in the others."""
     with torch.device("meta") if divided and not processes.is_main else nullcontext():
         transformer = UnifiedTransformer(config)
     if start.kind == "bidirectional":

@@ -177,7 +177,9 @@ def test_weights_that_are_to_be_divided_are_made_once(tmp_path, tokenizer_checkp
     text_tokenizer = run_text_tokenizer(config, processes, tmp_path)
     processes.rank = rank
     paths = open_checkpoint(tokenizer_checkpoint, "tokenizer")
-    task = bidirectional_task(config, processes, paths, text_tokenizer, divided=True)
+    task = bidirectional_task(
+        config, processes, paths, text_tokenizer, {"zero_optimization": {"stage": 3}}
+    )
     parameters = task.objective.players["transformer"].parameters()
     assert {parameter.is_meta for parameter in parameters} == {rank > 0}
 

@@ -8,6 +8,7 @@ import torch
 from pipelines.planning.activations import MicroBatch, block_memory, head_memory, step_memory
 from pipelines.planning.simulation import MemoryMeter
 from pipelines.training.distributed import precision_context
+from pipelines.training.loop import under
 from pipelines.training.recomputation import recompute
 from unified_transformer import (
     BidirectionalObjective,
@@ -117,16 +118,19 @@ def test_on_paper():
 
 
 @pytest.mark.parametrize("layers", [4, 12])  # many layers: gradients of one direction wait
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_step_has_the_peak_that_was_planned(precision, checkpointing, layers):
+def test_a_step_has_the_peak_that_was_planned(precision, checkpointing, layers, together):
     """Real tensors, counted as operators make and free them."""
     torch.manual_seed(0)
     config = small(num_hidden_layers=layers)
     model = UnifiedTransformer(config).train()
     if checkpointing:
         recompute(model, (Block,))
-    objective = BidirectionalObjective(model, config, BidirectionalObjectiveSettings())
+    objective = BidirectionalObjective(
+        model, config, BidirectionalObjectiveSettings(), together=together
+    )
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     batch = {
@@ -135,12 +139,14 @@ def test_a_step_has_the_peak_that_was_planned(precision, checkpointing, layers):
         "caption_dropped": torch.zeros(SAMPLES, dtype=torch.bool),
         "image_ids": torch.randint(0, 120, (SAMPLES, *config.grid)),
     }
-    scales = objective.scales([batch])
+    autocast = precision_context(torch.device("cpu"), precision)
     with MemoryMeter() as meter:
-        with precision_context(torch.device("cpu"), precision)():
-            loss = objective._losses(batch, scales)["loss"]
-        loss.backward()
-    planned = step_memory(config, MicroBatch(SAMPLES, TEXT, precision, "cpu"), checkpointing)
+        ((_, losses),) = objective.turns([batch], 0)
+        for terms in under(autocast, losses):
+            terms["loss"].backward()
+            del terms
+    micro_batch = MicroBatch(SAMPLES, TEXT, precision, "cpu", together=together)
+    planned = step_memory(config, micro_batch, checkpointing)
     assert planned.total == pytest.approx(meter.peak, rel=0.08)
 
 
