@@ -3,6 +3,7 @@
 from unified_transformer.captioning import (
     Captions,
     CaptionSettings,
+    generate_answers,
     generate_captions,
     score_captions,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "UnifiedTransformer",
     "UnifiedTransformerConfig",
     "UnifiedTransformerOutput",
+    "generate_answers",
     "generate_captions",
     "generate_image_ids",
     "hidden_states_of",

@@ -30,30 +30,32 @@ def beam_search(
     select: Callable[[Tensor, int], None],
     first: Tensor,
     end: int,
-    length: int,
+    lengths: list[int],
     length_penalty: float,
 ) -> list[Continuation]:
     """The best ended continuation of each row that `beams` open ones lead to.
 
     `first` [batch, beams] holds the start token. `scores_after(last [batch * beams], position)`
     gives log-probabilities [batch * beams, vocabulary]; `select(rows [batch * beams], positions)`
-    reorders its state. At most `length` tokens, the end token included; where none ended in time,
-    the best open continuation is returned. The search ends when no open beam can win any more. With
-    beams >= vocabulary ** length it is exact.
+    reorders its state. At most as many tokens as the row's of `lengths`, the end token included;
+    where none ended in time, the best open continuation is returned. The search ends when no open
+    beam can win any more. With beams >= vocabulary ** length it is exact.
     """
     batch, beams = first.shape
     open_beams = [[Continuation([], 0.0)] for _ in range(batch)]
     ended: list[list[Continuation]] = [[] for _ in range(batch)]
     last = first.flatten()
-    for position in range(length):
+    for position in range(max(lengths)):
         scores = rearrange(scores_after(last, position), "(b beam) v -> b beam v", beam=beams)
         for b in range(batch):
+            if position >= lengths[b]:
+                continue
             best = extend(open_beams[b], scores[b], 2 * beams)
             ended[b] += [found.without_last() for found in best if found.ids[-1] == end]
             open_beams[b] = [found for found in best if found.ids[-1] != end][:beams]
         if all(
-            finished(done, going, beams, length, length_penalty)
-            for done, going in zip(ended, open_beams, strict=True)
+            position + 1 >= length or finished(done, going, beams, length, length_penalty)
+            for done, going, length in zip(ended, open_beams, lengths, strict=True)
         ):
             break
         chosen = [pad(going, beams) for going in open_beams]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from unified_transformer.beam_search import Continuation, beam_search
-from unified_transformer.generation import prefill_image, text_step
+from unified_transformer.generation import prefill_image, prefill_question, text_step
 from unified_transformer.kv_cache import KeyValueCache
 from unified_transformer.model import UnifiedTransformer
 from unified_transformer.noise import gumbel_noise
@@ -56,14 +56,14 @@ class Captions:
 
 
 def next_text_scores(
-    model: UnifiedTransformer, cache: KeyValueCache, last: Tensor, position: int
+    model: UnifiedTransformer, cache: KeyValueCache, last: Tensor, places: Tensor
 ) -> Tensor:
-    """log p [batch, text vocabulary] of the token after `last` [batch], which stands at `position`.
+    """log p [batch, text vocabulary] of the token after `last` [batch], which stand at `places`
+    [batch].
 
     Padding, [CLS] and [BOS] are never generated: theirs is -inf.
     """
-    place = torch.tensor([position], device=last.device)
-    hidden = text_step(model, cache, last, place)
+    hidden = text_step(model, cache, last, places)
     scores = model.text_head(hidden).float().log_softmax(dim=-1)
     config = model.config
     scores[:, [config.pad_token_id, config.cls_token_id, config.bos_token_id]] = -torch.inf
@@ -78,23 +78,61 @@ def generate_captions(
     seeds: list[int] | None = None,
 ) -> Captions:
     """Describe pictures: `image_ids` [batch, h, w]; `seeds`, one per picture, when sampling."""
-    settings = settings or CaptionSettings()
-    limit = model.config.text_positions - 1
-    length = min(settings.max_length or limit, limit)
     cache = prefill_image(model, image_ids)
+    starts = torch.zeros(len(image_ids), dtype=torch.long, device=image_ids.device)
+    return _generate(model, cache, starts, settings or CaptionSettings(), seeds)
+
+
+@torch.no_grad()
+def generate_answers(
+    model: UnifiedTransformer,
+    image_ids: Tensor,
+    question_ids: Tensor,
+    question_length: Tensor,
+    settings: CaptionSettings | None = None,
+    seeds: list[int] | None = None,
+) -> Captions:
+    """Answer questions about pictures: `image_ids` [batch, h, w]; `question_ids` [batch, T] as
+    `[CLS] question [SEP]`, padded, of `question_length` [batch] tokens; `seeds`, one per question,
+    when sampling.
+
+    Raises:
+        ValueError: a question leaves no text position for an answer.
+    """
+    if question_length.max() > model.config.text_positions - 2:
+        raise ValueError(
+            f"a question of {int(question_length.max())} tokens leaves none of the "
+            f"{model.config.text_positions} text positions for an answer; shorten it"
+        )
+    cache = prefill_question(model, image_ids, question_ids, question_length)
+    return _generate(model, cache, question_length, settings or CaptionSettings(), seeds)
+
+
+def _generate(
+    model: UnifiedTransformer,
+    cache: KeyValueCache,
+    starts: Tensor,
+    settings: CaptionSettings,
+    seeds: list[int] | None,
+) -> Captions:
+    """Text after [BOS] at the positions `starts` [batch]."""
+    room = model.config.text_positions - 1 - starts
+    if settings.max_length is not None:
+        room = room.clamp(max=settings.max_length)
     if settings.num_beams > 1:
-        best = search(model, cache, settings, length)
-        totals = torch.tensor([found.log_likelihood for found in best], device=image_ids.device)
+        best = search(model, cache, starts, settings, room.tolist())
+        totals = torch.tensor([found.log_likelihood for found in best], device=starts.device)
         return Captions([found.ids for found in best], totals)
     sampling, end = settings.sampling(), model.config.sep_token_id
-    rows = torch.tensor(seeds or [0] * len(image_ids), device=image_ids.device)
-    last = torch.full_like(image_ids[:, 0, 0], model.config.bos_token_id)
+    rows = torch.tensor(seeds or [0] * len(starts), device=starts.device)
+    last = torch.full_like(starts, model.config.bos_token_id)
     total = torch.zeros(len(last), device=last.device)
     ended = torch.zeros_like(last, dtype=torch.bool)
     tokens: list[Tensor] = []
-    for position in range(length):
-        scores = next_text_scores(model, cache, last, position)
-        noise = partial(gumbel_noise, rows, torch.full_like(rows, position), scores.shape[-1])
+    for count in range(int(room.max())):
+        ended = ended | (room == count)
+        scores = next_text_scores(model, cache, last, starts + room.clamp(max=count))
+        noise = partial(gumbel_noise, rows, torch.full_like(rows, count), scores.shape[-1])
         last = sample(scores, sampling, noise).masked_fill(ended, end)
         total += scores.gather(1, last[:, None])[:, 0].masked_fill(ended, 0.0)
         tokens.append(last)
@@ -105,22 +143,28 @@ def generate_captions(
 
 
 def search(
-    model: UnifiedTransformer, cache: KeyValueCache, settings: CaptionSettings, length: int
+    model: UnifiedTransformer,
+    cache: KeyValueCache,
+    starts: Tensor,
+    settings: CaptionSettings,
+    lengths: list[int],
 ) -> list[Continuation]:
-    """The best caption of every row of the cache by beam search."""
+    """The best text of every row of the cache by beam search, of `lengths` tokens at most."""
     beams = settings.num_beams
-    batch = len(cache.real_text)
+    batch = len(starts)
     cache = cache.repeat(beams)
+    each = starts.repeat_interleave(beams)
+    written, last_place = int(starts.max()), model.config.text_positions - 1
 
-    def scores_after(last: Tensor, position: int) -> Tensor:
-        return next_text_scores(model, cache, last, position)
+    def scores_after(last: Tensor, count: int) -> Tensor:
+        return next_text_scores(model, cache, last, (each + count).clamp(max=last_place))
 
     return beam_search(
         scores_after,
-        cache.select,
-        first=torch.full((batch, beams), model.config.bos_token_id, device=cache.real_text.device),
+        lambda rows, count: cache.select(rows, written + count),
+        first=torch.full((batch, beams), model.config.bos_token_id, device=starts.device),
         end=model.config.sep_token_id,
-        length=length,
+        lengths=lengths,
         length_penalty=settings.length_penalty,
     )
 

@@ -47,11 +47,15 @@ class SequenceEmbeddings(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def text(self, ids: Tensor, places: Tensor | None = None) -> Placed:
-        """Text ids [batch, length] at `places` [length], the first ones unless given."""
+        """Text ids [batch, length] at `places` [batch, length], the first ones unless given."""
+        placed = self._turns(ids.device)
         if places is None:
-            places = torch.arange(ids.shape[1], device=ids.device)
-        vectors = self.text_tokens(ids) + self.text_positions(places) + self.modalities.weight[0]
-        return Placed(vectors, self._turns(ids.device)[:, places])
+            positions = self.text_positions.weight[: ids.shape[1]]
+            placed = placed[:, : ids.shape[1]]
+        else:
+            positions = self.text_positions(places)
+            placed = rearrange(placed[:, places], "two b s p -> two b 1 s p")
+        return Placed(self.text_tokens(ids) + positions + self.modalities.weight[0], placed)
 
     def image(self, ids: Tensor, places: Tensor | None = None) -> Placed:
         """Image ids [batch, length] at the raster indices `places` [batch, length], the first ones

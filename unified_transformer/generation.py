@@ -1,6 +1,7 @@
 """Passes of the model over a key/value cache: the prefix once, then one position at a time."""
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -43,12 +44,12 @@ def image_step(model: UnifiedTransformer, steps: ImageSteps, ids: Tensor, places
 
 
 def text_step(
-    model: UnifiedTransformer, cache: KeyValueCache, ids: Tensor, place: Tensor
+    model: UnifiedTransformer, cache: KeyValueCache, ids: Tensor, places: Tensor
 ) -> Tensor:
-    """The hidden state [batch, dim] of the target text position `place` [1] that holds `ids`
+    """The hidden states [batch, dim] of the target text positions `places` [batch] that hold `ids`
     [batch]."""
-    new = model.embeddings.text(ids[:, None], place)
-    return model.run_blocks(model.embeddings(new), TextStep(cache, place))[:, 0]
+    new = model.embeddings.text(ids[:, None], places[:, None])
+    return model.run_blocks(model.embeddings(new), TextStep(cache, places))[:, 0]
 
 
 def precision(model: UnifiedTransformer) -> torch.dtype:
@@ -76,9 +77,34 @@ def prefill_image(model: UnifiedTransformer, image_ids: Tensor) -> KeyValueCache
     config = model.config
     no_text = torch.zeros(len(image_ids), dtype=torch.long, device=image_ids.device)
     sequence = build_sequence(no_text, 0, config.grid, "image_to_text")
-    slots = torch.zeros(len(image_ids), config.text_positions, dtype=torch.bool)
-    cache = KeyValueCache(config, slots.to(image_ids.device), precision(model))
-    ids = rearrange(image_ids, "b h w -> b (h w)")
-    embedded = model.embeddings(model.embeddings.begin(len(ids)), model.embeddings.image(ids))
+    embedded = model.embeddings(*_image_parts(model, image_ids))
+    cache = _without_text(model, image_ids)
     run_prefix(model, embedded, sequence, cache, first=config.text_positions)
     return cache
+
+
+def prefill_question(
+    model: UnifiedTransformer, image_ids: Tensor, text_ids: Tensor, text_length: Tensor
+) -> KeyValueCache:
+    """Questions `[CLS] … [SEP]`, `text_ids` [batch, T] of any length, with [BOI] and the image as
+    source; the text slots after a question's `text_length` are the answer's."""
+    config = model.config
+    # What is written of padding is written over before it is seen.
+    text_ids = F.pad(text_ids, (0, config.text_positions - text_ids.shape[1]))
+    sequence = build_sequence(
+        text_length, config.text_positions, config.grid, "image_to_text", text_length
+    )
+    embedded = model.embeddings(model.embeddings.text(text_ids), *_image_parts(model, image_ids))
+    cache = _without_text(model, image_ids)
+    run_prefix(model, embedded, sequence, cache, first=0)
+    return cache
+
+
+def _image_parts(model: UnifiedTransformer, image_ids: Tensor) -> tuple[Placed, Placed]:
+    ids = rearrange(image_ids, "b h w -> b (h w)")
+    return model.embeddings.begin(len(ids)), model.embeddings.image(ids)
+
+
+def _without_text(model: UnifiedTransformer, image_ids: Tensor) -> KeyValueCache:
+    slots = image_ids.new_zeros(len(image_ids), model.config.text_positions, dtype=torch.bool)
+    return KeyValueCache(model.config, slots, precision(model))

@@ -89,19 +89,22 @@ class KeyValueCache:
 
 
 class TextStep:
-    """How the new target text position `place`, int64 [1], attends, whatever the pattern: to the
-    image, and to the text up to itself."""
+    """How a new target text position, in each row at its own of `places` [batch], attends,
+    whatever the pattern: to the image, and to the text up to itself."""
 
-    def __init__(self, cache: KeyValueCache, place: Tensor) -> None:
-        self.cache, self.place = cache, place
-        position = torch.arange(cache.layers[0].shape[3], device=place.device)
-        self.mask = (position <= place) | (position >= cache.text_positions)
+    def __init__(self, cache: KeyValueCache, places: Tensor) -> None:
+        self.cache, self.places = cache, places
+        self.rows = torch.arange(len(places), device=places.device)
+        position = torch.arange(cache.layers[0].shape[3], device=places.device)
+        seen = (position <= places[:, None]) | (position >= cache.text_positions)
+        self.mask = rearrange(seen, "b key -> b 1 1 key")
 
     def __call__(self, block: Block) -> Attention:
         stored = self.cache.layers[block.layer]
 
         def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            stored.index_copy_(3, self.place, torch.stack([key, value]))
+            stored[0, self.rows, :, self.places] = key[:, :, 0]
+            stored[1, self.rows, :, self.places] = value[:, :, 0]
             return attend(query, stored[0], stored[1], self.mask)
 
         return attention

@@ -84,18 +84,23 @@ class UnifiedTransformer(PreTrainedModel):
         direction: Direction,
         loss_weight: Tensor | None = None,
         hidden_only: bool = False,
+        question_length: Tensor | None = None,
     ) -> UnifiedTransformerOutput:
         """Teacher-forced pass.
 
         `text_ids` [batch, T] starts with [CLS] as source and with [BOS] as target, and is padded
-        after [SEP]; `text_length` [batch] counts its real tokens; `image_ids` [batch, h, w].
+        after [SEP]; `text_length` [batch] counts its real tokens; `image_ids` [batch, h, w]. Of
+        `[CLS] question [SEP] [BOS] answer [SEP]` the first `question_length` [batch] tokens are
+        source beside the image.
         With `loss_weight`, one for each target ([batch, n] or [batch, T - 1]), the output is the
         loss, and all the logits are never there at once; without, the logits; neither where the
         hidden states are all that is wanted (`hidden_only`).
         Raises ValueError where T or the grid is not one the model was made for.
         """
         self._check(text_ids, image_ids, direction)
-        sequence = build_sequence(text_length, text_ids.shape[1], self.config.grid, direction)
+        sequence = build_sequence(
+            text_length, text_ids.shape[1], self.config.grid, direction, question_length
+        )
         embedded = self.embeddings(
             self.embeddings.text(text_ids),
             self.embeddings.begin(len(text_ids)),

@@ -3,7 +3,9 @@
     [CLS] t1 ... tm [SEP] [PAD]...  [BOI]  z1 ... zn
     '------- text, T positions ---'        '- n = h * w image positions -'
 
-The physical order never changes; the direction only decides which positions are the source.
+The physical order never changes; the direction only decides which positions are the source. From
+image to text a question may be source too: then the text is `[CLS] question [SEP] [BOS] answer
+[SEP]`, and the answer alone is target.
 """
 
 from collections.abc import Callable, Hashable
@@ -38,8 +40,9 @@ def visible(real: Tensor, source: Tensor, queries: slice = slice(None)) -> Tenso
 class Sequence:
     """Roles of every position of a batch: boolean `real` and `source`, [batch, position].
 
-    All image positions share one role (`image_is_source`). What implementations derive from the
-    roles (masks) is kept in `cached`, so that it is computed once and not once per layer.
+    All image positions share one role (`image_is_source`). Whether all text positions do, is said
+    by `has_question`. What implementations derive from the roles (masks) is kept in `cached`, so
+    that it is computed once and not once per layer.
     """
 
     real: Tensor
@@ -47,6 +50,7 @@ class Sequence:
     text_positions: int
     grid: tuple[int, int]
     image_is_source: bool
+    has_question: bool = False
     _cache: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -67,12 +71,17 @@ class Sequence:
 
 
 def build_sequence(
-    text_length: Tensor, text_positions: int, grid: tuple[int, int], direction: Direction
+    text_length: Tensor,
+    text_positions: int,
+    grid: tuple[int, int],
+    direction: Direction,
+    question_length: Tensor | None = None,
 ) -> Sequence:
     """The roles of a batch of pairs.
 
-    `text_length` [batch] counts the real text tokens, [CLS] or [BOS] and [SEP] included;
-    `text_positions` is T, the padded length; `grid` is (rows, columns).
+    `text_length` [batch] counts the real text tokens, [CLS] or [BOS] and [SEP] included, and
+    `question_length` [batch] those first ones of them that are a question about the image, [CLS]
+    and [SEP] included; `text_positions` is T, the padded length; `grid` is (rows, columns).
     """
     image_positions = grid[0] * grid[1]
     device = text_length.device
@@ -81,4 +90,8 @@ def build_sequence(
     real = ~is_text[None, :] | (position[None, :] < text_length[:, None])
     image_is_source = direction == "image_to_text"
     source = (~is_text if image_is_source else is_text).expand_as(real)
-    return Sequence(real, source, text_positions, grid, image_is_source)
+    if question_length is not None:
+        assert image_is_source, "questions are asked about an image"
+        source = source | (position[None, :] < question_length[:, None])
+    has_question = question_length is not None
+    return Sequence(real, source, text_positions, grid, image_is_source, has_question)

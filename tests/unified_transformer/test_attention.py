@@ -13,7 +13,13 @@ from unified_transformer.attention.patterns import PATTERNS, image_mask
 from unified_transformer.objective import image_nll
 from unified_transformer.sequence import DIRECTIONS, build_sequence
 
+ROLES = [*((direction, False) for direction in DIRECTIONS), ("image_to_text", True)]
 GRIDS = [(8, 8), (5, 3), (3, 7), (1, 4), (4, 1), (13, 12)]
+
+
+def asked(question, longest):
+    """Lengths of two questions, the shorter one of two tokens."""
+    return torch.tensor([longest, 2]) if question else None
 
 
 def inputs(grid, text_positions=6, lengths=(6, 3), seed=0):
@@ -22,12 +28,12 @@ def inputs(grid, text_positions=6, lengths=(6, 3), seed=0):
     return [torch.randn(shape, generator=generator).requires_grad_() for _ in range(3)]
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(("direction", "question"), ROLES)
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("grid", GRIDS)
-def test_blockwise_equals_dense(grid, pattern, direction):
+def test_blockwise_equals_dense(grid, pattern, direction, question):
     lengths = torch.tensor([6, 3])
-    sequence = build_sequence(lengths, 6, grid, direction)
+    sequence = build_sequence(lengths, 6, grid, direction, asked(question, 2))
     # What a padding query computes is unspecified.
     weight = sequence.real[:, None, :, None] * torch.randn(1, 2, sequence.real.shape[1], 8)
     results = []
@@ -42,13 +48,13 @@ def test_blockwise_equals_dense(grid, pattern, direction):
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(("direction", "question"), ROLES)
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("grid", [(8, 8), (5, 3), (13, 24)])
-def test_flex_equals_dense(grid, pattern, direction):
+def test_flex_equals_dense(grid, pattern, direction, question):
     """Forward: on a CPU it has no backward pass."""
     lengths = torch.tensor([150, 3])  # more than one block of text
-    sequence = build_sequence(lengths, 150, grid, direction)
+    sequence = build_sequence(lengths, 150, grid, direction, asked(question, 140))
     query, key, value = (tensor.detach() for tensor in inputs(grid, 150))
     dense = IMPLEMENTATIONS["dense"](query, key, value, sequence, pattern, 0.0)
     flex = IMPLEMENTATIONS["flex"](query, key, value, sequence, pattern, 0.0)
@@ -58,11 +64,13 @@ def test_flex_equals_dense(grid, pattern, direction):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("implementation", ["flex", "blockwise"])
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(("direction", "question"), ROLES)
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_gradients_equal_those_of_dense_on_a_gpu(pattern, direction, implementation):
+def test_gradients_equal_those_of_dense_on_a_gpu(pattern, direction, question, implementation):
     lengths = torch.tensor([150, 3], device="cuda")
-    sequence = build_sequence(lengths, 150, (13, 24), direction)
+    length = asked(question, 140)
+    length = None if length is None else length.cuda()
+    sequence = build_sequence(lengths, 150, (13, 24), direction, length)
     generator = torch.Generator().manual_seed(0)
     shape = (2, 2, 150 + 1 + 13 * 24, 32)
     made = [torch.randn(shape, generator=generator).cuda() for _ in range(4)]
@@ -81,7 +89,7 @@ def test_flex_skips_blocks_in_which_nothing_is_seen():
     """The share of 128 x 128 blocks at 64 x 64 positions and 63 of text: at most the keys of a
     line, the prefix and the blocks' own width, and columns as few as rows."""
     for pattern, most in (("row", 0.11), ("column", 0.11), ("conv", 0.28)):
-        partly, _, wholly, _ = blocks_that_meet(pattern, 63, 64, 64, False)
+        partly, _, wholly, _ = blocks_that_meet(pattern, 63, 64, 64, False, False)
         assert (partly + wholly).sum() / partly.numel() ** 2 < most
 
 
@@ -157,7 +165,7 @@ def test_groups_at_once_change_nothing(monkeypatch, at_once):
     for name in ("BYTES_AT_ONCE", "SCORES_OF_A_HEAD"):
         monkeypatch.setattr(f"unified_transformer.attention.pieces.{name}", at_once)
     for pattern, direction in product(PATTERNS, DIRECTIONS):
-        test_blockwise_equals_dense((13, 12), pattern, direction)
+        test_blockwise_equals_dense((13, 12), pattern, direction, False)
 
 
 def test_written_out_attention_equals_the_fused_kernel():

@@ -10,15 +10,23 @@ from torch import Tensor
 from unified_transformer import (
     CaptionSettings,
     SamplingSettings,
+    generate_answers,
     generate_captions,
     generate_image_ids,
     score_captions,
 )
 from unified_transformer.beam_search import beam_search
 from unified_transformer.drawing import draw, with_empty_prompts
-from unified_transformer.generation import image_step, prefill_image, prefill_prompt, text_step
+from unified_transformer.generation import (
+    image_step,
+    prefill_image,
+    prefill_prompt,
+    prefill_question,
+    text_step,
+)
 from unified_transformer.kv_cache import ImageSteps, seen_by_each
 
+ANSWERING = "image_to_text"
 PATTERNS = [None, ["row"], ["column"], ["conv"], ["dense"]]
 
 
@@ -46,8 +54,24 @@ def test_cached_captioning_equals_the_full_forward(make_model, make_batch, patte
     full = model(text, batch["text_length"], batch["image_ids"], "image_to_text")
     cache = prefill_image(model, batch["image_ids"])
     for position in range(8):
-        hidden = text_step(model, cache, text[:, position], torch.tensor([position]))
+        hidden = text_step(model, cache, text[:, position], torch.full((3,), position))
         torch.testing.assert_close(hidden, full.hidden[:, position], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("patterns", PATTERNS)
+def test_cached_answering_equals_the_full_forward(make_model, make_batch, patterns):
+    """Questions of several lengths: each answer begins at a place of its own."""
+    model = make_model(layer_patterns=patterns)
+    batch = make_batch(model.config, lengths=(8, 7, 8))
+    text, asked = batch["text_ids"], torch.tensor([5, 2, 3])
+    full = model(text, batch["text_length"], batch["image_ids"], ANSWERING, question_length=asked)
+    question = torch.where(torch.arange(8) < asked[:, None], text, model.config.pad_token_id)
+    cache = prefill_question(model, batch["image_ids"], question, asked)
+    for count in range(8 - 5):
+        places = asked + count
+        hidden = text_step(model, cache, text.gather(1, places[:, None])[:, 0], places)
+        expected = full.hidden[torch.arange(3), places]
+        torch.testing.assert_close(hidden, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_step_reads_only_what_its_pattern_sees():
@@ -174,6 +198,50 @@ def test_captions_end_and_have_the_likelihood_that_scoring_gives(model, batch):
     torch.testing.assert_close(scores, said.log_likelihood, rtol=1e-4, atol=1e-4)
 
 
+def questions_of(batch):
+    """Three questions of 5, 2 and 3 tokens."""
+    length = torch.tensor([5, 2, 3])
+    ids = torch.where(torch.arange(5) < length[:, None], batch["text_ids"][:, :5], 0)
+    return ids, length
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_answers_are_what_the_full_forward_says_after_their_questions(model, batch, beams):
+    config, (asked, length) = model.config, questions_of(batch)
+    settings = CaptionSettings(num_beams=beams, length_penalty=0.0)
+    said = generate_answers(model, batch["image_ids"], asked, length, settings)
+    never = [config.pad_token_id, config.cls_token_id, config.bos_token_id]
+    for row, ids in enumerate(said.ids):
+        answer = [config.bos_token_id, *ids, config.sep_token_id][: 12 - length[row]]
+        text = torch.cat([asked[row, : length[row]], torch.tensor(answer)])[None]
+        whole = torch.tensor([text.shape[1]])
+        image, question = batch["image_ids"][row : row + 1], length[row : row + 1]
+        logits = model(text, whole, image, ANSWERING, question_length=question).text_logits
+        scores = logits[0, length[row] :].log_softmax(-1)
+        total = scores.gather(1, text[0, length[row] + 1 :, None]).sum()
+        torch.testing.assert_close(said.log_likelihood[row], total, rtol=1e-4, atol=1e-4)
+        if beams == 1:
+            scores[:, never] = -torch.inf
+            assert torch.equal(scores.argmax(-1), text[0, length[row] + 1 :])
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_an_answer_depends_on_its_question_and_picture_not_on_its_batch(model, batch, beams):
+    asked, length = questions_of(batch)
+    images, settings = batch["image_ids"], CaptionSettings(num_beams=beams)
+    together = generate_answers(model, images, asked, length, settings)
+    alone = generate_answers(model, images[1:2], asked[1:2, :2], length[1:2], settings)
+    assert alone.ids[0] == together.ids[1]
+    other = generate_answers(model, images, asked.roll(1, 0), length.roll(1), settings)
+    assert other.ids != together.ids
+
+
+def test_a_question_that_leaves_no_room_is_refused(model, batch):
+    asked = torch.full((3, 12), 7)
+    with pytest.raises(ValueError, match="11 tokens leaves none of the 12 text positions"):
+        generate_answers(model, batch["image_ids"], asked, torch.tensor([3, 11, 2]))
+
+
 def test_sampled_captions_depend_on_the_seed_alone(model, batch):
     sampled = CaptionSettings(temperature=1.0)
     together = generate_captions(model, batch["image_ids"], sampled, [1, 2, 3])
@@ -206,7 +274,7 @@ def test_beam_search_goes_on_while_a_longer_caption_may_win():
         lambda rows, positions: None,
         torch.zeros(1, 2, dtype=torch.long),
         end,
-        4,
+        [4],
         1.0,
     )
     assert found.ids == [b, a] and found.log_likelihood == pytest.approx(-2.4)
@@ -227,10 +295,11 @@ def test_wide_beam_search_finds_the_best_of_all_continuations(penalty):
         state[0] = state[0][rows]
 
     first = torch.zeros(2, beams, dtype=torch.long)
-    found = beam_search(scores_after, select, first, end, length, penalty)
+    lengths = [length, length - 1]
+    found = beam_search(scores_after, select, first, end, lengths, penalty)
     for row in range(2):
         best = None
-        for n in range(length):
+        for n in range(lengths[row]):
             for ids in product([0, 1], repeat=n):
                 tokens, total, last = [*ids, end], 0.0, 0
                 for position, token in enumerate(tokens):

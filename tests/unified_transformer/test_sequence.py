@@ -83,6 +83,9 @@ def test_a_question_and_an_answer_follow_from_the_same_rule(drawn):
     real = torch.ones(1, 9, dtype=torch.bool)
     source = torch.tensor([[1, 1, 0, 0, 1, 1, 1, 1, 1]]).bool()
     assert torch.equal(visible(real, source)[0], drawn(QUESTION))
+    lengths = torch.tensor([4]), torch.tensor([2])
+    sequence = build_sequence(lengths[0], 4, (2, 2), "image_to_text", lengths[1])
+    assert torch.equal(sequence.visible()[0], drawn(QUESTION))
 
 
 def test_patterns_apply_inside_the_image_only(drawn):

@@ -66,8 +66,8 @@ def column_order(
 
 
 def rule(sequence: Sequence, pattern: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """visible(query, key) by the indices of positions, in column order for `column`; padding
-    aside."""
+    """visible(query, key) by the indices of positions, in column order for `column`; padding and
+    questions aside."""
     prefix, (height, width) = sequence.image_slice.start, sequence.grid
     text, two_sided = sequence.text_positions, sequence.image_is_source
 
@@ -89,14 +89,19 @@ def rule(sequence: Sequence, pattern: str) -> Callable[[Tensor, Tensor], Tensor]
 
 def block_mask(sequence: Sequence, pattern: str) -> BlockMask:
     """Which blocks meet, from the shape alone, and within them the rule, padding and pattern."""
-    visible, real = rule(sequence, pattern), sequence.real
-    shape = (pattern, sequence.text_positions, *sequence.grid, sequence.image_is_source)
+    visible, real, source = rule(sequence, pattern), sequence.real, sequence.source
+    text, asked = sequence.text_positions, sequence.has_question
     length = real.shape[1]
 
     def mask_mod(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return real[batch, key] & visible(query, key)
+        seen = visible(query, key)
+        if asked:
+            # What is asked sees what is asked, not only its past, and so does all that follows.
+            seen = seen | ((key < text) & source[batch, key])
+        return real[batch, key] & seen
 
-    partly, which, wholly, which_wholly = (t.to(real.device) for t in blocks_that_meet(*shape))
+    meeting = blocks_that_meet(pattern, text, *sequence.grid, sequence.image_is_source, asked)
+    partly, which, wholly, which_wholly = (t.to(real.device) for t in meeting)
     return BlockMask.from_kv_blocks(
         partly,
         which,
@@ -110,12 +115,13 @@ def block_mask(sequence: Sequence, pattern: str) -> BlockMask:
 
 @lru_cache(maxsize=64)
 def blocks_that_meet(
-    pattern: str, text: int, height: int, width: int, image_is_source: bool
+    pattern: str, text: int, height: int, width: int, image_is_source: bool, has_question: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """For each block of queries how many blocks of keys it meets in part, which, how many it sees
     as a whole, and which: int32 [1, 1, block] and [1, 1, block, block].
 
-    Blocks with text among their keys count as met in part, as padding may lie there.
+    Blocks with text among their keys count as met in part, as padding may lie there, or a question
+    that all queries see.
     """
     length = text + 1 + height * width
     nothing = torch.empty(0, 0, dtype=torch.bool)
@@ -127,7 +133,8 @@ def blocks_that_meet(
     for first in range(0, count * BLOCK, BLOCK):
         queries = torch.arange(first, first + BLOCK)[:, None]
         inside = (queries < length) & (keys < length)
-        seen = (visible(queries, keys) & inside).reshape(BLOCK, count, BLOCK)
+        may_see = visible(queries, keys) | (has_question & (keys < text))
+        seen = (may_see & inside).reshape(BLOCK, count, BLOCK)
         whole = seen.all(2).all(0)
         whole[: -(-text // BLOCK)] = False
         wholly.append(whole)

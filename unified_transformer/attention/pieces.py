@@ -102,10 +102,11 @@ def pieces(before: Tensor, image: Tensor, lines: Lines, like: Tensor) -> Iterato
             return None
         return as_bias(mask, like.dtype).repeat_interleave(heads, dim=0)
 
-    # As target the image is hidden from what comes before it; as source it sees only [BOI] of that.
+    # As target the image is hidden from what comes before it.
     whole = Block(lines, 0, 1, lines.count, 0, 0) if lines.two_sided else None
     yield Piece(None, slice(0, prefix), whole, bias_of(before[..., :prefix]), None)
-    seen = slice(prefix - 1 if lines.two_sided else 0, prefix)
+    # As source it sees only [BOI] of that, and a question where there is one.
+    seen = slice(0 if image[..., :-1].any() else prefix - 1, prefix)
     seen_bias = bias_of(image[..., seen])
     own = LINES_OF_A_GROUP[lines.pattern]
     window = own + LINES_BEFORE[lines.pattern] * (2 if lines.two_sided else 1)
