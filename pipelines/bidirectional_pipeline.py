@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +11,21 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines import drawing
-from pipelines.command_line import UserError, check_seed, device_and_dtype
+from pipelines.command_line import UserError, device_and_dtype
 from pipelines.data.text_tokenizer import EncodedText, TextCodec, load_text_tokenizer
 from pipelines.data.transforms import Picture, to_pixels
+from pipelines.describing import Caption, Describer
 from pipelines.drawing import Artist, DecoderName, DrawingSettings
 from pipelines.model_loading import load_reconstructor, load_tokenizer, load_transformer
 from pipelines.recommended_sampling import recommended_sampling
 from pipelines.training.checkpoint import open_checkpoint
-from unified_transformer import (
-    CaptionSettings,
-    Reconstructor,
-    SamplingSettings,
-    UnifiedTransformer,
-    generate_captions,
-)
+from unified_transformer import Reconstructor, SamplingSettings, UnifiedTransformer
 from vq import VQGAN
 
 logger = logging.getLogger(__name__)
 
 TASKS = ("text_to_image", "image_to_text")
 """What it can do, by the names in a checkpoint's index."""
-
-
-@dataclass(frozen=True)
-class Caption:
-    """What was read from a picture; `log_likelihood` in nats, of the whole caption."""
-
-    text: str
-    log_likelihood: float
 
 
 class BidirectionalPipeline:
@@ -73,6 +60,7 @@ class BidirectionalPipeline:
             reconstructor.eval()
         self.decoder: DecoderName = "codebook" if reconstructor is None else "hidden"
         self.artist = Artist(self.transformer, self.tokenizer, codec, reconstructor)
+        self.describer = Describer(self.transformer, codec, self.encode_images)
 
     @classmethod
     def from_pretrained(
@@ -214,35 +202,32 @@ class BidirectionalPipeline:
         return settings
 
     def caption_images(self, images: Iterable[Picture], **captioning: Any) -> list[str]:
-        """Describes pictures of any size; `captioning` as the fields of `CaptionSettings`."""
+        """Describes pictures of any size; `captioning` as the fields of `CaptionSettings`. With
+        `num_captions` those of one picture are side by side."""
         return [caption.text for caption in self.describe(images, **captioning)]
 
-    @torch.no_grad()
     def describe(
         self, images: Iterable[Picture], seed: int = 0, **captioning: Any
     ) -> list[Caption]:
-        """Captions with their log-likelihoods.
+        """Captions with their log-likelihoods, those of one picture side by side.
 
         Raises:
             UserError: a value is out of range, or the checkpoint was not trained for it.
         """
         self.require("image_to_text")
-        check_seed(seed)
-        try:
-            settings = CaptionSettings(**captioning)
-        except ValueError as error:
-            raise UserError(f"{error}.") from error
-        pictures = list(images)
-        at_once = max(1, drawing.PICTURES_AT_ONCE // settings.num_beams)
-        captions = []
-        for first in range(0, len(pictures), at_once):
-            ids = self.encode_images(pictures[first : first + at_once])
-            said = generate_captions(self.transformer, ids, settings, [seed] * len(ids))
-            captions += [
-                Caption(self.codec.decode_caption(text), likelihood)
-                for text, likelihood in zip(said.ids, said.log_likelihood.tolist(), strict=True)
-            ]
-        return captions
+        return self.describer.describe(images, seed, **captioning)
+
+    def score_captions(
+        self, images: Iterable[Picture], captions: Sequence[str]
+    ) -> list[list[float]]:
+        """How likely each caption is for each picture: log p(caption | picture) in nats, its end
+        included, by picture and caption.
+
+        Raises:
+            UserError: a caption is empty or too long, or the checkpoint was not trained for it.
+        """
+        self.require("image_to_text")
+        return self.describer.score(images, self.encode_prompts(captions))
 
     @torch.no_grad()
     def encode_images(self, images: Iterable[Picture]) -> Tensor:

@@ -2,7 +2,9 @@
 
     python pipelines/caption_images.py --checkpoint runs/quickstart/checkpoint runs/drawn/*.png
 
-Prints one JSON object a line: `{"image": ..., "caption": ..., "log_likelihood": ...}`.
+Prints one JSON object a line: `{"image": ..., "caption": ..., "log_likelihood": ...}`. With
+`--num-captions N` there are N of each picture, from beams the best first; with `--score TEXT …` the
+given captions instead, each with its log-likelihood for each picture.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import json
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import add_device_arguments, command
 from pipelines.data.transforms import read_image
+from pipelines.describing import Caption
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -22,10 +25,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--length-penalty", type=float, default=1.0, help="beams: above 0 favours longer captions"
     )
     parser.add_argument("--max-length", type=int, help="tokens of a caption, its end included")
+    parser.add_argument("--min-length", type=int, default=1, help="likewise")
+    parser.add_argument(
+        "--num-captions", type=int, default=1, help="of each picture; needs beams or a temperature"
+    )
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     parser.add_argument("--top-k", type=int, default=0)
     parser.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0, help="of sampled captions")
+    parser.add_argument(
+        "--score", action="append", metavar="TEXT", help="a caption to judge; may be repeated"
+    )
     add_device_arguments(parser)
     return parser.parse_args(argv)
 
@@ -37,23 +47,32 @@ def main(argv: list[str] | None = None) -> None:
     pipe = BidirectionalPipeline.from_pretrained(
         arguments.checkpoint, arguments.device, arguments.dtype
     )
-    captions = pipe.describe(
-        images,
-        seed=arguments.seed,
-        num_beams=arguments.num_beams,
-        length_penalty=arguments.length_penalty,
-        max_length=arguments.max_length,
-        temperature=arguments.temperature,
-        top_k=arguments.top_k,
-        top_p=arguments.top_p,
-    )
-    for path, caption in zip(arguments.images, captions, strict=True):
-        row = {
-            "image": path,
-            "caption": caption.text,
-            "log_likelihood": round(caption.log_likelihood, 4),
-        }
-        print(json.dumps(row, ensure_ascii=False))
+    if arguments.score:
+        scores = pipe.score_captions(images, arguments.score)
+        given = [list(map(Caption, arguments.score, row)) for row in scores]
+    else:
+        said = pipe.describe(
+            images,
+            seed=arguments.seed,
+            num_beams=arguments.num_beams,
+            length_penalty=arguments.length_penalty,
+            max_length=arguments.max_length,
+            min_length=arguments.min_length,
+            num_captions=arguments.num_captions,
+            temperature=arguments.temperature,
+            top_k=arguments.top_k,
+            top_p=arguments.top_p,
+        )
+        each = arguments.num_captions
+        given = [said[first : first + each] for first in range(0, len(said), each)]
+    for path, captions in zip(arguments.images, given, strict=True):
+        for caption in captions:
+            row = {
+                "image": path,
+                "caption": caption.text,
+                "log_likelihood": round(caption.log_likelihood, 4),
+            }
+            print(json.dumps(row, ensure_ascii=False))
 
 
 if __name__ == "__main__":

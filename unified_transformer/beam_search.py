@@ -32,14 +32,15 @@ def beam_search(
     end: int,
     lengths: list[int],
     length_penalty: float,
-) -> list[Continuation]:
-    """The best ended continuation of each row that `beams` open ones lead to.
+    count: int = 1,
+) -> list[list[Continuation]]:
+    """The `count` best ended continuations of each row that `beams` open ones lead to, best first.
 
     `first` [batch, beams] holds the start token. `scores_after(last [batch * beams], position)`
     gives log-probabilities [batch * beams, vocabulary]; `select(rows [batch * beams], positions)`
     reorders its state. At most as many tokens as the row's of `lengths`, the end token included;
-    where none ended in time, the best open continuation is returned. The search ends when no open
-    beam can win any more. With beams >= vocabulary ** length it is exact.
+    where too few ended in time, the best open continuations follow. The search ends when no open
+    beam can come among them any more. With beams >= vocabulary ** length it is exact.
     """
     batch, beams = first.shape
     open_beams = [[Continuation([], 0.0)] for _ in range(batch)]
@@ -54,7 +55,7 @@ def beam_search(
             ended[b] += [found.without_last() for found in best if found.ids[-1] == end]
             open_beams[b] = [found for found in best if found.ids[-1] != end][:beams]
         if all(
-            position + 1 >= length or finished(done, going, beams, length, length_penalty)
+            position + 1 >= length or finished(done, going, beams, length, length_penalty, count)
             for done, going, length in zip(ended, open_beams, lengths, strict=True)
         ):
             break
@@ -63,9 +64,14 @@ def beam_search(
         last = torch.tensor([found.ids[-1] for going in chosen for found in going]).to(first)
         select(torch.tensor(rows).to(first), position + 1)
     return [
-        max(done or going, key=lambda found: found.score(length_penalty))
+        [*best_first(done, length_penalty), *best_first(going, length_penalty)][:count]
         for done, going in zip(ended, open_beams, strict=True)
     ]
+
+
+def best_first(found: list[Continuation], length_penalty: float) -> list[Continuation]:
+    """By their scores."""
+    return sorted(found, key=lambda one: one.score(length_penalty), reverse=True)
 
 
 def extend(going: list[Continuation], scores: Tensor, count: int) -> list[Continuation]:
@@ -87,16 +93,17 @@ def finished(
     beams: int,
     length: int,
     length_penalty: float,
+    count: int,
 ) -> bool:
-    """Whether enough have ended and no open one can come to beat the best of them: not even the
-    likeliest, going on for free to the length that flatters it most."""
+    """Whether enough have ended and no open one can come to be among the `count` best of them: not
+    even the likeliest, going on for free to the length that flatters it most."""
     if not going:
         return True
-    if len(done) < beams:
+    if len(done) < max(beams, count):
         return False
-    best = max(found.score(length_penalty) for found in done)
+    to_beat = best_first(done, length_penalty)[count - 1].score(length_penalty)
     flattering = length if length_penalty > 0 else len(going[0].ids) + 1
-    return going[0].log_likelihood / flattering**length_penalty <= best
+    return going[0].log_likelihood / flattering**length_penalty <= to_beat
 
 
 def pad(going: list[Continuation], beams: int) -> list[Continuation]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -21,13 +22,16 @@ class CaptionSettings:
 
     Beams are ranked by log-likelihood / length ** `length_penalty`, the length in tokens with
     [SEP] (1609.08144, section 7, with the plain length): 0 favours short captions, 1 the likeliest
-    per token. `max_length` counts tokens after [BOS], [SEP] included; None is what the text
-    positions allow.
+    per token. `max_length` and `min_length` count tokens after [BOS], [SEP] included; None is what
+    the text positions allow. `num_captions` of each picture are the best ended beams, best first,
+    or as many samples.
     """
 
     num_beams: int = 1
     length_penalty: float = 1.0
     max_length: int | None = None
+    min_length: int = 1
+    num_captions: int = 1
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
@@ -37,6 +41,15 @@ class CaptionSettings:
             raise ValueError(f"num_beams is {self.num_beams}; it must be at least 1")
         if self.max_length is not None and self.max_length < 1:
             raise ValueError(f"max_length is {self.max_length}; it must be at least 1")
+        if not 1 <= self.min_length <= (self.max_length or self.min_length):
+            raise ValueError(f"min_length is {self.min_length}; it must be from 1 to max_length")
+        if self.num_captions < 1:
+            raise ValueError(f"num_captions is {self.num_captions}; it must be at least 1")
+        if self.temperature == 0 and self.num_captions > self.num_beams:
+            raise ValueError(
+                f"num_captions is {self.num_captions}, but {self.num_beams} beams end in as many "
+                f"captions; choose num_beams={self.num_captions} or a temperature above 0"
+            )
         if self.num_beams > 1 and self.temperature > 0:
             raise ValueError("beam search does not sample; choose num_beams=1 or temperature=0")
         self.sampling()  # refuses what is out of range
@@ -48,25 +61,32 @@ class CaptionSettings:
 
 @dataclass
 class Captions:
-    """`ids`: one list of text ids per picture, without [BOS] and [SEP]; `log_likelihood` [batch],
-    in nats, of the caption with its [SEP] (without, where no room was left for [SEP])."""
+    """`ids`: a list of text ids for each caption, without [BOS] and [SEP]; `log_likelihood`
+    [caption], in nats, of the caption with its [SEP] (without, where no room was left for [SEP]).
+    The captions of one picture are side by side."""
 
     ids: list[list[int]]
     log_likelihood: Tensor
 
 
 def next_text_scores(
-    model: UnifiedTransformer, cache: KeyValueCache, last: Tensor, places: Tensor
+    model: UnifiedTransformer,
+    cache: KeyValueCache,
+    last: Tensor,
+    places: Tensor,
+    may_end: bool = True,
 ) -> Tensor:
     """log p [batch, text vocabulary] of the token after `last` [batch], which stand at `places`
     [batch].
 
-    Padding, [CLS] and [BOS] are never generated: theirs is -inf.
+    Padding, [CLS] and [BOS] are never generated, and [SEP] only where the text `may_end`: theirs is
+    -inf.
     """
     hidden = text_step(model, cache, last, places)
     scores = model.text_head(hidden).float().log_softmax(dim=-1)
     config = model.config
-    scores[:, [config.pad_token_id, config.cls_token_id, config.bos_token_id]] = -torch.inf
+    never = [config.pad_token_id, config.cls_token_id, config.bos_token_id]
+    scores[:, never if may_end else [*never, config.sep_token_id]] = -torch.inf
     return scores
 
 
@@ -77,7 +97,8 @@ def generate_captions(
     settings: CaptionSettings | None = None,
     seeds: list[int] | None = None,
 ) -> Captions:
-    """Describe pictures: `image_ids` [batch, h, w]; `seeds`, one per picture, when sampling."""
+    """Describe pictures: `image_ids` [batch, h, w]; `seeds`, one per picture, when sampling: its
+    caption k has seed + k."""
     cache = prefill_image(model, image_ids)
     starts = torch.zeros(len(image_ids), dtype=torch.long, device=image_ids.device)
     return _generate(model, cache, starts, settings or CaptionSettings(), seeds)
@@ -120,18 +141,23 @@ def _generate(
     if settings.max_length is not None:
         room = room.clamp(max=settings.max_length)
     if settings.num_beams > 1:
-        best = search(model, cache, starts, settings, room.tolist())
+        best = list(chain(*search(model, cache, starts, settings, room.tolist())))
         totals = torch.tensor([found.log_likelihood for found in best], device=starts.device)
         return Captions([found.ids for found in best], totals)
-    sampling, end = settings.sampling(), model.config.sep_token_id
-    rows = torch.tensor(seeds or [0] * len(starts), device=starts.device)
+    sampling, end, times = settings.sampling(), model.config.sep_token_id, settings.num_captions
+    seeds = [seed + k for seed in seeds or [0] * len(starts) for k in range(times)]
+    rows = torch.tensor(seeds, device=starts.device)
+    if times > 1:
+        cache = cache.repeat(times)
+        starts, room = starts.repeat_interleave(times), room.repeat_interleave(times)
     last = torch.full_like(starts, model.config.bos_token_id)
     total = torch.zeros(len(last), device=last.device)
     ended = torch.zeros_like(last, dtype=torch.bool)
     tokens: list[Tensor] = []
     for count in range(int(room.max())):
         ended = ended | (room == count)
-        scores = next_text_scores(model, cache, last, starts + room.clamp(max=count))
+        may_end, places = count + 1 >= settings.min_length, starts + room.clamp(max=count)
+        scores = next_text_scores(model, cache, last, places, may_end)
         noise = partial(gumbel_noise, rows, torch.full_like(rows, count), scores.shape[-1])
         last = sample(scores, sampling, noise).masked_fill(ended, end)
         total += scores.gather(1, last[:, None])[:, 0].masked_fill(ended, 0.0)
@@ -148,8 +174,8 @@ def search(
     starts: Tensor,
     settings: CaptionSettings,
     lengths: list[int],
-) -> list[Continuation]:
-    """The best text of every row of the cache by beam search, of `lengths` tokens at most."""
+) -> list[list[Continuation]]:
+    """The best texts of every row of the cache by beam search, of `lengths` tokens at most."""
     beams = settings.num_beams
     batch = len(starts)
     cache = cache.repeat(beams)
@@ -157,7 +183,8 @@ def search(
     written, last_place = int(starts.max()), model.config.text_positions - 1
 
     def scores_after(last: Tensor, count: int) -> Tensor:
-        return next_text_scores(model, cache, last, (each + count).clamp(max=last_place))
+        places, may_end = (each + count).clamp(max=last_place), count + 1 >= settings.min_length
+        return next_text_scores(model, cache, last, places, may_end)
 
     return beam_search(
         scores_after,
@@ -166,6 +193,7 @@ def search(
         end=model.config.sep_token_id,
         lengths=lengths,
         length_penalty=settings.length_penalty,
+        count=settings.num_captions,
     )
 
 

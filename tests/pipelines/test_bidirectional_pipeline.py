@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import BidirectionalPipeline, drawing
+from pipelines import BidirectionalPipeline, caption_images, drawing
 from pipelines.command_line import UserError
 from pipelines.data.transforms import to_image
 from pipelines.recommended_sampling import recommend_sampling
@@ -64,6 +64,48 @@ def test_captions_are_text_with_their_likelihood(pipe):
             pipe.describe([image], num_beams=3)[0].text
             == pipe.caption_images([image], num_beams=3)[0]
         )
+
+
+def test_several_captions_of_a_picture_are_side_by_side(pipe):
+    images = [Image.new("RGB", (50, 40), colour) for colour in ("red", "blue")]
+    both = pipe.describe(images, num_beams=4, num_captions=3)
+    assert len(both) == 6
+    assert both[3:] == pipe.describe(images[1:], num_beams=4, num_captions=3)
+    assert len({caption.text for caption in both[:3]}) > 1
+
+
+def test_given_captions_are_scored_whatever_is_scored_beside_them(pipe, monkeypatch):
+    images = [Image.new("RGB", (50, 40), colour) for colour in ("red", "blue")]
+    texts = ["a small red circle", "a large blue square below it", "a star"]
+    scores = pipe.score_captions(images, texts)
+    for row, image in zip(scores, images, strict=True):
+        for score, caption in zip(row, texts, strict=True):
+            text = torch.tensor([pipe.encode_prompts([caption])[0].ids])
+            length = torch.tensor([text.shape[1]])
+            alone = score_captions(pipe.transformer, pipe.encode_images([image]), text, length)
+            assert score == pytest.approx(alone.item(), abs=1e-4)
+    monkeypatch.setattr("pipelines.describing.PICTURES_AT_ONCE", 2)
+    assert np.allclose(scores, pipe.score_captions(images, texts), atol=1e-4)
+    with pytest.raises(UserError, match="is empty"):
+        pipe.score_captions(images, [""])
+
+
+def test_the_command_prints_several_captions_or_scores(checkpoint, tmp_path, capsys):
+    paths = [str(tmp_path / f"{colour}.png") for colour in ("red", "blue")]
+    for path, colour in zip(paths, ("red", "blue"), strict=True):
+        Image.new("RGB", (40, 40), colour).save(path)
+    arguments = ["--checkpoint", str(checkpoint), *paths, "--device", "cpu"]
+
+    def printed(*more):
+        caption_images.main([*arguments, *more])
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    rows = printed("--num-beams", "3", "--num-captions", "2")
+    assert [row["image"] for row in rows] == [path for path in paths for _ in range(2)]
+    texts = ["a red circle", "a blue square"]
+    rows = printed("--score", texts[0], "--score", texts[1])
+    assert [row["caption"] for row in rows] == texts * 2
+    assert all(row["log_likelihood"] < 0 for row in rows)
 
 
 def test_reranking_keeps_the_candidate_whose_caption_is_likeliest(pipe):

@@ -1,5 +1,6 @@
 """Cached decoding equals the full forward pass, in both directions."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -255,6 +256,34 @@ def test_max_length_is_kept(model, batch):
         assert all(len(ids) <= 3 for ids in said.ids)
 
 
+def test_min_length_is_kept(model, batch):
+    for settings in (CaptionSettings(min_length=6), CaptionSettings(3, min_length=6)):
+        said = generate_captions(model, batch["image_ids"], settings)
+        assert all(len(ids) >= 5 for ids in said.ids)  # the sixth is [SEP]
+
+
+def test_the_best_of_several_beams_come_best_first(model, batch):
+    images = batch["image_ids"]
+    several = generate_captions(model, images, CaptionSettings(4, 0.0, num_captions=3))
+    one = generate_captions(model, images, CaptionSettings(4, 0.0))
+    assert len(several.ids) == 9
+    for row in range(3):
+        three = several.ids[3 * row : 3 * row + 3]
+        assert len(set(map(tuple, three))) == 3
+        scores = several.log_likelihood[3 * row : 3 * row + 3].tolist()
+        assert scores == sorted(scores, reverse=True)
+        assert scores[0] >= one.log_likelihood[row]
+
+
+def test_several_samples_are_those_of_as_many_seeds(model, batch):
+    images, sampled = batch["image_ids"], CaptionSettings(temperature=1.0)
+    several = generate_captions(model, images, replace(sampled, num_captions=2), [1, 5, 8])
+    for k in range(2):
+        one = generate_captions(model, images, sampled, [1 + k, 5 + k, 8 + k])
+        assert several.ids[k::2] == one.ids
+        assert torch.allclose(several.log_likelihood[k::2], one.log_likelihood, atol=1e-4)
+
+
 def test_one_beam_and_greedy_agree_where_greedy_is_best(make_model, make_batch):
     model = make_model(num_hidden_layers=3)
     images = make_batch(model.config)["image_ids"]
@@ -269,7 +298,7 @@ def test_beam_search_goes_on_while_a_longer_caption_may_win():
     table = torch.full((4, 3, 3), -9.0)
     table[0, 0] = torch.tensor([-1.0, -1.2, -1.5])
     table[1, a, end], table[1, b, a], table[2, a, end] = -0.9, -1.2, 0.0
-    (found,) = beam_search(
+    ((found,),) = beam_search(
         lambda last, position: table[position, last],
         lambda rows, positions: None,
         torch.zeros(1, 2, dtype=torch.long),
@@ -296,20 +325,20 @@ def test_wide_beam_search_finds_the_best_of_all_continuations(penalty):
 
     first = torch.zeros(2, beams, dtype=torch.long)
     lengths = [length, length - 1]
-    found = beam_search(scores_after, select, first, end, lengths, penalty)
+    found = beam_search(scores_after, select, first, end, lengths, penalty, count=5)
     for row in range(2):
-        best = None
+        all_of_them = []
         for n in range(lengths[row]):
             for ids in product([0, 1], repeat=n):
                 tokens, total, last = [*ids, end], 0.0, 0
                 for position, token in enumerate(tokens):
                     total += table[row, position, last, token].item()
                     last = token
-                score = total / len(tokens) ** penalty
-                if best is None or score > best[0]:
-                    best = (score, list(ids), total)
-        assert found[row].ids == best[1]
-        assert found[row].log_likelihood == pytest.approx(best[2], abs=1e-5)
+                all_of_them.append((total / len(tokens) ** penalty, list(ids), total))
+        best = sorted(all_of_them, reverse=True)[:5]
+        assert [one.ids for one in found[row]] == [ids for _, ids, _ in best]
+        for one, (_, _, total) in zip(found[row], best, strict=True):
+            assert one.log_likelihood == pytest.approx(total, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +346,9 @@ def test_wide_beam_search_finds_the_best_of_all_continuations(penalty):
     [
         ({"num_beams": 0}, "num_beams"),
         ({"max_length": 0}, "max_length"),
+        ({"max_length": 3, "min_length": 4}, "min_length is 4; it must be from 1 to max_length"),
+        ({"num_captions": 0}, "num_captions"),
+        ({"num_captions": 3, "num_beams": 2}, "choose num_beams=3 or a temperature"),
         ({"num_beams": 2, "temperature": 0.5}, "beam search"),
         ({"top_p": 2.0}, "top_p"),
     ],
