@@ -70,6 +70,13 @@ class KeyValueCache:
         """How many slots come before [BOI]."""
         return self.real_text.shape[1]
 
+    def starts(self) -> Tensor:
+        """Where in a layer's flat storage [2 * batch * heads * position, dim] each head's positions
+        begin, of keys and of values: [2, batch, heads]."""
+        _, batch, heads, positions, _ = self.layers[0].shape
+        rows = torch.arange(2 * batch * heads, device=self.real_text.device)
+        return rearrange(rows * positions, "(two b h) -> two b h", two=2, b=batch)
+
     def write(self, layer: int, first: int, key: Tensor, value: Tensor) -> None:
         """Store key and value [batch, heads, length, dim] from position `first` on."""
         self.layers[layer][:, :, :, first : first + key.shape[2]] = torch.stack([key, value])
@@ -93,8 +100,8 @@ class TextStep:
     whatever the pattern: to the image, and to the text up to itself."""
 
     def __init__(self, cache: KeyValueCache, places: Tensor) -> None:
-        self.cache, self.places = cache, places
-        self.rows = torch.arange(len(places), device=places.device)
+        self.cache = cache
+        self.written = (cache.starts() + places[:, None]).flatten()
         position = torch.arange(cache.layers[0].shape[3], device=places.device)
         seen = (position <= places[:, None]) | (position >= cache.text_positions)
         self.mask = rearrange(seen, "b key -> b 1 1 key")
@@ -103,8 +110,8 @@ class TextStep:
         stored = self.cache.layers[block.layer]
 
         def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            stored[0, self.rows, :, self.places] = key[:, :, 0]
-            stored[1, self.rows, :, self.places] = value[:, :, 0]
+            new = torch.stack([key, value]).flatten(0, 3)
+            stored.flatten(0, 3).index_copy_(0, self.written, new)
             return attend(query, stored[0], stored[1], self.mask)
 
         return attention
@@ -121,12 +128,9 @@ class ImageSteps:
         self.cache = cache
         self.prefix = cache.text_positions + 1
         self.flat = [rearrange(stored, "two b h s d -> (two b h s) d") for stored in cache.layers]
-        _, batch, heads, positions, _ = cache.layers[0].shape
         device, dtype = cache.real_text.device, cache.layers[0].dtype
-        # Where in the flat storage each head's image begins, of keys and of values.
-        starts = torch.arange(2 * batch * heads, device=device) * positions + self.prefix
-        self.starts = rearrange(starts, "(two b h) -> two b h 1", two=2, b=batch)
-        boi = cache.real_text.new_ones(batch, 1)
+        self.starts = cache.starts()[..., None] + self.prefix  # of the image
+        boi = cache.real_text.new_ones(len(cache.real_text), 1)
         self.real = torch.cat([cache.real_text, boi], dim=1)[:, None, None]
         self.prefix_bias = None if self.real.all() else as_bias(self.real, dtype)
         self.seen = {}

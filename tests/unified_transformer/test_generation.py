@@ -75,6 +75,24 @@ def test_cached_answering_equals_the_full_forward(make_model, make_batch, patter
         torch.testing.assert_close(hidden, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_decoding_beside_more_keys_than_are_multiplied_out(make_model, make_batch):
+    """Above `PLAIN_PRODUCT_KEYS` the fused kernel attends."""
+    model = make_model(grid_height=18, grid_width=16, layer_patterns=["row", "dense"])
+    batch = make_batch(model.config, lengths=(8, 8, 8))
+    text, length, image = batch["text_ids"], batch["text_length"], batch["image_ids"]
+    full = model(text, length, image, "image_to_text").hidden
+    cache = prefill_image(model, image)
+    for position in range(3):
+        hidden = text_step(model, cache, text[:, position], torch.full((3,), position))
+        torch.testing.assert_close(hidden, full[:, position], rtol=1e-4, atol=1e-5)
+    full = model(text, length, image, "text_to_image").hidden
+    _, cache = prefill_prompt(model, text, length)
+    steps = ImageSteps(cache)
+    for index in range(3):
+        hidden = image_step(model, steps, image.flatten(1)[:, [index]], torch.full((3, 1), index))
+        torch.testing.assert_close(hidden[:, 0], full[:, 9 + index], rtol=1e-4, atol=1e-5)
+
+
 def test_a_step_reads_only_what_its_pattern_sees():
     for pattern, seen in (("row", [5, 6, 7, 8, 9]), ("column", [1, 5, 9])):
         indices, counts = seen_by_each(pattern, 4, 4)
