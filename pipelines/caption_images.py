@@ -3,17 +3,19 @@
     python pipelines/caption_images.py --checkpoint runs/quickstart/checkpoint runs/drawn/*.png
 
 Prints one JSON object a line: `{"image": ..., "caption": ..., "log_likelihood": ...}`. With
-`--num-captions N` there are N of each picture, from beams the best first; with `--score TEXT …` the
-given captions instead, each with its log-likelihood for each picture.
+`--num-captions N` there are N of each picture, from beams the best first; with `--score TEXT`, once
+for each, the given captions instead, with their log-likelihoods for each picture.
 """
 
 import argparse
 import json
+from dataclasses import fields
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import add_device_arguments, command
 from pipelines.data.transforms import read_image
 from pipelines.describing import Caption
+from unified_transformer import CaptionSettings
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -51,18 +53,10 @@ def main(argv: list[str] | None = None) -> None:
         scores = pipe.score_captions(images, arguments.score)
         given = [list(map(Caption, arguments.score, row)) for row in scores]
     else:
-        said = pipe.describe(
-            images,
-            seed=arguments.seed,
-            num_beams=arguments.num_beams,
-            length_penalty=arguments.length_penalty,
-            max_length=arguments.max_length,
-            min_length=arguments.min_length,
-            num_captions=arguments.num_captions,
-            temperature=arguments.temperature,
-            top_k=arguments.top_k,
-            top_p=arguments.top_p,
-        )
+        captioning = {
+            field.name: getattr(arguments, field.name) for field in fields(CaptionSettings)
+        }
+        said = pipe.describe(images, seed=arguments.seed, **captioning)
         each = arguments.num_captions
         given = [said[first : first + each] for first in range(0, len(said), each)]
     for path, captions in zip(arguments.images, given, strict=True):

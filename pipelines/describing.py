@@ -43,11 +43,12 @@ class Describer:
     @torch.no_grad()
     def describe(self, images: Iterable[Picture], seed: int, **captioning: Any) -> list[Caption]:
         """`BidirectionalPipeline.describe`."""
-        check_seed(seed)
         try:
             settings = CaptionSettings(**captioning)
         except ValueError as error:
             raise UserError(f"{error}.") from error
+        check_seed(seed)
+        check_seed(seed + settings.num_captions - 1)
         pictures = list(images)
         at_once = max(1, PICTURES_AT_ONCE // max(settings.num_beams, settings.num_captions))
         captions = []

@@ -5,7 +5,7 @@ it can be compiled or captured in a CUDA graph.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +70,7 @@ class KeyValueCache:
         """How many slots come before [BOI]."""
         return self.real_text.shape[1]
 
+    @cached_property
     def starts(self) -> Tensor:
         """Where in a layer's flat storage [2 * batch * heads * position, dim] each head's positions
         begin, of keys and of values: [2, batch, heads]."""
@@ -101,7 +102,7 @@ class TextStep:
 
     def __init__(self, cache: KeyValueCache, places: Tensor) -> None:
         self.cache = cache
-        self.written = (cache.starts() + places[:, None]).flatten()
+        self.written = (cache.starts + places[:, None]).flatten()
         position = torch.arange(cache.layers[0].shape[3], device=places.device)
         seen = (position <= places[:, None]) | (position >= cache.text_positions)
         self.mask = rearrange(seen, "b key -> b 1 1 key")
@@ -129,7 +130,7 @@ class ImageSteps:
         self.prefix = cache.text_positions + 1
         self.flat = [rearrange(stored, "two b h s d -> (two b h s) d") for stored in cache.layers]
         device, dtype = cache.real_text.device, cache.layers[0].dtype
-        self.starts = cache.starts()[..., None] + self.prefix  # of the image
+        self.starts = cache.starts[..., None] + self.prefix  # of the image
         boi = cache.real_text.new_ones(len(cache.real_text), 1)
         self.real = torch.cat([cache.real_text, boi], dim=1)[:, None, None]
         self.prefix_bias = None if self.real.all() else as_bias(self.real, dtype)

@@ -107,6 +107,11 @@ class BidirectionalRun:
                 "end_to_end trains what draws, but objective.text_to_image_weight is 0; raise it."
             )
 
+    @property
+    def own_ids(self) -> bool:
+        """Whether a pass more reconstructs after ids that the model drew itself."""
+        return self.end_to_end is not None and self.end_to_end.own_ids
+
 
 @dataclass(frozen=True)
 class DualEncoderRun:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.command_line import UserError, in_short
 from pipelines.data.settings import DataSettings
-from pipelines.data.transforms import Cropping
+from pipelines.data.transforms import CENTERED, Cropping
 from vq import VQGAN
 
 INDEX = "encoded.json"
@@ -60,7 +60,7 @@ class EncodedIndex:
                 f"data source {folder} holds ids of pictures of {self.size[0]} x {self.size[1]} "
                 f"pixels, and data.size is {size[0]} x {size[1]}; give it the same."
             )
-        if data.random_crop is not None or data.random_flip:
+        if data.cropping != CENTERED:
             raise UserError(
                 f"data source {folder} holds ids of {self.crops} crop{'s' * (self.crops > 1)} of "
                 "each picture, chosen when they were encoded; set data.random_crop=null and "

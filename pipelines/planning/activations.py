@@ -35,7 +35,7 @@ class MicroBatch:
     logits are there at once. `hidden_passes` are those that stop at the hidden states.
     `stage_3`: under ZeRO 3, which puts a linear layer of its own in place of PyTorch's. It keeps
     inputs as they come, those after a norm in fp32, and casts weights anew each time. `together`:
-    all directions go forward before one backward pass.
+    all directions go forward before one backward pass, as they do under DeepSpeed (and end to end).
     """
 
     samples: int
@@ -109,9 +109,10 @@ def step_memory(
     Where directions go backward together, autograd adds up what a weight gets from all its uses
     before it is its gradient, so that between them the first one's gradients of all blocks wait.
     """
-    if not micro_batch.together and len(micro_batch.directions) > 1:
+    together = micro_batch.together or painting is not None
+    if not together and len(micro_batch.directions) > 1:
         alone = (replace(micro_batch, directions=(name,)) for name in micro_batch.directions)
-        found = (step_memory(config, one, checkpointing, painting) for one in alone)
+        found = (step_memory(config, one, checkpointing) for one in alone)
         return max(found, key=lambda step: step.total)
     block = block_memory(config, micro_batch)
     layers = config.num_hidden_layers

@@ -161,8 +161,7 @@ class MemoryPlanner:
         return ProcessMemory(states, step, other, passing)
 
     def _step(self, checkpointing: bool, stage_3: bool, deepspeed: bool) -> StepMemory:
-        together = deepspeed or self.reconstructor is not None
-        micro_batch = replace(self.micro_batch, stage_3=stage_3, together=together)
+        micro_batch = replace(self.micro_batch, stage_3=stage_3, together=deepspeed)
         painting = None
         if self.reconstructor is not None:
             checkpointed = LARGE_MODULES if checkpointing else ()

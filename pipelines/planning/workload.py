@@ -46,8 +46,7 @@ class Workload:
 
     @property
     def own_ids(self) -> bool:
-        """Whether a pass more reconstructs after ids that the model drew itself."""
-        return self.config.end_to_end is not None and self.config.end_to_end.own_ids
+        return self.config.own_ids
 
 
 def read_workload(

@@ -72,6 +72,8 @@ def test_several_captions_of_a_picture_are_side_by_side(pipe):
     assert len(both) == 6
     assert both[3:] == pipe.describe(images[1:], num_beams=4, num_captions=3)
     assert len({caption.text for caption in both[:3]}) > 1
+    with pytest.raises(UserError, match="seed is"):
+        pipe.describe(images, seed=2**63 - 1, temperature=1.0, num_captions=2)
 
 
 def test_given_captions_are_scored_whatever_is_scored_beside_them(pipe, monkeypatch):

@@ -28,11 +28,13 @@ def blockwise_attention(
     if pattern == "dense" or sequence.grid == (0, 0):
         return dense_attention(query, key, value, sequence, pattern, dropout)
     prefix = sequence.image_slice.start
+    # As source the image sees only [BOI] of what comes before it, and a question if there is one.
+    first = prefix - 1 if sequence.image_is_source and not sequence.has_question else 0
     before, image = sequence.cached(
         "blockwise",
         lambda: (
             sequence.visible(slice(0, prefix)),
-            sequence.visible(slice(prefix, prefix + 1))[..., :prefix],  # the same for all of it
+            sequence.visible(slice(prefix, prefix + 1))[..., first:prefix],  # the same for all
         ),
     )
     seed = torch.randint(2**62, ()) if dropout else torch.zeros((), dtype=torch.long)

@@ -92,8 +92,9 @@ class Parts:
 def pieces(before: Tensor, image: Tensor, lines: Lines, like: Tensor) -> Iterator[Piece]:
     """First the positions before the image, then its lines.
 
-    `before` [batch, prefix, position] and `image` [batch, 1, prefix]: the rule, for the queries
-    before the image and for what the image's see there. `like` [batch * heads, position, dim].
+    `before` [batch, prefix, position] and `image` [batch, 1, seen]: the rule, for the queries
+    before the image, and for the image's of the last `seen` positions there, which are all that
+    they may see. `like` [batch * heads, position, dim].
     """
     heads, prefix = len(like) // len(before), before.shape[1]
 
@@ -105,9 +106,7 @@ def pieces(before: Tensor, image: Tensor, lines: Lines, like: Tensor) -> Iterato
     # As target the image is hidden from what comes before it.
     whole = Block(lines, 0, 1, lines.count, 0, 0) if lines.two_sided else None
     yield Piece(None, slice(0, prefix), whole, bias_of(before[..., :prefix]), None)
-    # As source it sees only [BOI] of that, and a question where there is one.
-    seen = slice(0 if image[..., :-1].any() else prefix - 1, prefix)
-    seen_bias = bias_of(image[..., seen])
+    seen, seen_bias = slice(prefix - image.shape[-1], prefix), bias_of(image)
     own = LINES_OF_A_GROUP[lines.pattern]
     window = own + LINES_BEFORE[lines.pattern] * (2 if lines.two_sided else 1)
     scores = own * lines.length * (seen.stop - seen.start + window * lines.length)

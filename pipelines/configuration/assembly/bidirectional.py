@@ -1,8 +1,9 @@
 """The second stage."""
 
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
 from pipelines.configuration.assembly.work import IdUsage, transformer_work
 from pipelines.configuration.schemas import BidirectionalRun
 from pipelines.data.encoded_index import AcceptIds, tokenizer_fingerprint
+from pipelines.data.loader import BatchLoader
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.model_loading import load_tokenizer, load_transformer
 from pipelines.samples import draw_both_directions
@@ -92,20 +94,7 @@ def bidirectional_task(
             go_on_from(reconstructor, painted_before, tokenizer, config.end_to_end)
         reconstructor.to(device)
 
-    def encode(batch: Batch) -> Batch:
-        batch = on_device(batch, device)
-        if "image_ids" in batch:
-            return batch
-        return {**batch, "image_ids": tokenizer.encode_to_ids(batch["pixels"])}
-
-    usage = IdUsage(tokenizer.config.codebook_size, processes)
-
-    def training_batches(step: int) -> list[Batch]:
-        batches = [encode(batch) for batch in loader.step(step)]
-        for batch in batches:
-            usage.add(batch["image_ids"])
-        return batches
-
+    batches = IdBatches(loader, tokenizer, IdUsage(tokenizer.config.codebook_size, processes))
     directions = config.objective.directions
     disable_progress_bar()  # the run has one of its own
 
@@ -131,10 +120,8 @@ def bidirectional_task(
         abilities=directions,
         objective=objective,
         averaged=(objective.main_player,),
-        batches=training_batches,
-        validation_batches=lambda: map(
-            encode, loader.validation_batches(config.training.validation_batches)
-        ),
+        batches=batches.training,
+        validation_batches=lambda: batches.validation(config.training.validation_batches),
         describe=lambda folder: describe_run(config, text_tokenizer, folder),
         reading=loader,
         write_parts=write_parts,
@@ -143,14 +130,35 @@ def bidirectional_task(
         ),
         matrices_in=transformer_matrices,
         recomputed=(Block, *LARGE_MODULES),
-        work=transformer_work(
-            model_config,
-            directions,
-            reconstructor,
-            own_ids=config.end_to_end is not None and config.end_to_end.own_ids,
-        ),
-        figures=usage.figures,
+        work=transformer_work(model_config, directions, reconstructor, config.own_ids),
+        figures=batches.usage.figures,
     )
+
+
+@dataclass(frozen=True)
+class IdBatches:
+    """A loader's batches, where they are computed with, as ids: encoded here, unless they are."""
+
+    loader: BatchLoader
+    tokenizer: VQGAN
+    usage: IdUsage
+
+    def training(self, step: int) -> list[Batch]:
+        """This process's micro-batches at a step; their ids are counted."""
+        batches = [self._encode(batch) for batch in self.loader.step(step)]
+        for batch in batches:
+            self.usage.add(batch["image_ids"])
+        return batches
+
+    def validation(self, number: int) -> Iterator[Batch]:
+        """This process's part of the first `number` global batches of the validation rows."""
+        return map(self._encode, self.loader.validation_batches(number))
+
+    def _encode(self, batch: Batch) -> Batch:
+        batch = on_device(batch, next(self.tokenizer.parameters()).device)
+        if "image_ids" in batch:
+            return batch
+        return {**batch, "image_ids": self.tokenizer.encode_to_ids(batch["pixels"])}
 
 
 def _build_transformer(
@@ -170,7 +178,10 @@ def _build_transformer(
 
 def accept_ids_of(tokenizer: VQGAN) -> AcceptIds:
     """Lets ids pass that this tokenizer would compute."""
-    return lambda index, data: index.refuse_other_ids(tokenizer_fingerprint(tokenizer), data)
+    fingerprint = cache(
+        partial(tokenizer_fingerprint, tokenizer)
+    )  # once, where ids are read at all
+    return lambda index, data: index.refuse_other_ids(fingerprint(), data)
 
 
 def take_weights(transformer: UnifiedTransformer, start: CheckpointPaths) -> None:
