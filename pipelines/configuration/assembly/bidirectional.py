@@ -1,9 +1,8 @@
 """The second stage."""
 
-from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +18,21 @@ from pipelines.configuration.assembly.end_to_end import (
     go_on_from,
     log_what_is_left_out,
 )
+from pipelines.configuration.assembly.id_batches import IdBatches, accept_ids_of
 from pipelines.configuration.assembly.parts import (
     WHAT_WEIGHTS_ARE_FOR,
     build_loader,
     check_same_settings,
     check_size,
-    on_device,
 )
 from pipelines.configuration.assembly.run_folder import describe_run
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
 from pipelines.configuration.assembly.work import IdUsage, transformer_work
 from pipelines.configuration.schemas import BidirectionalRun
-from pipelines.data.encoded_index import AcceptIds, tokenizer_fingerprint
-from pipelines.data.loader import BatchLoader
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.model_loading import load_tokenizer, load_transformer
 from pipelines.samples import draw_both_directions
 from pipelines.training.checkpoint import CheckpointPaths
-from pipelines.training.contracts import Batch
 from pipelines.training.deepspeed_configuration import divides_weights
 from pipelines.training.distributed import Processes
 from pipelines.training.task import Task
@@ -135,32 +131,6 @@ def bidirectional_task(
     )
 
 
-@dataclass(frozen=True)
-class IdBatches:
-    """A loader's batches, where they are computed with, as ids: encoded here, unless they are."""
-
-    loader: BatchLoader
-    tokenizer: VQGAN
-    usage: IdUsage
-
-    def training(self, step: int) -> list[Batch]:
-        """This process's micro-batches at a step; their ids are counted."""
-        batches = [self._encode(batch) for batch in self.loader.step(step)]
-        for batch in batches:
-            self.usage.add(batch["image_ids"])
-        return batches
-
-    def validation(self, number: int) -> Iterator[Batch]:
-        """This process's part of the first `number` global batches of the validation rows."""
-        return map(self._encode, self.loader.validation_batches(number))
-
-    def _encode(self, batch: Batch) -> Batch:
-        batch = on_device(batch, next(self.tokenizer.parameters()).device)
-        if "image_ids" in batch:
-            return batch
-        return {**batch, "image_ids": self.tokenizer.encode_to_ids(batch["pixels"])}
-
-
 def _build_transformer(
     config: UnifiedTransformerConfig, start: CheckpointPaths, processes: Processes, divided: bool
 ) -> UnifiedTransformer:
@@ -174,14 +144,6 @@ def _build_transformer(
     if not divided:
         transformer.to(processes.device)  # type: ignore[arg-type]  # transformers wraps it untyped
     return transformer
-
-
-def accept_ids_of(tokenizer: VQGAN) -> AcceptIds:
-    """Lets ids pass that this tokenizer would compute."""
-    fingerprint = cache(
-        partial(tokenizer_fingerprint, tokenizer)
-    )  # once, where ids are read at all
-    return lambda index, data: index.refuse_other_ids(fingerprint(), data)
 
 
 def take_weights(transformer: UnifiedTransformer, start: CheckpointPaths) -> None:
