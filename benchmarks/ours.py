@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pipelines.training.distributed import precision_context
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
-from unified_transformer.objective import image_loss
+from unified_transformer.losses import image_loss
 
 SIDE, TEXT, BATCH = 32, 64, 2
 CODES, WORDS = 1024, 1000

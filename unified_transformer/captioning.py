@@ -10,9 +10,9 @@ from torch import Tensor
 from unified_transformer.beam_search import Continuation, beam_search
 from unified_transformer.generation import prefill_image, prefill_question, text_step
 from unified_transformer.kv_cache import KeyValueCache
+from unified_transformer.losses import caption_nll
 from unified_transformer.model import UnifiedTransformer
 from unified_transformer.noise import gumbel_noise
-from unified_transformer.objective import caption_nll
 from unified_transformer.sampling import SamplingSettings, sample
 
 

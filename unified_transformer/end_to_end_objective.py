@@ -9,13 +9,11 @@ from torch import Tensor, nn
 
 from unified_transformer.config import UnifiedTransformerConfig
 from unified_transformer.end_to_end import EndToEndOutput, HiddenState
+from unified_transformer.losses import Batch, image_pass, without_dropping
 from unified_transformer.objective import (
-    Batch,
     BidirectionalObjective,
     BidirectionalObjectiveSettings,
     added_up,
-    image_pass,
-    without_dropping,
 )
 from unified_transformer.scheduled_sampling import mix_in_own_ids
 
@@ -83,7 +81,8 @@ class ReconstructionLosses(Protocol):
 
 
 class EndToEndObjective(BidirectionalObjective):
-    """`L = w_t2i * L_t2i + w_i2t * L_i2t + w_r * L_r` (ERNIE-ViLG, "End-to-end training").
+    """`L = w_t2i * L_t2i + w_i2t * L_i2t + w_qa * L_qa + w_r * L_r` (ERNIE-ViLG,
+    "End-to-end training").
 
     The pass from text to image predicts ids and reconstructs; L_r is the mean over all pictures of
     the global batch. With ids of its own in the prefix it reconstructs only, and another pass
@@ -121,7 +120,7 @@ class EndToEndObjective(BidirectionalObjective):
         prefixes = [self._prefix(batch, step) for batch in micro_batches]
 
         def generate(index: int) -> EndToEndOutput:
-            return self._reconstruct(micro_batches[index], scales["image"], prefixes[index])
+            return self._reconstruct(micro_batches[index], scales["text_to_image"], prefixes[index])
 
         def generation_losses(index: int, output: EndToEndOutput) -> dict[str, Tensor]:
             # Where nothing was predicted yet, it is done now.

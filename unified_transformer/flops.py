@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from unified_transformer.attention.patterns import image_mask
 from unified_transformer.config import UnifiedTransformerConfig
-from unified_transformer.sequence import DIRECTIONS, Direction
+from unified_transformer.sequence import DIRECTIONS, Task
 
 TRAINING_PASSES = 3
 """A pass with gradients is three without: each product has one for either factor's gradient."""
@@ -17,7 +17,7 @@ TRAINING_PASSES = 3
 
 @dataclass(frozen=True)
 class PassFlops:
-    """Of one sample in one direction, forward: the blocks' `matrices`, what queries do with the
+    """Of one sample in one task, forward: the blocks' `matrices`, what queries do with the
     keys they see (`attention`), and the `head`'s logits."""
 
     matrices: int
@@ -47,7 +47,7 @@ def positions(config: UnifiedTransformerConfig, text_length: int | None = None) 
 
 def forward_flops(
     config: UnifiedTransformerConfig,
-    direction: Direction,
+    task: Task,
     text_length: int | None = None,
     every_pair: bool = False,
 ) -> PassFlops:
@@ -65,10 +65,9 @@ def forward_flops(
         pairs = config.num_hidden_layers * length**2
     else:
         pairs = sum(
-            visible_pairs(pattern, text, *config.grid, direction)
-            for pattern in config.layer_patterns
+            visible_pairs(pattern, text, *config.grid, task) for pattern in config.layer_patterns
         )
-    if direction == "text_to_image":
+    if task == "text_to_image":
         logits = config.image_positions * config.image_vocab_size
     else:
         logits = (text - 1) * config.text_vocab_size
@@ -77,20 +76,20 @@ def forward_flops(
 
 
 def recomputed_flops(
-    config: UnifiedTransformerConfig, direction: Direction, text_length: int | None = None
+    config: UnifiedTransformerConfig, task: Task, text_length: int | None = None
 ) -> int:
     """What activation checkpointing computes again of one sample: the blocks forward, but for the
     last product of each, which nothing needs the result of."""
     width, length = config.hidden_size, positions(config, text_length)
     last = 2 * length * round(config.mlp_ratio * width) * width
-    blocks = forward_flops(config, direction, text_length).blocks
+    blocks = forward_flops(config, task, text_length).blocks
     return blocks - config.num_hidden_layers * last
 
 
 def training_flops(
     config: UnifiedTransformerConfig,
     text_length: int | None = None,
-    directions: tuple[Direction, ...] = DIRECTIONS,
+    tasks: tuple[Task, ...] = DIRECTIONS,
     own_ids: bool = False,
 ) -> int:
     """What one pair needs, forward and backward, however it is computed: only visible pairs count
@@ -99,11 +98,11 @@ def training_flops(
 
     Args:
         text_length: padded length of the texts; all text positions unless given.
-        directions: those with a weight.
+        tasks: those with a weight.
         own_ids: the model draws ids itself in a pass without gradients, and its hidden states
             after those, where nothing is predicted, are learned from.
     """
-    flops = sum(forward_flops(config, name, text_length).training for name in directions)
+    flops = sum(forward_flops(config, name, text_length).training for name in tasks)
     if own_ids:
         again = forward_flops(config, "text_to_image", text_length)
         flops += again.total + TRAINING_PASSES * again.blocks
@@ -111,11 +110,14 @@ def training_flops(
 
 
 @lru_cache(maxsize=256)
-def visible_pairs(pattern: str, text: int, height: int, width: int, direction: Direction) -> int:
-    """Pairs of a query and a key it sees, in a layer of `pattern`, with `text` tokens."""
+def visible_pairs(pattern: str, text: int, height: int, width: int, task: Task) -> int:
+    """Pairs of a query and a key it sees, in a layer of `pattern`, with `text` tokens; all of them
+    of the question, where one is asked, which nearly all of them are."""
     image = height * width
-    two_sided = direction == "image_to_text"
+    two_sided = task != "text_to_image"
     own = int(image_mask(pattern, height, width, two_sided).sum())
+    if task == "question_answering":  # all that is no image sees and is seen by everything
+        return own + (text + 1) ** 2 + 2 * image * (text + 1)
     if two_sided:  # [BOI] and image see each other; the text sees them and its past
         return own + 2 * image + 1 + text * (image + 1) + text * (text + 1) // 2
     return text**2 + (image + 1) * (text + 1) + own

@@ -5,8 +5,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from unified_transformer.config import UnifiedTransformerConfig
+from unified_transformer.losses import Batch, image_pass
 from unified_transformer.noise import gumbel_noise, mix
-from unified_transformer.objective import Batch, image_pass
 
 MOST_LOGITS = 2**24
 """That are there at once: their noise takes three times their memory."""

@@ -17,6 +17,14 @@ from torch import Tensor
 
 Direction = Literal["text_to_image", "image_to_text"]
 DIRECTIONS: tuple[Direction, ...] = ("text_to_image", "image_to_text")
+Task = Literal[Direction, "question_answering"]
+TASKS: tuple[Task, ...] = (*DIRECTIONS, "question_answering")
+"""What is trained and asked for: either direction, and answers to questions about the image."""
+
+
+def direction_of(task: Task) -> Direction:
+    """An answer, like a caption, is a text about an image."""
+    return "text_to_image" if task == "text_to_image" else "image_to_text"
 
 
 def allowed(query_is_source: Tensor, key_is_source: Tensor, key_is_earlier: Tensor) -> Tensor:

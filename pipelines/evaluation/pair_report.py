@@ -16,7 +16,7 @@ from pipelines.drawing import PICTURES_AT_ONCE
 from pipelines.evaluation.candidates import draw_candidates
 from pipelines.evaluation.pairs import Pairs, as_generated
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
-from unified_transformer.objective import caption_nll, image_nll
+from unified_transformer.losses import caption_nll, image_nll
 from vq import psnr
 
 

@@ -1,6 +1,6 @@
 """What a micro-batch keeps between its forward and its backward pass, and what else it needs.
 
-Each direction goes backward before the next one goes forward (`BidirectionalObjective`); under
+Each task goes backward before the next one goes forward (`BidirectionalObjective`); under
 DeepSpeed and end to end both go forward before one backward pass, so that what they keep is there
 together.
 """
@@ -21,7 +21,7 @@ from unified_transformer.attention import AUTO, IMPLEMENTATIONS, choose_implemen
 from unified_transformer.blocks import Attention, Block
 from unified_transformer.flops import positions
 from unified_transformer.head import LOGITS_AT_ONCE
-from unified_transformer.sequence import DIRECTIONS, Direction, build_sequence
+from unified_transformer.sequence import DIRECTIONS, Task, build_sequence, direction_of
 from vq import Decoder, VQGANConfig
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -35,14 +35,14 @@ class MicroBatch:
     logits are there at once. `hidden_passes` are those that stop at the hidden states.
     `stage_3`: under ZeRO 3, which puts a linear layer of its own in place of PyTorch's. It keeps
     inputs as they come, those after a norm in fp32, and casts weights anew each time. `together`:
-    all directions go forward before one backward pass, as they do under DeepSpeed (and end to end).
+    all tasks go forward before one backward pass, as they do under DeepSpeed (and end to end).
     """
 
     samples: int
     text_length: int
     precision: str
     device_type: str = "cuda"
-    directions: tuple[Direction, ...] = DIRECTIONS
+    tasks: tuple[Task, ...] = DIRECTIONS
     hidden_passes: int = 0
     stage_3: bool = False
     together: bool = False
@@ -54,11 +54,11 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class BlockMemory:
-    """Bytes of one block in one direction.
+    """Bytes of one block in one task.
 
     `kept` for the backward pass, its output included and its input not; `output` alone is what
-    activation checkpointing keeps; `casts` of its weights in autocast's format, one for both
-    directions; `waiting` are their gradients of one direction; `working` is what the backward pass
+    activation checkpointing keeps; `casts` of its weights in autocast's format, one for all
+    tasks; `waiting` are their gradients of one task; `working` is what the backward pass
     has besides, at its worst.
     """
 
@@ -74,7 +74,7 @@ class StepMemory:
     """Bytes of a micro-batch at the worst moment of its passes.
 
     `activations` are what the backward pass needs, `casts` weights in autocast's format, `waiting`
-    the weights' gradients from one direction, `logits` what the heads have and keep, `working` what
+    the weights' gradients from one task, `logits` what the heads have and keep, `working` what
     is there for a moment.
     """
 
@@ -103,15 +103,15 @@ def step_memory(
     checkpointing: bool,
     painting: PassMemory | None = None,
 ) -> StepMemory:
-    """The worst of some moments: each head, the first block that goes back in the first direction
+    """The worst of some moments: each head, the first block that goes back in the first task
     and in the last, and with `painting` (by `painting_memory`) its own way back.
 
-    Where directions go backward together, autograd adds up what a weight gets from all its uses
+    Where tasks go backward together, autograd adds up what a weight gets from all its uses
     before it is its gradient, so that between them the first one's gradients of all blocks wait.
     """
     together = micro_batch.together or painting is not None
-    if not together and len(micro_batch.directions) > 1:
-        alone = (replace(micro_batch, directions=(name,)) for name in micro_batch.directions)
+    if not together and len(micro_batch.tasks) > 1:
+        alone = (replace(micro_batch, tasks=(name,)) for name in micro_batch.tasks)
         found = (step_memory(config, one, checkpointing) for one in alone)
         return max(found, key=lambda step: step.total)
     block = block_memory(config, micro_batch)
@@ -119,7 +119,7 @@ def step_memory(
     stream = _stream_bytes(config, micro_batch)
     # Embeddings before and after their norm.
     one_way = 2 * stream + layers * (block.output if checkpointing else block.kept)
-    heads = [head_memory(config, micro_batch, name) for name in micro_batch.directions]
+    heads = [head_memory(config, micro_batch, name) for name in micro_batch.tasks]
     painted = painting.kept if painting else 0
     passes = len(heads) + micro_batch.hidden_passes
     casts = layers * block.casts
@@ -181,11 +181,11 @@ def block_memory(config: UnifiedTransformerConfig, micro_batch: MicroBatch) -> B
 
 
 def head_memory(
-    config: UnifiedTransformerConfig, micro_batch: MicroBatch, direction: Direction
+    config: UnifiedTransformerConfig, micro_batch: MicroBatch, task: Task
 ) -> PassMemory:
     """Of `WeightedNats`: gradients are made some logits at a time, while these are there."""
     size, width = BYTES[micro_batch.precision], config.hidden_size
-    if direction == "text_to_image":
+    if task == "text_to_image":
         rows, vocabulary = config.image_positions, config.image_vocab_size
     else:
         rows, vocabulary = micro_batch.text_length - 1, config.text_vocab_size
@@ -250,8 +250,14 @@ def _attention(
     if micro_batch.device_type == "cuda" and name != "blockwise":
         return FusedAttention.apply  # type: ignore[return-value]
     lengths = torch.full((micro_batch.samples,), micro_batch.text_length)
-    direction = micro_batch.directions[0]
-    sequence = build_sequence(lengths, micro_batch.text_length, config.grid, direction)
+    task = micro_batch.tasks[0]
+    sequence = build_sequence(
+        lengths,
+        micro_batch.text_length,
+        config.grid,
+        direction_of(task),
+        lengths if task == "question_answering" else None,
+    )
     attend = IMPLEMENTATIONS[name]
     return partial(attend, sequence=sequence, pattern=pattern, dropout=config.dropout)
 

@@ -132,7 +132,7 @@ class MemoryPlanner:
             workload.text_length,
             training.precision,
             device_type,
-            workload.directions,
+            workload.tasks,
             int(workload.own_ids),
         )
         model = build_on_meta(workload)

@@ -11,7 +11,7 @@ from unified_transformer.flops import (
     recomputed_flops,
     training_flops,
 )
-from unified_transformer.sequence import DIRECTIONS
+from unified_transformer.sequence import TASKS
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class SampleFlops:
 def sample_flops(workload: Workload) -> SampleFlops:
     """Of one sample of this run."""
     run, config, text = workload.config, workload.transformer, workload.text_length
-    transformer = training_flops(config, text, workload.directions, workload.own_ids)
-    recomputed = sum(recomputed_flops(config, name, text) for name in workload.directions)
+    transformer = training_flops(config, text, workload.tasks, workload.own_ids)
+    recomputed = sum(recomputed_flops(config, name, text) for name in workload.tasks)
     reconstruction = 0
     model = build_on_meta(workload)
     if isinstance(model, EndToEndModel):
@@ -71,9 +71,9 @@ def _attention(workload: Workload, every_pair: bool) -> int:
     config, text = workload.transformer, workload.text_length
     passes = {
         name: TRAINING_PASSES * forward_flops(config, name, text, every_pair).attention
-        for name in DIRECTIONS
+        for name in TASKS
     }
-    flops = sum(passes[name] for name in workload.directions)
+    flops = sum(passes[name] for name in workload.tasks)
     if workload.own_ids:
         flops += (TRAINING_PASSES + 1) * passes["text_to_image"] // TRAINING_PASSES
     return flops

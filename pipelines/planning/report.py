@@ -58,14 +58,15 @@ def operation_lines(workload: Workload, flops: SampleFlops) -> list[str]:
     """Tokens (padding among them) and operations, of a sample and of a step."""
     batch = workload.config.training.batch_size
     length = positions(workload.transformer, workload.text_length)
-    both = length * len(workload.directions)
-    of_direction = {
+    both = length * len(workload.tasks)
+    of_task = {
         "text_to_image": workload.transformer.image_positions,
         "image_to_text": workload.text_length - 1,
+        "question_answering": workload.text_length - 1,
     }
-    targets = sum(of_direction[name] for name in workload.directions)
+    targets = sum(of_task[name] for name in workload.tasks)
     rows = {
-        "tokens, every direction": (both, _count),
+        "tokens, every task": (both, _count),
         "  targets in them": (targets, _count),
         "model, visible pairs": (flops.model, _short),
         "  attention in it": (flops.attention, _short),
@@ -151,7 +152,7 @@ def duration_lines(
     """Seconds a step, days a run, days a pass over `pairs`."""
     training = workload.config.training
     batch, length = training.batch_size, positions(workload.transformer, workload.text_length)
-    tokens = length * len(workload.directions)
+    tokens = length * len(workload.tasks)
     samples_per_second = batch / duration.seconds
     lines = [
         "",

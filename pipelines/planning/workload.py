@@ -20,7 +20,7 @@ from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.data.text_tokenizer import load_text_tokenizer
 from pipelines.training.checkpoint import open_checkpoint
 from unified_transformer import EndToEndModel, UnifiedTransformer, UnifiedTransformerConfig
-from unified_transformer.sequence import Direction
+from unified_transformer.sequence import Task
 from vq import VQGAN, VQGANConfig, read_vqgan_config
 
 TOKENIZER_KEYS = ("tokenizer", "tokenizer_config", "initialize_from")
@@ -41,8 +41,8 @@ class Workload:
     text_length: int
 
     @property
-    def directions(self) -> tuple[Direction, ...]:
-        return self.config.objective.directions
+    def tasks(self) -> tuple[Task, ...]:
+        return self.config.objective.tasks
 
     @property
     def own_ids(self) -> bool:

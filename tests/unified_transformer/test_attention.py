@@ -10,7 +10,7 @@ from unified_transformer.attention.flex import blocks_that_meet
 from unified_transformer.attention.kernel import attend, attend_by_products
 from unified_transformer.attention.lines import Lines
 from unified_transformer.attention.patterns import PATTERNS, image_mask
-from unified_transformer.objective import image_nll
+from unified_transformer.losses import image_nll
 from unified_transformer.sequence import DIRECTIONS, build_sequence
 
 ROLES = [*((direction, False) for direction in DIRECTIONS), ("image_to_text", True)]

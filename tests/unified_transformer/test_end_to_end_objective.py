@@ -11,7 +11,7 @@ from unified_transformer import (
     EndToEndSettings,
     scheduled_sampling,
 )
-from unified_transformer.objective import as_prompt, caption_nll, image_nll
+from unified_transformer.losses import as_prompt, caption_nll, image_nll
 from unified_transformer.scheduled_sampling import mix_in_own_ids
 
 

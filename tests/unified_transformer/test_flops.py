@@ -15,11 +15,10 @@ from unified_transformer.flops import (
     training_flops,
     visible_pairs,
 )
-from unified_transformer.objective import caption_loss, image_loss
-from unified_transformer.sequence import DIRECTIONS, build_sequence
+from unified_transformer.losses import LOSSES
+from unified_transformer.sequence import DIRECTIONS, TASKS, build_sequence, direction_of
 
 BATCH, TEXT = 2, 12
-LOSSES = {"text_to_image": image_loss, "image_to_text": caption_loss}
 
 
 def small(**changes) -> UnifiedTransformerConfig:
@@ -44,49 +43,54 @@ def batch_of(config: UnifiedTransformerConfig, text: int) -> dict[str, torch.Ten
         "text_ids": torch.full((BATCH, text), 7),
         "text_length": torch.full((BATCH,), text),
         "caption_dropped": torch.zeros(BATCH, dtype=torch.bool),
+        "qa_ids": torch.full((BATCH, text), 7),
+        "qa_length": torch.full((BATCH,), text),
+        "question_length": torch.full((BATCH,), text - 3),
         "image_ids": torch.zeros(BATCH, *config.grid, dtype=torch.long),
     }
 
 
-def counted(model: UnifiedTransformer, direction: str, text: int) -> int:
+def counted(model: UnifiedTransformer, task: str, text: int) -> int:
     """Of a step, by PyTorch's counter."""
     batch = batch_of(model.config, text)
     with FlopCounterMode(display=False) as counter:
-        LOSSES[direction](model, batch, model.config).total.backward()
+        LOSSES[task](model, batch, model.config).total.backward()
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("text", [TEXT, 8])
-def test_a_step_has_the_operations_that_are_counted(direction, text):
+def test_a_step_has_the_operations_that_are_counted(task, text):
     config = small()
-    planned = forward_flops(config, direction, text, every_pair=True).training
-    assert BATCH * planned == counted(UnifiedTransformer(config), direction, text)
+    planned = forward_flops(config, task, text, every_pair=True).training
+    assert BATCH * planned == counted(UnifiedTransformer(config), task, text)
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
-def test_recomputation(direction):
+@pytest.mark.parametrize("task", TASKS)
+def test_recomputation(task):
     config, model = small(), UnifiedTransformer(small())
-    plain = counted(model, direction, TEXT)
+    plain = counted(model, task, TEXT)
     recompute(model, (Block,))
-    again = counted(model, direction, TEXT) - plain
+    again = counted(model, task, TEXT) - plain
     # `dense` computes every pair, and hides some.
-    sparse = forward_flops(config, direction).attention
-    dense = forward_flops(config, direction, every_pair=True).attention
-    assert BATCH * (recomputed_flops(config, direction) - sparse + dense) == again
+    sparse = forward_flops(config, task).attention
+    dense = forward_flops(config, task, every_pair=True).attention
+    assert BATCH * (recomputed_flops(config, task) - sparse + dense) == again
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("grid", [(6, 6), (13, 4)])
-def test_visible_pairs_are_those_of_the_mask(pattern, direction, grid):
-    sequence = build_sequence(torch.tensor([9]), 9, grid, direction)
+def test_visible_pairs_are_those_of_the_mask(pattern, task, grid):
+    lengths = torch.tensor([9])
+    asked = lengths if task == "question_answering" else None
+    sequence = build_sequence(lengths, 9, grid, direction_of(task), asked)
     seen = int(dense_mask(sequence, pattern).sum())
-    assert visible_pairs(pattern, 9, *grid, direction) == seen
+    assert visible_pairs(pattern, 9, *grid, task) == seen
 
 
 def test_both_directions_add_up():
     config = small()
-    single = [training_flops(config, directions=(name,)) for name in DIRECTIONS]
+    single = [training_flops(config, tasks=(name,)) for name in DIRECTIONS]
     assert sum(single) == training_flops(config)
     assert single[0] != single[1]

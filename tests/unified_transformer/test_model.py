@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unified_transformer import TransformerShape, UnifiedTransformer
-from unified_transformer.objective import as_caption, caption_loss, image_loss
+from unified_transformer.losses import as_caption, caption_loss, image_loss
 
 
 def logits(model, batch, direction):

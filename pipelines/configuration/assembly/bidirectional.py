@@ -91,7 +91,7 @@ def bidirectional_task(
         reconstructor.to(device)
 
     batches = IdBatches(loader, tokenizer, IdUsage(tokenizer.config.codebook_size, processes))
-    directions = config.objective.directions
+    tasks = config.objective.tasks
     disable_progress_bar()  # the run has one of its own
 
     def write_parts(folder: Path) -> None:
@@ -113,7 +113,7 @@ def bidirectional_task(
         objective = end_to_end_objective(config, transformer, reconstructor, processes)
     return Task(
         kind="bidirectional",
-        abilities=directions,
+        abilities=tasks,
         objective=objective,
         averaged=(objective.main_player,),
         batches=batches.training,
@@ -126,7 +126,7 @@ def bidirectional_task(
         ),
         matrices_in=transformer_matrices,
         recomputed=(Block, *LARGE_MODULES),
-        work=transformer_work(model_config, directions, reconstructor, config.own_ids),
+        work=transformer_work(model_config, tasks, reconstructor, config.own_ids),
         figures=batches.usage.figures,
     )
 

@@ -10,13 +10,14 @@ from pipelines.training.contracts import Batch, Work
 from pipelines.training.distributed import Processes
 from unified_transformer import Reconstructor, UnifiedTransformerConfig
 from unified_transformer.flops import TRAINING_PASSES, positions, training_flops
-from unified_transformer.sequence import Direction
+from unified_transformer.losses import HAS_TEXT, TEXT_IDS
+from unified_transformer.sequence import Task
 from vq import VQGANConfig, perplexity
 
 
 def transformer_work(
     config: UnifiedTransformerConfig,
-    directions: tuple[Direction, ...],
+    tasks: tuple[Task, ...],
     reconstructor: Reconstructor | None,
     own_ids: bool,
 ) -> Callable[[Batch], Work]:
@@ -25,9 +26,15 @@ def transformer_work(
     painting = 0 if reconstructor is None else reconstruction_flops(reconstructor)
 
     def work(batch: Batch) -> Work:
-        count, text_length = batch["text_ids"].shape
-        flops = training_flops(config, text_length, directions, own_ids) + painting
-        return Work(count * len(directions) * positions(config, text_length), count * flops)
+        tokens, flops = 0, len(batch["image_ids"]) * painting
+        for task in tasks:
+            count, text_length = batch[TEXT_IDS[task]].shape
+            if (has_text := batch.get(HAS_TEXT[task])) is not None:
+                count = int(has_text.sum())
+            tokens += count * positions(config, text_length)
+            drawing = own_ids and task == "text_to_image"
+            flops += count * training_flops(config, text_length, (task,), drawing)
+        return Work(tokens, flops)
 
     return work
 
