@@ -63,7 +63,7 @@ def write_pictures(folder: Path, size: int, rows: int) -> Path:
         file = io.BytesIO()
         Image.fromarray(row.image).save(file, "JPEG", quality=90)
         cells.append({"bytes": file.getvalue(), "path": None})
-    texts = {name: [row.captions[name] for row in found] for name in LANGUAGES}
+    texts = {name: [row.texts.captions[name] for row in found] for name in LANGUAGES}
     table = datasets.Dataset.from_dict({"image": cells, **texts})
     folder.mkdir()
     table.to_parquet(folder / "train.parquet")

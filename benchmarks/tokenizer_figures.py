@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pipelines.configuration.schemas import TokenizerRun
 from pipelines.data.opening import open_training_data
+from pipelines.data.settings import PICTURES_ALONE
 from pipelines.data.transforms import arrays_to_pixels, to_array
 from vq import VQGAN, perplexity, psnr
 
@@ -14,7 +15,7 @@ PICTURES = 256
 
 def validation_pixels(config: TokenizerRun) -> Tensor:
     """The first validation pictures of a run [n, 3, h, w], which no step has seen."""
-    _, validation = open_training_data(config.data, need_text=False, seed=config.seed)
+    _, validation = open_training_data(config.data, PICTURES_ALONE, config.seed)
     rows = range(min(PICTURES, validation.length or PICTURES))
     arrays = [to_array(validation[row].image, config.data.height_width) for row in rows]
     return arrays_to_pixels(np.stack(arrays))

@@ -4,7 +4,7 @@
         --output runs/encoded
     deepspeed pipelines/train_bidirectional.py --config … data.source=runs/encoded
 
-Writes parquet files with ids and captions into the output folder. Started again, it goes on where
+Writes parquet files with ids and texts into the output folder. Started again, it goes on where
 it stopped; under `accelerate launch` processes share the work. `DATA:split` encodes that split;
 several splits may go into one folder, one after the other.
 """
@@ -25,7 +25,7 @@ from pipelines.data.encoded import shard_name
 from pipelines.data.encoded_index import INDEX, EncodedIndex, read_index, tokenizer_fingerprint
 from pipelines.data.encoding import EncodePictures, PictureEncoder
 from pipelines.data.pieces import Pieces, open_pieces
-from pipelines.data.settings import DataSettings, parse_data
+from pipelines.data.settings import DataSettings, Wanted, parse_data
 from pipelines.data.transforms import arrays_to_pixels
 from pipelines.model_loading import load_tokenizer
 from pipelines.training.checkpoint import open_checkpoint
@@ -45,8 +45,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--image-column", default="image")
     parser.add_argument("--image-folder", metavar="DIR", help="of a JSON of captions")
     parser.add_argument(
-        "--text-column", nargs="+", default=["text"], help="all that are to be kept"
+        "--text-column", nargs="*", default=["text"], help="of captions, all that are to be kept"
     )
+    parser.add_argument(
+        "--question-column", nargs="*", default=[], help="of questions that are to be kept, and"
+    )
+    parser.add_argument("--answer-column", nargs="*", default=[], help="those of their answers")
     parser.add_argument("--streaming", action="store_true", help="as data.streaming of a run")
     parser.add_argument("--rows", type=int, help="the first so many; needed for scenes")
     crops = parser.add_argument_group("crops (the first is the center)")
@@ -85,6 +89,8 @@ def data_settings(arguments: argparse.Namespace) -> DataSettings:
             split=split or "train",
             image_column=arguments.image_column,
             text_column=arguments.text_column,
+            question_column=arguments.question_column,
+            answer_column=arguments.answer_column,
             image_folder=arguments.image_folder,
             streaming=arguments.streaming,
             size=(arguments.size[0], arguments.size[-1]),
@@ -156,6 +162,8 @@ def main(argv: list[str] | None = None) -> None:
     device, _ = device_and_dtype(arguments.device)
     tokenizer = load_tokenizer(open_checkpoint(arguments.tokenizer).tokenizer)
     grid = check_size(settings, tokenizer.downsampling_factor)
+    wanted = Wanted(bool(settings.text_column), bool(settings.question_column))
+    columns = settings.text_columns(wanted)
     index = EncodedIndex(
         tokenizer=tokenizer_fingerprint(tokenizer),
         size=settings.height_width,
@@ -165,10 +173,13 @@ def main(argv: list[str] | None = None) -> None:
         random_flip=settings.random_flip,
         seed=arguments.seed,
         source=settings.source,
-        text_columns=tuple(settings.text_columns),
+        text_columns=columns.captions,
+        question_columns=columns.questions,
     )
     with Processes(device) as processes, ThreadPoolExecutor(arguments.threads) as threads:
-        pieces = open_pieces(settings, arguments.rows, arguments.rows_per_file, arguments.seed)
+        pieces = open_pieces(
+            settings, wanted, arguments.rows, arguments.rows_per_file, arguments.seed
+        )
         folder = Path(arguments.output)
         names = [shard_name(settings.split, n, pieces.count) for n in range(pieces.count)]
         processes.on_main(lambda: prepare_output(folder, index, names, settings.split))

@@ -26,8 +26,8 @@ from pipelines.configuration.loading import load_configuration, read_yaml
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.data.columns import TableColumns, TarColumns
 from pipelines.data.encoded_index import INDEX, read_index
-from pipelines.data.opening import captions_for_vocabulary, open_source
-from pipelines.data.settings import DataSettings
+from pipelines.data.opening import open_source, texts_for_vocabulary
+from pipelines.data.settings import DataSettings, TextColumns
 from pipelines.data.sources import UnreadableRow
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 from pipelines.data.transforms import read_image, to_array
@@ -115,17 +115,20 @@ def test_captions_to_train_a_text_tokenizer_on(text):
 
 @given(JSON, st.binary(max_size=30) | st.none())
 def test_cells(cell, text):
+    both, asked = TextColumns(("text", "zh")), TextColumns((), (("zh", "a"),))
     for columns, cells in (
-        (TableColumns("image", ("text",)), {"text": cell}),
-        (TarColumns(("text", "zh")), {"txt": text, "json": json.dumps({"zh": cell}).encode()}),
-        (TarColumns(("text", "zh")), {"txt": text, "json": json.dumps(cell).encode()}),
-        (TarColumns(("zh",)), {"txt": None, "json": text}),
+        (TableColumns("image", TextColumns(("text",))), {"text": cell}),
+        (TableColumns("image", asked), {"zh": text and text.decode("latin-1"), "a": cell}),
+        (TableColumns("image", asked), {"zh": cell, "a": cell}),
+        (TarColumns(both), {"txt": text, "json": json.dumps({"zh": cell}).encode()}),
+        (TarColumns(both), {"txt": text, "json": json.dumps(cell).encode()}),
+        (TarColumns(TextColumns(("zh",))), {"txt": None, "json": text}),
+        (TarColumns(asked), {"txt": None, "json": json.dumps({"zh": cell, "a": cell}).encode()}),
     ):
         try:
-            captions = columns.captions(cells)
+            texts = list(columns.texts(cells).every)
         except UnreadableRow:
             continue
-        texts = [text for found in captions.values() for text in found]
         assert texts and all(text.strip() for text in texts)
 
 
@@ -138,10 +141,10 @@ def read_all(source: DataSettings) -> None:
         return
     for row in range(rows.length):
         try:
-            assert rows[row].texts
+            assert rows[row].captions
         except UnreadableRow:
             continue
-    list(captions_for_vocabulary(source))
+    list(texts_for_vocabulary(source))
 
 
 @pytest.fixture(scope="module")

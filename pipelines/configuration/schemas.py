@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from pipelines.command_line import check_seed
-from pipelines.data.settings import DataSettings
+from pipelines.data.settings import CAPTIONS, DataSettings, Wanted
 from pipelines.data.text_tokenizer import TextTokenizerSettings
 from pipelines.dual_encoder.model import DualEncoderShape
 from pipelines.dual_encoder.objective import ContrastiveObjectiveSettings
@@ -13,6 +13,7 @@ from unified_transformer import (
     EndToEndSettings,
     TransformerShape,
 )
+from unified_transformer.sequence import DIRECTIONS
 from vq import (
     PatchDiscriminatorConfig,
     PerceptualLossSettings,
@@ -108,6 +109,12 @@ class BidirectionalRun:
             )
 
     @property
+    def wanted(self) -> Wanted:
+        """The texts that what has a weight is trained on."""
+        tasks = set(self.objective.tasks)
+        return Wanted(bool(tasks & set(DIRECTIONS)), "question_answering" in tasks)
+
+    @property
     def own_ids(self) -> bool:
         """Whether a pass more reconstructs after ids that the model drew itself."""
         return self.end_to_end is not None and self.end_to_end.own_ids
@@ -148,3 +155,8 @@ class DualEncoderRun:
                 f"data.size is {self.data.size}, and this model needs {needed} pixels a side; "
                 "choose larger pictures or fewer stages of model.vision_depths."
             )
+
+    @property
+    def wanted(self) -> Wanted:
+        """Pairs of pictures and captions."""
+        return CAPTIONS

@@ -5,33 +5,27 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pipelines.command_line import UserError
 from pipelines.data.orders import Sample
 from pipelines.data.sources import Row, Source, UnreadableRow
-from pipelines.data.text_tokenizer import TextCodec
+from pipelines.data.text_batches import Batch, TextReader
 from pipelines.data.transforms import CROP_STREAM, Cropping, arrays_to_pixels, to_array
-
-Batch = dict[str, Tensor]
 
 NEIGHBOURS_TO_TRY = 100
 # Of data with 5% of them, 200 rows by lot have so many about once in a thousand times.
 MAX_UNREADABLE_SHARE = 0.1
 ROWS_BEFORE_JUDGING = 200
 ROWS_TO_NAME = 5
-# Keeps the choice of a caption independent of that of a crop, and of what `scenes` draws from the
-# same seed and row.
-CHOICE_STREAM = 0x7E47
 
 
 @dataclass
 class ReadingCounts:
-    """What was read so far: rows (each time anew), captions, and what was wrong with them."""
+    """What was read so far: rows (each time anew), texts, and what was wrong with them."""
 
     rows: int = 0
     unreadable: int = 0
-    truncated_captions: int = 0
+    truncated_texts: int = 0
     unknown_tokens: int = 0
     seconds: float = 0.0  # that the process waited for them
     reasons: dict[str, None] = field(default_factory=dict)  # why rows are unreadable, each once
@@ -40,7 +34,7 @@ class ReadingCounts:
         self.rows += other.rows
         self.seconds += other.seconds
         self.unreadable += other.unreadable
-        self.truncated_captions += other.truncated_captions
+        self.truncated_texts += other.truncated_texts
         self.unknown_tokens += other.unknown_tokens
         self.reasons |= other.reasons
 
@@ -57,8 +51,8 @@ class ReadingCounts:
             f"{number} {what}"
             for number, what in (
                 (self.unreadable, "could not be read (the next one was taken instead)"),
-                (self.truncated_captions, "had a caption cut to fit the text positions"),
-                (self.unknown_tokens, "tokens of captions were unknown and became [UNK]"),
+                (self.truncated_texts, "had a text cut to fit the text positions"),
+                (self.unknown_tokens, "tokens of texts were unknown and became [UNK]"),
             )
             if number
         ]
@@ -83,22 +77,19 @@ class BatchReader:
 
     Args:
         size: (height, width) of the pictures.
-        codec: encodes captions; None reads pictures alone.
-        text_positions: the most ids that a caption may have, [CLS] and [SEP] included.
-        seed: of the choice of a caption and a crop and of caption dropout.
+        texts: reads the texts; None reads pictures alone.
+        seed: of the choice of a crop.
         cropping: which part of a picture is taken.
     """
 
     def __init__(
         self,
         size: tuple[int, int],
-        codec: TextCodec | None,
-        text_positions: int,
+        texts: TextReader | None,
         seed: int,
         cropping: Cropping,
     ) -> None:
-        self.size, self.codec, self.cropping = size, codec, cropping
-        self.text_positions, self.seed = text_positions, seed
+        self.size, self.texts, self.seed, self.cropping = size, texts, seed, cropping
 
     def read(
         self, samples: Sequence[Sample], caption_dropout: float
@@ -106,16 +97,19 @@ class BatchReader:
         """Samples -> `pixels` float32 [batch, 3, height, width] in [-1, 1], or `image_ids` int64
         [batch, h, w] of a source that has those.
 
-        With a codec also `text_ids` int64 [batch, length], [CLS] … [SEP] and padding up to the
-        longest caption rounded up to a multiple of 8; `text_length` int64 [batch] without the
-        padding; `caption_dropped` bool [batch].
+        Where captions are wanted also `text_ids` int64 [batch, length], [CLS] … [SEP] and padding
+        up to the longest one rounded up to a multiple of 8; `text_length` int64 [batch] without
+        the padding; `caption_dropped` bool [batch]. Where questions are, `qa_ids` and `qa_length`
+        likewise, of `[CLS] question [SEP] [BOS] answer [SEP]`, and `question_length` int64 [batch]
+        of the part up to the first [SEP]. Where both are, `has_caption` and `has_question` bool
+        [batch]: a row may lack one of them, which then is empty.
 
         Raises:
             UserError: none of many neighbouring rows can be read; or some rows are pictures and
                 some are ids.
         """
         counts = ReadingCounts()
-        pictures, ids, texts, dropped = [], [], [], []
+        pictures, ids, rows = [], [], []
         for sample in samples:
             row = self._read_row(sample, counts)
             if row.ids is not None:
@@ -123,18 +117,13 @@ class BatchReader:
             else:
                 assert isinstance(row.image, np.ndarray)
                 pictures.append(row.image)
-            if self.codec is not None:
-                rng = np.random.default_rng((self.seed, sample.epoch, *row.place, CHOICE_STREAM))
-                captions = row.texts
-                caption = captions[int(rng.integers(len(captions)))]
-                texts.append(self.codec.encode_caption(caption, self.text_positions))
-                dropped.append(bool(rng.random() < caption_dropout))
+            rows.append((sample.epoch, row))
         batch = _pictures_or_ids(pictures, ids)
-        if self.codec is not None:
-            counts.truncated_captions = sum(text.truncated for text in texts)
+        if self.texts is not None:
+            of_texts, texts = self.texts.read(rows, caption_dropout)
+            counts.truncated_texts = sum(text.truncated for text in texts)
             counts.unknown_tokens = sum(text.unknown for text in texts)
-            batch["text_ids"], batch["text_length"] = self.codec.pad(texts, self.text_positions)
-            batch["caption_dropped"] = torch.tensor(dropped)
+            batch |= of_texts
         return batch, counts
 
     def _which_crop(self, epoch: int, row: Row) -> int:

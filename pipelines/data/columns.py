@@ -1,4 +1,4 @@
-"""Cells of a row, as `datasets` stores them -> its picture and captions."""
+"""Cells of a row, as `datasets` stores them -> its picture and texts."""
 
 import json
 import unicodedata
@@ -9,14 +9,15 @@ from typing import Any, Protocol
 from PIL import Image
 
 from pipelines.command_line import UserError
-from pipelines.data.sources import Captions, UnreadableRow
+from pipelines.data.settings import TextColumns
+from pipelines.data.sources import QuestionAnswer, Texts, UnreadableRow
 from pipelines.data.transforms import read_image
 
 Cells = Mapping[str, Any]
 
 
 class Columns(Protocol):
-    """Which columns hold pictures (undecoded) and captions, and how they are read.
+    """Which columns hold pictures (undecoded) and texts, and how they are read.
 
     Both raise `UnreadableRow`, with a reason that follows the name of the row.
     """
@@ -25,57 +26,62 @@ class Columns(Protocol):
     def pictures(self) -> tuple[str, ...]: ...
 
     @property
-    def texts(self) -> tuple[str, ...]: ...
+    def written(self) -> tuple[str, ...]: ...
 
     def picture(self, cells: Cells) -> Image.Image: ...
 
-    def captions(self, cells: Cells) -> Captions: ...
+    def texts(self, cells: Cells) -> Texts: ...
 
 
 @dataclass(frozen=True)
 class TableColumns:
-    """One picture, and captions in any number of columns, each one text or a list."""
+    """One picture, and texts in any number of columns."""
 
     image: str
-    texts: tuple[str, ...]
+    columns: TextColumns
 
     @property
     def pictures(self) -> tuple[str, ...]:
         return (self.image,)
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        return self.columns.names
+
     def picture(self, cells: Cells) -> Image.Image:
         return _decode(cells[self.image])
 
-    def captions(self, cells: Cells) -> Captions:
-        return _not_empty({column: cells[column] for column in self.texts})
+    def texts(self, cells: Cells) -> Texts:
+        return read_texts(cells, self.columns)
 
 
 @dataclass(frozen=True)
 class TarColumns:
-    """Files of a tar by their endings, as WebDataset has them; `names` are the captions': `text`
-    stands for the `.txt` file, any other for a field of the `.json` file."""
+    """Files of a tar by their endings, as WebDataset has them; of the texts' columns `text` stands
+    for the `.txt` file, any other for a field of the `.json` file."""
 
-    names: tuple[str, ...]
+    columns: TextColumns
 
     pictures = ("jpg", "jpeg", "png", "webp")
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        return ("txt", "json") if self.names else ()
+    def written(self) -> tuple[str, ...]:
+        return ("txt", "json") if self.columns.names else ()
 
     def picture(self, cells: Cells) -> Image.Image:
         return _decode(next((cells[name] for name in self.pictures if cells[name]), None))
 
-    def captions(self, cells: Cells) -> Captions:
+    def texts(self, cells: Cells) -> Texts:
+        names = self.columns.names
         try:
-            fields = json.loads(cells["json"]) if set(self.names) - {"text"} else {}
-            texts = {
+            fields = json.loads(cells["json"]) if set(names) - {"text"} else {}
+            found = {
                 name: (cells["txt"] or b"").decode() if name == "text" else fields.get(name)
-                for name in self.names
+                for name in names
             }
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise UnreadableRow("has no caption in UTF-8 and JSON") from error
-        return _not_empty(texts)
+            raise UnreadableRow("has no text in UTF-8 and JSON") from error
+        return read_texts(found, self.columns)
 
 
 def _decode(stored: Cells | None) -> Image.Image:
@@ -97,12 +103,35 @@ def says_something(text: str) -> bool:
     return any(unicodedata.category(character)[0] not in "CZ" for character in text)
 
 
-def _not_empty(cells: Cells) -> Captions:
-    """The captions among cells that hold a text, a list of them, or anything else."""
-    found = {}
-    for name, cell in cells.items():
-        texts = cell if isinstance(cell, list) else [cell]
-        found[name] = [text for text in texts if isinstance(text, str) and says_something(text)]
-    if found and not any(found.values()):
-        raise UnreadableRow("has no caption (in UTF-8)")
-    return found
+def read_texts(cells: Cells, columns: TextColumns) -> Texts:
+    """Raises:
+    UnreadableRow: there are none, or questions and answers do not match.
+    """
+    captions = {name: said(cells[name]) for name in columns.captions}
+    questions = {q: question_answers(cells[q], cells[a]) for q, a in columns.questions}
+    if columns.names and not any((*captions.values(), *questions.values())):
+        wanted = ["caption"] * bool(captions) + ["question with an answer"] * bool(questions)
+        raise UnreadableRow(f"has no {' and no '.join(wanted)} (in UTF-8)")
+    return Texts(captions, questions)
+
+
+def said(cell: Any) -> list[str]:
+    """The texts in a cell that holds one, a list of them, or anything else."""
+    texts = cell if isinstance(cell, list) else [cell]
+    return [text for text in texts if isinstance(text, str) and says_something(text)]
+
+
+def question_answers(question: Any, answer: Any) -> list[QuestionAnswer]:
+    """The pairs in two cells: one question, and an answer or a list of right ones; or a list of
+    questions and one of as many answers.
+
+    Raises:
+        UnreadableRow: there are more of one than of the other.
+    """
+    if not isinstance(question, list):
+        question, answer = [question], [answer]
+    answers = answer if isinstance(answer, list) else [answer]
+    if len(question) != len(answers):
+        raise UnreadableRow(f"has {len(question)} questions and {len(answers)} answers")
+    pairs = zip(question, answers, strict=True)
+    return [QuestionAnswer(q, a) for one, right in pairs for q in said(one) for a in said(right)]

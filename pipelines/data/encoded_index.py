@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pipelines.command_line import UserError, in_short
-from pipelines.data.settings import DataSettings
+from pipelines.data.settings import DataSettings, TextColumns
 from pipelines.data.transforms import CENTERED, Cropping
 from vq import VQGAN
 
@@ -23,7 +23,8 @@ class EncodedIndex:
     size, grid: (height, width) of the pictures and of their ids.
     crops: of each picture, the first in its center, the others at random as `random_crop` and
         `random_flip` (of `DataSettings`) say, from `seed`.
-    text_columns: the captions that are kept.
+    text_columns, question_columns: the captions, and the questions with their answers, that are
+        kept.
     """
 
     tokenizer: str
@@ -35,12 +36,17 @@ class EncodedIndex:
     seed: int
     source: str
     text_columns: tuple[str, ...]
+    question_columns: tuple[tuple[str, str], ...] = ()
     format_version: int = FORMAT_VERSION
 
     @property
     def cropping(self) -> Cropping:
         """Of all crops but the first."""
         return Cropping(self.random_crop, self.random_flip)
+
+    @property
+    def columns(self) -> TextColumns:
+        return TextColumns(self.text_columns, self.question_columns)
 
     def write(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
@@ -85,6 +91,9 @@ def read_index(folder: Path) -> EncodedIndex | None:
                 f"{file} has format {version}, and this version reads {FORMAT_VERSION}; encode the "
                 "pictures again (encode_images.py)."
             )
+        # Folders from before there were questions have none.
+        stored = {"question_columns": [], **stored}
+        stored["question_columns"] = tuple((q, a) for q, a in stored["question_columns"])
         names = [field.name for field in fields(EncodedIndex)]
         lists = {name: tuple(stored[name]) for name in ("size", "grid", "text_columns")}
         return EncodedIndex(**{name: stored[name] for name in names} | lists)

@@ -14,7 +14,7 @@ import pyarrow.parquet
 from einops import rearrange
 
 from pipelines.data.batches import ReadingCounts
-from pipelines.data.encoded import ID_TYPE, shard_schema
+from pipelines.data.encoded import ID_TYPE, cells_of, shard_schema
 from pipelines.data.encoded_index import EncodedIndex
 from pipelines.data.pieces import Pieces
 from pipelines.data.sources import Row, UnreadableRow
@@ -33,7 +33,7 @@ class PictureEncoder:
 
     Args:
         encode: the tokenizer's part.
-        index: size, crops and captions.
+        index: size, crops and texts.
         batch_size: crops that are encoded together (at least those of one picture).
         threads: that decode pictures.
     """
@@ -48,7 +48,7 @@ class PictureEncoder:
     ) -> ReadingCounts:
         """Encodes a piece into `file`; tells `advance` of every so many rows read."""
         counts = ReadingCounts()
-        schema = shard_schema(self.index.text_columns)
+        schema = shard_schema(self.index.columns)
 
         def write(path: Path) -> None:
             with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -73,8 +73,8 @@ class PictureEncoder:
                 ids = self.encode(crops).astype(ID_TYPE)
                 each = rearrange(ids, "(n crops) h w -> n (crops h w)", crops=self.index.crops)
                 for (row, _), of_row in zip(rows, each, strict=True):
-                    captions = {c: row.captions.get(c, []) for c in self.index.text_columns}
-                    yield {"row": list(row.place), "ids": of_row, **captions}
+                    texts = cells_of(row.texts, self.index.columns)
+                    yield {"row": list(row.place), "ids": of_row, **texts}
             advance(len(batch))
 
     def _read(self, pieces: Pieces, item: Any) -> tuple[Row, list[np.ndarray]]:

@@ -1,4 +1,4 @@
-"""Pictures in files of their own, with captions beside them -> `datasets` tables of their paths."""
+"""Pictures in files of their own, with texts beside them -> `datasets` tables of their paths."""
 
 import json
 from collections import defaultdict
@@ -9,19 +9,21 @@ import datasets
 from PIL import Image
 
 from pipelines.command_line import UserError
-from pipelines.data.columns import says_something
+from pipelines.data.columns import question_answers, says_something
+from pipelines.data.settings import TextColumns
+from pipelines.data.sources import QuestionAnswer, UnreadableRow
 
 # Of a file that is not JSON, or is other JSON than it should be.
 JSON_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def read_pictures(
-    folder: Path, split: str, columns: tuple[str, ...], image_column: str
+    folder: Path, split: str, columns: TextColumns, image_column: str
 ) -> datasets.Dataset:
     """A folder of pictures, or of one such folder per split.
 
-    Captions are the columns of `metadata.jsonl` (`file_name` names the picture), else the lines of
-    the `.txt` file beside each picture.
+    Texts are the columns of `metadata.jsonl` (`file_name` names the picture); without one, captions
+    are the lines of the `.txt` file beside each picture.
 
     Raises:
         UserError: there are no such pictures, or no captions.
@@ -35,15 +37,21 @@ def read_pictures(
         rows = _read_metadata(metadata)
         paths = [str(folder / row["file_name"]) for row in rows]
         known = {name for row in rows for name in row}
-        texts = {c: [_as_list(row.get(c)) for row in rows] for c in columns if c in known}
+        texts = {c: [_as_list(row.get(c)) for row in rows] for c in columns.captions if c in known}
+        for question, answer in columns.questions:
+            if question in known and answer in known:
+                pairs = [_pairs(row.get(question), row.get(answer)) for row in rows]
+                texts[question] = [[pair.question for pair in of_row] for of_row in pairs]
+                texts[answer] = [[pair.answer for pair in of_row] for of_row in pairs]
     else:
         Image.init()
         pictures = sorted(
             file for file in folder.rglob("*") if file.suffix.lower() in Image.EXTENSION
         )
         paths = [str(picture) for picture in pictures]
-        texts = {column: [_lines_beside(picture) for picture in pictures] for column in columns[:1]}
-        if columns and pictures and not any(texts[columns[0]]):
+        captions = columns.captions[:1]
+        texts = {column: [_lines_beside(picture) for picture in pictures] for column in captions}
+        if captions and pictures and not any(texts[captions[0]]):
             raise UserError(
                 f"data source {folder} has pictures but no captions; "
                 "write metadata.jsonl (file_name, text) or a .txt file beside each picture."
@@ -56,7 +64,7 @@ def read_pictures(
 
 
 def read_coco(
-    file: Path, image_folder: str | None, columns: tuple[str, ...], image_column: str
+    file: Path, image_folder: str | None, captions: tuple[str, ...], image_column: str
 ) -> datasets.Dataset:
     """A JSON of captions as COCO has it: `images` (`id`, `file_name`) and `annotations`
     (`image_id`, `caption`). Pictures without captions are left out where captions are needed.
@@ -64,24 +72,24 @@ def read_coco(
     Raises:
         UserError: it is none, or the pictures are not found.
     """
-    if len(columns) > 1:
+    if len(captions) > 1:
         raise UserError(f"data source {file} has one caption column; name only one in text_column.")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         names = {image["id"]: _name(image["file_name"]) for image in content["images"]}
-        captions: dict[Any, list[str]] = defaultdict(list)
+        of_image: dict[Any, list[str]] = defaultdict(list)
         for annotation in content["annotations"]:
-            captions[annotation["image_id"]] += _as_list(annotation["caption"])
+            of_image[annotation["image_id"]] += _as_list(annotation["caption"])
     except (OSError, *JSON_ERRORS) as error:
         raise UserError(
             f"data source {file} is not a JSON of captions as COCO has it (images with id and "
             f"file_name, annotations with image_id and caption): {type(error).__name__} {error}."
         ) from error
-    kept = [image for image in names if image in captions or not columns]
+    kept = [image for image in names if image in of_image or not captions]
     if not kept:
         raise UserError(f"data source {file} has no pictures with captions.")
     folder = _coco_pictures(file, image_folder, names[kept[0]])
-    texts = {column: [captions[image] for image in kept] for column in columns}
+    texts = {column: [of_image[image] for image in kept] for column in captions}
     return _table(image_column, [str(folder / names[image]) for image in kept], texts)
 
 
@@ -137,6 +145,14 @@ def _name(cell: Any) -> str:
 def _as_list(cell: Any) -> list[str]:
     cells = cell if isinstance(cell, list) else [cell]
     return [str(text) for text in cells if text is not None and says_something(str(text))]
+
+
+def _pairs(question: Any, answer: Any) -> list[QuestionAnswer]:
+    """None where they do not match: that row then is unreadable, and counted."""
+    try:
+        return question_answers(question, answer)
+    except UnreadableRow:
+        return []
 
 
 def _lines_beside(picture: Path) -> list[str]:

@@ -15,13 +15,12 @@ from pipelines.command_line import UserError
 from pipelines.data.batches import (
     ROWS_BEFORE_JUDGING,
     ROWS_TO_NAME,
-    Batch,
     BatchReader,
     ReadingCounts,
 )
 from pipelines.data.orders import Bookmark, Order, Sample
 from pipelines.data.sources import Source
-from pipelines.data.text_tokenizer import TextCodec
+from pipelines.data.text_batches import Batch, TextReader
 from pipelines.data.transforms import CENTERED, Cropping
 
 logger = logging.getLogger(__name__)
@@ -78,14 +77,13 @@ class BatchLoader:
         accumulation: micro-batches per step.
         rank, world_size: of this process.
         validation: what `validation_batches` reads.
-        seed: of the choice of captions and crops and of caption dropout.
-        codec: encodes captions; None reads pictures alone.
-        text_positions: the most ids of a caption, [CLS] and [SEP] included.
+        seed: of the choice of crops.
+        texts: reads texts; None reads pictures alone.
         caption_dropout: the share of samples with `caption_dropped` set.
         workers: processes that read ahead; 0 reads when a step is asked for.
         cropping: which part of a picture is trained on; validation takes the center.
 
-    `counts` says what was read so far: rows, unreadable ones, captions cut, unknown tokens, and for
+    `counts` says what was read so far: rows, unreadable ones, texts cut, unknown tokens, and for
     how long that was waited for. `bookmark` says where the order stands after the last step.
     """
 
@@ -99,8 +97,7 @@ class BatchLoader:
         rank: int = 0,
         world_size: int = 1,
         seed: int = 0,
-        codec: TextCodec | None = None,
-        text_positions: int = 0,
+        texts: TextReader | None = None,
         caption_dropout: float = 0.0,
         workers: int = 0,
         cropping: Cropping = CENTERED,
@@ -111,7 +108,7 @@ class BatchLoader:
         self.bookmark = order.bookmark
         height_width = (size, size) if isinstance(size, int) else size
         self._steps = StepReader(
-            BatchReader(height_width, codec, text_positions, seed, cropping),
+            BatchReader(height_width, texts, seed, cropping),
             order,
             micro_batch_size,
             accumulation,
@@ -120,7 +117,7 @@ class BatchLoader:
             caption_dropout,
         )
         self._validation = validation
-        self._validation_reader = BatchReader(height_width, codec, text_positions, seed, CENTERED)
+        self._validation_reader = BatchReader(height_width, texts, seed, CENTERED)
         self._ahead: Iterator[Step | UserError] | None = None
         self._next_ahead = 0
         self._named: set[str] = set()

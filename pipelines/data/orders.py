@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipelines.command_line import UserError
-from pipelines.data.sources import Captions, Row, Source
+from pipelines.data.sources import Row, Source, Texts
 
 Bookmark = dict[str, Any]
 """Where an order stands and what it was made for, as JSON."""
@@ -157,6 +157,6 @@ class Mixture:
         owner, number = self._order.place(row)
         return self.sources[owner][number]
 
-    def captions(self, row: int) -> Captions:
+    def texts(self, row: int) -> Texts:
         owner, number = self._order.place(row)
-        return self.sources[owner].captions(number)
+        return self.sources[owner].texts(number)

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from pipelines.command_line import UserError
 from pipelines.data.opening import open_source, open_stream_of
-from pipelines.data.settings import DataSettings
+from pipelines.data.settings import DataSettings, Wanted
 from pipelines.data.sources import Row
 from pipelines.data.tables import Stream
 
@@ -28,8 +28,10 @@ class Pieces(Protocol):
 class TablePieces:
     """So many rows in a piece."""
 
-    def __init__(self, settings: DataSettings, rows: int | None, in_piece: int, seed: int) -> None:
-        self.source = open_source(settings, seed=seed)
+    def __init__(
+        self, settings: DataSettings, wanted: Wanted, rows: int | None, in_piece: int, seed: int
+    ) -> None:
+        self.source = open_source(settings, None, wanted, seed)
         lengths = [number for number in (self.source.length, rows) if number is not None]
         if not lengths:
             raise UserError("data source scenes never ends; say how many to encode with --rows.")
@@ -61,7 +63,9 @@ class StreamPieces:
         return self.stream.row(*item)
 
 
-def open_pieces(settings: DataSettings, rows: int | None, in_piece: int, seed: int) -> Pieces:
+def open_pieces(
+    settings: DataSettings, wanted: Wanted, rows: int | None, in_piece: int, seed: int
+) -> Pieces:
     """Opens `settings.split` of one source.
 
     Args:
@@ -72,9 +76,9 @@ def open_pieces(settings: DataSettings, rows: int | None, in_piece: int, seed: i
         UserError: as `open_source`; or the rows of a stream are to be counted, or those of `scenes`
             are not.
     """
-    stream = open_stream_of(settings, settings.split, need_text=True)
+    stream = open_stream_of(settings, settings.split, wanted)
     if stream is None:
-        return TablePieces(settings, rows, in_piece, seed)
+        return TablePieces(settings, wanted, rows, in_piece, seed)
     if rows is not None:
         raise UserError("a stream's rows are not counted in advance; leave --rows out.")
     return StreamPieces(stream)

@@ -6,6 +6,30 @@ from pipelines.command_line import UserError
 from pipelines.data.transforms import Cropping
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which texts are read of a row beside its picture."""
+
+    captions: bool = True
+    questions: bool = False
+
+
+CAPTIONS, PICTURES_ALONE = Wanted(), Wanted(captions=False)
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """The columns of texts: of captions, and of questions each with that of its answers."""
+
+    captions: tuple[str, ...] = ()
+    questions: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.captions, *(name for pair in self.questions for name in pair))
+
+
 @dataclass
 class MixtureEntry:
     """One of several sources; what is null is as `data` says.
@@ -19,6 +43,8 @@ class MixtureEntry:
     split: str | None = None
     image_column: str | None = None
     text_column: str | list[str] | None = None
+    question_column: str | list[str] | None = None
+    answer_column: str | list[str] | None = None
     image_folder: str | None = None
     validation_split: str | None = None
 
@@ -37,7 +63,12 @@ class DataSettings:
         that `encode_images.py` wrote.
     text_column: one column, or several of which one is drawn per step. A column holds one caption
         or a list. `scenes` has `text` (English) and `text_zh` (Chinese); in a tar `text` is the
-        `.txt` file, and any other name a field of the `.json` file.
+        `.txt` file, and any other name a field of the `.json` file. `[]` stands for none, as in an
+        entry of a mixture that has questions only.
+    question_column, answer_column: likewise, where questions are trained on: a column holds one
+        question, with one right answer or a list of them, or a list of questions with as many
+        answers; one is drawn per step. `scenes` has them in English, and in Chinese as
+        `question_zh` and `answer_zh`.
     image_folder: where the pictures of a JSON of captions are; null looks beside it and, for
         `annotations/captions_NAME.json`, in the folder `NAME` beside `annotations`.
     mixture: several sources in the place of `source`, mixed by weight.
@@ -63,6 +94,8 @@ class DataSettings:
     split: str = "train"
     image_column: str = "image"
     text_column: str | list[str] = "text"
+    question_column: str | list[str] = "question"
+    answer_column: str | list[str] = "answer"
     image_folder: str | None = None
     mixture: list[MixtureEntry] | None = None
     streaming: bool = False
@@ -80,8 +113,9 @@ class DataSettings:
     def __post_init__(self) -> None:
         if not self.source:
             raise ValueError("source is empty; give `scenes`, a hub name or a path.")
-        if not self.text_columns or not all(self.text_columns):
-            raise ValueError("text_column is empty; name one column, or several.")
+        for name in ("text_column", "question_column", "answer_column"):
+            if not all(as_list(getattr(self, name))):
+                raise ValueError(f"{name} is empty; name one column or several, or [] for none.")
         if min(self.height_width) < 1:
             raise ValueError(f"size is {self.size}; it must be at least 1 pixel.")
         if not 1 <= self.min_objects <= self.max_objects <= 4:
@@ -96,6 +130,11 @@ class DataSettings:
                     f"object_weights is {self.object_weights}; give {numbers} numbers above 0, one "
                     f"for each from {self.min_objects} to {self.max_objects} objects."
                 )
+        if len(as_list(self.question_column)) != len(as_list(self.answer_column)):
+            raise ValueError(
+                f"question_column is {self.question_column} and answer_column "
+                f"{self.answer_column}; give each column of questions one of answers."
+            )
         if self.validation_rows < 1:
             raise ValueError(f"validation_rows is {self.validation_rows}; it must be at least 1.")
         if self.workers < 0:
@@ -118,9 +157,13 @@ class DataSettings:
     def cropping(self) -> Cropping:
         return Cropping(self.random_crop, self.random_flip)
 
-    @property
-    def text_columns(self) -> list[str]:
-        return [self.text_column] if isinstance(self.text_column, str) else self.text_column
+    def text_columns(self, wanted: Wanted) -> TextColumns:
+        """Those that hold what is wanted, as far as this source has it."""
+        questions = zip(as_list(self.question_column), as_list(self.answer_column), strict=True)
+        return TextColumns(
+            tuple(as_list(self.text_column)) if wanted.captions else (),
+            tuple(questions) if wanted.questions else (),
+        )
 
     def sources(self) -> list["DataSettings"]:
         """One for each source."""
@@ -139,6 +182,11 @@ class DataSettings:
     def weights(self) -> list[float]:
         """Those of `sources`."""
         return [one.weight for one in self.mixture or ()] or [1.0]
+
+
+def as_list(columns: str | list[str]) -> list[str]:
+    """One column, or several."""
+    return [columns] if isinstance(columns, str) else columns
 
 
 def parse_data(data: str) -> tuple[str, str | None]:

@@ -2,27 +2,48 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from pipelines.command_line import UserError
-from pipelines.data.scenes import Scene, caption, draw_scene, scene_at
-from pipelines.data.settings import DataSettings
+from pipelines.data.scenes import Scene, caption, draw_scene, questions, scene_at
+from pipelines.data.settings import DataSettings, TextColumns, Wanted
 from pipelines.data.transforms import Picture, to_array
 
 SCENE_LANGUAGES = {"text": "en", "text_zh": "zh"}
+SCENE_QUESTIONS = {("question", "answer"): "en", ("question_zh", "answer_zh"): "zh"}
+# Keeps what is asked about a scene independent of how it is described.
+QUESTION_STREAM = 0xA5C
 
 
-Captions = dict[str, list[str]]
-"""By the column that they stand in."""
+class QuestionAnswer(NamedTuple):
+    """A question about a picture, with an answer that is right."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is written about a picture, by the column (of questions) that it stands in."""
+
+    captions: dict[str, list[str]] = field(default_factory=dict)
+    questions: dict[str, list[QuestionAnswer]] = field(default_factory=dict)
+
+    @property
+    def every(self) -> Iterator[str]:
+        """Text by text."""
+        yield from chain(*self.captions.values())
+        for pair in chain(*self.questions.values()):
+            yield from pair
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture and its captions, if it has any.
+    """One picture and its texts, if it has any.
 
     place: its number in the source, or numbers that stand for it; chance depends on them.
     image: a picture of any kind and size (see `transforms`); None where there are
@@ -31,17 +52,22 @@ class Row:
 
     place: tuple[int, ...]
     image: Picture | None
-    captions: Captions
+    texts: Texts
     ids: np.ndarray | None = None
 
     @property
-    def texts(self) -> list[str]:
-        """All captions."""
-        return [text for texts in self.captions.values() for text in texts]
+    def captions(self) -> list[str]:
+        """Of all columns."""
+        return list(chain(*self.texts.captions.values()))
+
+    @property
+    def questions(self) -> list[QuestionAnswer]:
+        """Of all columns."""
+        return list(chain(*self.texts.questions.values()))
 
 
 class UnreadableRow(Exception):
-    """A row without a picture that decodes, or without a caption where one is needed."""
+    """A row without a picture that decodes, or without a text where one is needed."""
 
 
 class Source(Protocol):
@@ -55,8 +81,8 @@ class Source(Protocol):
 
     def __getitem__(self, row: int) -> Row: ...
 
-    def captions(self, row: int) -> Captions:
-        """The captions alone, without decoding the picture."""
+    def texts(self, row: int) -> Texts:
+        """The texts alone, without decoding the picture."""
 
 
 class ScenesSource:
@@ -64,7 +90,7 @@ class ScenesSource:
 
     length = None
 
-    def __init__(self, settings: DataSettings, split: str, columns: list[str], seed: int) -> None:
+    def __init__(self, settings: DataSettings, split: str, columns: TextColumns, seed: int) -> None:
         self.settings, self.split, self.columns, self.seed = settings, split, columns, seed
         try:
             self._scene(0)
@@ -74,10 +100,10 @@ class ScenesSource:
     def __getitem__(self, row: int) -> Row:
         scene = self._scene(row)
         picture = draw_scene(scene, *self.settings.height_width)
-        return Row((row,), picture, self._captions(scene, row))
+        return Row((row,), picture, self._texts(scene, row))
 
-    def captions(self, row: int) -> Captions:
-        return self._captions(self._scene(row), row)
+    def texts(self, row: int) -> Texts:
+        return self._texts(self._scene(row), row)
 
     def _scene(self, row: int) -> Scene:
         height, width = self.settings.height_width
@@ -92,30 +118,37 @@ class ScenesSource:
             object_weights=self.settings.object_weights,
         )
 
-    def _captions(self, scene: Scene, row: int) -> Captions:
-        split = zlib.crc32(self.split.encode())
-        return {
-            column: [
-                caption(
-                    scene,
-                    np.random.default_rng((self.seed, split, row, 1 + n)),
-                    SCENE_LANGUAGES[column],
-                )
-            ]
-            for n, column in enumerate(self.columns)
+    def _texts(self, scene: Scene, row: int) -> Texts:
+        place = (self.seed, zlib.crc32(self.split.encode()), row)
+        captions = {
+            column: [caption(scene, np.random.default_rng((*place, n)), SCENE_LANGUAGES[column])]
+            for n, column in enumerate(self.columns.captions, start=1)
         }
+        asked = {}
+        for n, pair in enumerate(self.columns.questions):
+            rng = np.random.default_rng((*place, n, QUESTION_STREAM))
+            found = questions(scene, rng, SCENE_QUESTIONS[pair])
+            asked[pair[0]] = [QuestionAnswer(one.question, one.answer) for one in found]
+        return Texts(captions, asked)
 
 
-def open_scenes(settings: DataSettings, split: str, need_text: bool, seed: int) -> ScenesSource:
+def open_scenes(settings: DataSettings, split: str, wanted: Wanted, seed: int) -> ScenesSource:
     """Raises:
     UserError: there is no such split or column.
     """
-    unknown = [column for column in settings.text_columns if column not in SCENE_LANGUAGES]
-    if need_text and unknown:
-        raise UserError(
-            f"data source scenes has no column {unknown[0]!r}; it has text and text_zh."
-        )
-    return ScenesSource(settings, split, settings.text_columns if need_text else [], seed)
+    columns = settings.text_columns(wanted)
+    for name in columns.captions:
+        if name not in SCENE_LANGUAGES:
+            raise UserError(f"data source scenes has no column {name!r}; it has text and text_zh.")
+    for pair in columns.questions:
+        if pair not in SCENE_QUESTIONS:
+            known = " and ".join(
+                f"{question} with {answer}" for question, answer in SCENE_QUESTIONS
+            )
+            raise UserError(
+                f"data source scenes has no questions {pair[0]!r} with {pair[1]!r}; it has {known}."
+            )
+    return ScenesSource(settings, split, columns, seed)
 
 
 @dataclass(frozen=True)
@@ -132,8 +165,8 @@ class Subset:
     def __getitem__(self, row: int) -> Row:
         return self.source[int(self.rows[row])]
 
-    def captions(self, row: int) -> Captions:
-        return self.source.captions(int(self.rows[row]))
+    def texts(self, row: int) -> Texts:
+        return self.source.texts(int(self.rows[row]))
 
 
 class KeptPictures:
@@ -152,14 +185,14 @@ class KeptPictures:
         self._kept[row] = replace(found, image=to_array(found.image, self.size))
         return self._kept[row]
 
-    def captions(self, row: int) -> Captions:
-        return self.source.captions(row)
+    def texts(self, row: int) -> Texts:
+        return self.source.texts(row)
 
 
 def readable_texts(source: Source, rows: int) -> Iterator[str]:
-    """The captions of the first `rows` rows, or of as many as there are."""
+    """The texts of the first `rows` rows, or of as many as there are."""
     for row in range(rows if source.length is None else min(rows, source.length)):
         try:
-            yield from chain(*source.captions(row).values())
+            yield from source.texts(row).every
         except UnreadableRow:
             continue

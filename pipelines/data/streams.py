@@ -19,7 +19,7 @@ import numpy as np
 from pipelines.command_line import UserError
 from pipelines.data.columns import Cells
 from pipelines.data.orders import Bookmark, Sample
-from pipelines.data.sources import Captions, Row
+from pipelines.data.sources import Row, Texts
 from pipelines.data.tables import Stream
 
 UndecodedRow = tuple[int, int, Cells]
@@ -39,8 +39,8 @@ class Window:
     def __getitem__(self, row: int) -> Row:
         return self.stream.row(*self.rows[row])
 
-    def captions(self, row: int) -> Captions:
-        return self.stream.columns.captions(self.rows[row][2])
+    def texts(self, row: int) -> Texts:
+        return self.stream.columns.texts(self.rows[row][2])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pipelines.command_line import UserError, in_short
 from pipelines.data.columns import Columns, TableColumns, TarColumns
 from pipelines.data.folders import read_coco, read_pictures
 from pipelines.data.locations import is_pattern, local_path
-from pipelines.data.settings import DataSettings
+from pipelines.data.settings import DataSettings, Wanted
 from pipelines.data.tables import LOADING_ERRORS, Stream, TableSource
 from pipelines.data.tars import Tars, tar_features
 
@@ -22,26 +22,26 @@ FEW_SHARDS = 64
 Data: TypeAlias = "datasets.Dataset | datasets.IterableDataset"
 
 
-def open_table(settings: DataSettings, split: str, need_text: bool) -> TableSource:
+def open_table(settings: DataSettings, split: str, wanted: Wanted) -> TableSource:
     """Opens a hub data set, a file or a folder (see `DataSettings.source`).
 
     Raises:
         UserError: the source, the split or a column does not exist, or cannot be read.
     """
-    table, columns = _open(settings, split, need_text, streaming=False)
+    table, columns = _open(settings, split, wanted, streaming=False)
     if not len(table):
         raise UserError(f"data source {settings.source} has no rows in its split {split!r}.")
     return TableSource(table, columns)
 
 
-def open_stream(settings: DataSettings, split: str, need_text: bool) -> Stream | None:
+def open_stream(settings: DataSettings, split: str, wanted: Wanted) -> Stream | None:
     """The same as a stream; None for what is at hand row by row as it is (pictures in files of
     their own, saved data sets).
 
     Raises:
         UserError: as `open_table`.
     """
-    table, columns = _open(settings, split, need_text, streaming=True)
+    table, columns = _open(settings, split, wanted, streaming=True)
     if isinstance(table, datasets.Dataset):
         return None
     if table.num_shards < FEW_SHARDS:
@@ -50,12 +50,12 @@ def open_stream(settings: DataSettings, split: str, need_text: bool) -> Stream |
 
 
 def _open(
-    settings: DataSettings, split: str, need_text: bool, streaming: bool
+    settings: DataSettings, split: str, wanted: Wanted, streaming: bool
 ) -> tuple[Data, Columns]:
-    source, names = settings.source, tuple(settings.text_columns) if need_text else ()
+    source, texts = settings.source, settings.text_columns(wanted)
     path = None if is_pattern(source) else local_path(source, "data source")
     if tars := _tars(path or source, split):
-        tar_columns = TarColumns(names)
+        tar_columns = TarColumns(texts)
         builder = Tars(data_files={split: tars}, features=tar_features(tar_columns))
 
         def build() -> Data:
@@ -65,9 +65,9 @@ def _open(
             return builder.as_dataset(split)
 
         return _loaded(build, source), tar_columns
-    columns = TableColumns(settings.image_column, names)
+    columns = TableColumns(settings.image_column, texts)
     if path is not None and path.suffix == ".json":
-        table = read_coco(path, settings.image_folder, names, columns.image)
+        table = read_coco(path, settings.image_folder, texts.captions, columns.image)
     elif path is not None and path.is_dir():
         table = _load_folder(path, split, columns, streaming)
     else:
@@ -101,7 +101,7 @@ def _load_folder(folder: Path, split: str, columns: TableColumns, streaming: boo
         if ending in endings:
             load = partial(datasets.load_dataset, kind, data_dir=str(folder), streaming=streaming)
             return _split_of(load, split, str(folder))
-    return read_pictures(folder, split, columns.texts, columns.image)
+    return read_pictures(folder, split, columns.columns, columns.image)
 
 
 def _load_files(path: Path | None, split: str, source: str, streaming: bool) -> Data:
@@ -136,20 +136,23 @@ def _check_columns(table: Data, columns: TableColumns, source: str) -> None:
             f"data source {source} does not tell the types of its columns before it is read; set "
             "data.streaming=false."
         )
-    for column in [*columns.pictures, *columns.texts]:
+    for column in [*columns.pictures, *columns.written]:
         if column not in table.column_names:
             raise UserError(
                 f"data source {source} has no column {column!r}; it has "
-                f"{', '.join(table.column_names)} (data.image_column and data.text_column choose)."
+                f"{', '.join(table.column_names)} (data.image_column, data.text_column, "
+                "data.question_column and data.answer_column choose)."
             )
-    for column in columns.texts:
+    for column in columns.written:
         if not _is_text(table.features[column]):
-            raise UserError(f"column {column!r} of {source} does not hold captions.")
+            raise UserError(f"column {column!r} of {source} does not hold texts.")
 
 
 def _is_text(feature: Any) -> bool:
-    inner = getattr(feature, "feature", feature)
-    return getattr(inner, "dtype", None) in ("string", "large_string", "string_view")
+    """Or a list of texts, or of lists of them (right answers to each question of a list)."""
+    while hasattr(feature, "feature"):
+        feature = feature.feature
+    return getattr(feature, "dtype", None) in ("string", "large_string", "string_view")
 
 
 def _loaded(load: Callable[[], Any], source: str) -> Any:

@@ -9,7 +9,7 @@ import pyarrow
 
 from pipelines.command_line import UserError, in_short
 from pipelines.data.columns import Cells, Columns
-from pipelines.data.sources import Captions, Row, UnreadableRow
+from pipelines.data.sources import Row, Texts, UnreadableRow
 
 # Whatever datasets, pyarrow and the hub raise about files and answers they cannot make sense of.
 LOADING_ERRORS = (
@@ -33,18 +33,18 @@ class TableSource:
         self.length: int = len(table)
         self.columns = columns
         self._pictures = table.select_columns(list(columns.pictures))
-        self._texts = table.select_columns(list(columns.texts)) if columns.texts else None
+        self._texts = table.select_columns(list(columns.written)) if columns.written else None
 
     def __getitem__(self, row: int) -> Row:
-        captions = self.captions(row)
+        texts = self.texts(row)
         with naming(f"row {row}"):
-            return Row((row,), self.columns.picture(self._pictures[row]), captions)
+            return Row((row,), self.columns.picture(self._pictures[row]), texts)
 
-    def captions(self, row: int) -> Captions:
+    def texts(self, row: int) -> Texts:
         if self._texts is None:
-            return {}
+            return Texts()
         with naming(f"row {row}"):
-            return self.columns.captions(self._texts[row])
+            return self.columns.texts(self._texts[row])
 
 
 class Stream:
@@ -52,7 +52,7 @@ class Stream:
 
     def __init__(self, table: datasets.IterableDataset, columns: Columns, name: str) -> None:
         self.columns, self.name = columns, name
-        self._table = table.select_columns([*columns.pictures, *columns.texts])
+        self._table = table.select_columns([*columns.pictures, *columns.written])
         self.shards: int = table.num_shards
 
     def read(self, shard: int, start: int = 0) -> Iterator[tuple[int, Cells]]:
@@ -82,15 +82,15 @@ class Stream:
     def row(self, shard: int, number: int, cells: Cells) -> Row:
         """Decodes; raises UnreadableRow."""
         with naming(f"row {number} of shard {shard}"):
-            captions = self.columns.captions(cells)
-            return Row((shard, number), self.columns.picture(cells), captions)
+            texts = self.columns.texts(cells)
+            return Row((shard, number), self.columns.picture(cells), texts)
 
-    def captions(self, shard: int) -> Iterator[Captions]:
+    def texts(self, shard: int) -> Iterator[Texts]:
         """Those of a shard's rows, without their pictures."""
-        texts = self._table.select_columns(list(self.columns.texts))
+        texts = self._table.select_columns(list(self.columns.written))
         for _, cells in self._read(texts, shard, 0):
             try:
-                yield self.columns.captions(cells)
+                yield self.columns.texts(cells)
             except UnreadableRow:
                 continue
 

@@ -20,5 +20,5 @@ def tar_features(columns: TarColumns) -> datasets.Features:
     """What is read of each row; what it lacks is None."""
     pictures = {name: datasets.Image(decode=False) for name in columns.pictures}
     return datasets.Features(
-        {**pictures, **{name: datasets.Value("binary") for name in columns.texts}}
+        {**pictures, **{name: datasets.Value("binary") for name in columns.written}}
     )

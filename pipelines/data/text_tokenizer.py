@@ -134,6 +134,14 @@ class EncodedText:
     truncated: bool = False
 
 
+@dataclass(frozen=True)
+class EncodedAnswer(EncodedText):
+    """ids: [CLS] question [SEP] [BOS] answer [SEP]. question_length: of them up to the first
+    [SEP]."""
+
+    question_length: int = 0
+
+
 class TextCodec:
     """Text to ids as the sequence wants them, and ids to text as people write it."""
 
@@ -155,19 +163,56 @@ class TextCodec:
         if len(encoded.ids) == 2:
             raise UserError(f"the prompt {text!r} is empty; say what the picture should show.")
         if len(encoded.ids) > positions:
-            beginning = text if len(text) <= 60 else text[:60] + "…"
             raise UserError(
-                f"the prompt {beginning!r} has {len(encoded.ids)} tokens with [CLS] and [SEP], "
-                f"but the model has {positions} text positions; shorten it."
+                f"the prompt {_beginning(text)!r} has {len(encoded.ids)} tokens with [CLS] and "
+                f"[SEP], but the model has {positions} text positions; shorten it."
             )
         return encoded
+
+    def encode_question(self, text: str, positions: int) -> EncodedText:
+        """A user's question -> [CLS] … [SEP], so long that [BOS] and an answer's first token find
+        room in `positions`.
+
+        Raises:
+            UserError: the question is empty or too long.
+        """
+        encoded = self._encode(text)
+        if len(encoded.ids) == 2:
+            raise UserError(f"the question {text!r} is empty; ask something about the picture.")
+        if len(encoded.ids) > positions - 2:
+            raise UserError(
+                f"the question {_beginning(text)!r} has {len(encoded.ids)} tokens with [CLS] and "
+                f"[SEP], which leaves none of the model's {positions} text positions for an "
+                "answer; shorten it."
+            )
+        return encoded
+
+    def encode_answer(self, question: str, answer: str, positions: int) -> EncodedAnswer:
+        """A question with its answer for training. Where they are too long, the question is cut
+        down to half of the positions, then the answer; each keeps its [SEP]."""
+        asked = self._encode(question[:LONGEST_CAPTION])
+        said = self._encode(answer[:LONGEST_CAPTION])
+        room = max(positions - len(said.ids), positions // 2)
+        first = self._cut(asked.ids, room)
+        second = [self.bos_id, *said.ids[1:]]
+        ids = [*first, *self._cut(second, positions - len(first))]
+        return EncodedAnswer(
+            ids,
+            asked.unknown + said.unknown,
+            len(ids) < len(asked.ids) + len(said.ids),
+            len(first),
+        )
 
     def encode_caption(self, text: str, positions: int) -> EncodedText:
         """A caption for training: one that is too long is cut, its [SEP] kept."""
         encoded = self._encode(text[:LONGEST_CAPTION])
         if len(encoded.ids) <= positions:
             return replace(encoded, truncated=len(text) > LONGEST_CAPTION)
-        return EncodedText([*encoded.ids[: positions - 1], self.sep_id], encoded.unknown, True)
+        return EncodedText(self._cut(encoded.ids, positions), encoded.unknown, True)
+
+    def _cut(self, ids: list[int], most: int) -> list[int]:
+        """At most so many, the last one [SEP]."""
+        return ids if len(ids) <= most else [*ids[: most - 1], self.sep_id]
 
     def pad(self, texts: Sequence[EncodedText], positions: int) -> tuple[Tensor, Tensor]:
         """Texts of any lengths -> ids int64 [batch, length], and lengths int64 [batch] without the
@@ -193,6 +238,10 @@ class TextCodec:
         ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         unknown = ids.count(self.tokenizer.unk_token_id)
         return EncodedText([self.cls_id, *ids, self.sep_id], unknown)
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def _as_unicode(text: str) -> str:

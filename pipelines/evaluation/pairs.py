@@ -39,7 +39,7 @@ def read_pairs(source: Source, size: tuple[int, int], most: int) -> Pairs:
             found = source[row]
             assert found.image is not None  # ids are refused on opening
             pictures.append(to_array(found.image, size))
-            references.append(found.texts)
+            references.append(found.captions)
         except UnreadableRow:
             unreadable += 1
         row += 1

@@ -16,7 +16,7 @@ def test_what_it_writes_is_an_image_folder_of_ours(checkpoint, tmp_path):
     generate_images.main([*command, "--prompt", *prompts])
     source = open_source(DataSettings(source=str(tmp_path), size=32))
     assert source.length == 4
-    assert [source[row].texts for row in range(4)] == [[prompts[0]]] * 2 + [[prompts[1]]] * 2
+    assert [source[row].captions for row in range(4)] == [[prompts[0]]] * 2 + [[prompts[1]]] * 2
     for row in range(4):
         written = np.asarray(Image.open(tmp_path / f"{row:05d}.png"))
         assert np.array_equal(np.asarray(source[row].image), written)

@@ -29,6 +29,7 @@ from pipelines.configuration.assembly.run_folder import describe_run
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
 from pipelines.configuration.assembly.work import IdUsage, transformer_work
 from pipelines.configuration.schemas import BidirectionalRun
+from pipelines.data.text_batches import TextReader
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.model_loading import load_tokenizer, load_transformer
 from pipelines.samples import draw_both_directions
@@ -72,8 +73,7 @@ def bidirectional_task(
         config.training,
         config.seed,
         processes,
-        codec,
-        config.model.text_positions,
+        TextReader(codec, config.model.text_positions, config.wanted, config.seed),
         config.objective.caption_dropout,
         None if config.end_to_end is not None else accept_ids_of(tokenizer),
     )

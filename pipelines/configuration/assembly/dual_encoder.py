@@ -14,6 +14,7 @@ from pipelines.configuration.schemas import DualEncoderRun
 from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import open_training_data
 from pipelines.data.orders import RowOrder
+from pipelines.data.text_batches import TextReader
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.dual_encoder.model import build_dual_encoder
 from pipelines.dual_encoder.objective import ContrastiveObjective, dual_encoder_matrices
@@ -37,14 +38,13 @@ def dual_encoder_task(
         share, _ = training.divide_batch(processes.count)
     except ValueError as error:
         raise UserError(f"training.{error}") from error
-    order, validation = open_training_data(config.data, seed=config.seed)
+    order, validation = open_training_data(config.data, config.wanted, config.seed)
     read = partial(
         BatchLoader,
         validation=validation,
         size=config.data.height_width,
         seed=config.seed,
-        codec=codec,
-        text_positions=config.model.text_positions,
+        texts=TextReader(codec, config.model.text_positions, config.wanted, config.seed),
     )
     loader = read(
         order,

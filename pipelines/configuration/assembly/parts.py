@@ -11,8 +11,8 @@ from pipelines.command_line import UserError
 from pipelines.data.encoded_index import AcceptIds
 from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import open_training_data
-from pipelines.data.settings import DataSettings
-from pipelines.data.text_tokenizer import TextCodec
+from pipelines.data.settings import PICTURES_ALONE, DataSettings
+from pipelines.data.text_batches import TextReader
 from pipelines.training.contracts import Batch
 from pipelines.training.distributed import Processes
 from pipelines.training.settings import TrainingSettings
@@ -33,14 +33,14 @@ def build_loader(
     training: TrainingSettings,
     seed: int,
     processes: Processes,
-    codec: TextCodec | None = None,
-    text_positions: int = 0,
+    texts: TextReader | None = None,
     caption_dropout: float = 0.0,
     accept_ids: AcceptIds | None = None,
 ) -> BatchLoader:
     """This process's share of the batches; `accept_ids` as of `open_source`."""
     micro_batch_size, accumulation = or_user_error(lambda: training.divide_batch(processes.count))
-    order, validation = open_training_data(data, codec is not None, seed, accept_ids)
+    wanted = PICTURES_ALONE if texts is None else texts.wanted
+    order, validation = open_training_data(data, wanted, seed, accept_ids)
     return BatchLoader(
         order,
         validation,
@@ -50,8 +50,7 @@ def build_loader(
         rank=processes.rank,
         world_size=processes.count,
         seed=seed,
-        codec=codec,
-        text_positions=text_positions,
+        texts=texts,
         caption_dropout=caption_dropout,
         workers=data.workers,
         cropping=data.cropping,

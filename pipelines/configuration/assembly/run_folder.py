@@ -9,7 +9,7 @@ from pipelines.command_line import UserError
 from pipelines.configuration.assembly.parts import WHAT_WEIGHTS_ARE_FOR
 from pipelines.configuration.loading import as_plain_values, dump_configuration, read_yaml
 from pipelines.configuration.schemas import BidirectionalRun, DualEncoderRun
-from pipelines.data.opening import captions_for_vocabulary
+from pipelines.data.opening import texts_for_vocabulary
 from pipelines.data.text_tokenizer import load_text_tokenizer, train_text_tokenizer
 from pipelines.training import storage
 from pipelines.training.checkpoint import CheckpointPaths
@@ -56,7 +56,7 @@ def run_text_tokenizer(
     start: CheckpointPaths | None = None,
 ) -> PreTrainedTokenizerBase:
     """The text tokenizer of a run: the one in its folder, where it is resumed, that of the
-    checkpoint it starts from, or the one it names, or one trained on its captions."""
+    checkpoint it starts from, or the one it names, or one trained on its texts."""
 
     def prepare() -> PreTrainedTokenizerBase:
         if (run / TEXT_TOKENIZER).exists():
@@ -65,7 +65,7 @@ def run_text_tokenizer(
             return load_text_tokenizer(start.text_tokenizer)
         if config.text_tokenizer.path is not None:
             return load_text_tokenizer(config.text_tokenizer.path)
-        captions = captions_for_vocabulary(config.data, config.seed)
-        return train_text_tokenizer(captions, config.text_tokenizer)
+        texts = texts_for_vocabulary(config.data, config.wanted, config.seed)
+        return train_text_tokenizer(texts, config.text_tokenizer)
 
     return processes.on_main(prepare)

@@ -20,8 +20,9 @@ from pipelines import encode_images, evaluate_checkpoint, train_bidirectional, t
 from pipelines.command_line import UserError
 from pipelines.data.encoded_index import INDEX, read_index, tokenizer_fingerprint
 from pipelines.data.loader import BatchLoader
-from pipelines.data.opening import captions_for_vocabulary, open_source, open_training_data
+from pipelines.data.opening import open_source, open_training_data, texts_for_vocabulary
 from pipelines.data.settings import DataSettings
+from pipelines.data.text_batches import TextReader
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 from pipelines.data.transforms import Cropping, to_array, to_pixels
 from vq import VQGAN
@@ -75,7 +76,7 @@ def encoded(tokenizer_checkpoint, pictures, tmp_path_factory):
 @pytest.fixture(scope="module")
 def codec(pictures):
     settings = DataSettings(source=str(pictures), text_column=["text", "text_zh"])
-    texts = captions_for_vocabulary(settings)
+    texts = texts_for_vocabulary(settings)
     return TextCodec(train_text_tokenizer(texts, TextTokenizerSettings()))
 
 
@@ -87,9 +88,7 @@ def rows_in(folder):
 def load(source, codec, columns=("text", "text_zh"), **changes):
     settings = DataSettings(source=str(source), size=32, text_column=list(columns), **changes)
     order, validation = open_training_data(settings, accept_ids=lambda index, data: None)
-    return BatchLoader(
-        order, validation, 32, 8, codec=codec, text_positions=16, caption_dropout=0.3
-    )
+    return BatchLoader(order, validation, 32, 8, texts=TextReader(codec, 16), caption_dropout=0.3)
 
 
 def test_a_run_reads_the_ids_that_it_would_compute(encoded, pictures, tokenizer, codec):
@@ -118,7 +117,7 @@ def test_files_are_parquet_with_the_captions_by_column(encoded, tokenizer):
         DataSettings(source=str(encoded), size=32, text_column="text_zh"),
         accept_ids=lambda index, data: None,
     )
-    assert only[8].captions == {"text_zh": ["第 8 行"]}
+    assert only[8].texts.captions == {"text_zh": ["第 8 行"]}
 
 
 def test_crops_of_each_picture(pictures, tokenizer_checkpoint, tokenizer, codec, tmp_path):
@@ -204,7 +203,7 @@ def test_scenes_and_streams(tokenizer_checkpoint, pictures, tmp_path, capsys):
         DataSettings(source=str(tmp_path / "scenes")), accept_ids=lambda index, data: None
     )
     assert scenes.length == 30
-    assert scenes[4].captions == open_source(DataSettings())[4].captions
+    assert scenes[4].texts.captions == open_source(DataSettings())[4].texts.captions
     output = ["--output", str(tmp_path / "stream")]
     encode_images.main([*arguments, str(pictures), *output, "--streaming"])
     rows = rows_in(tmp_path / "stream")

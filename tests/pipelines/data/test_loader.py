@@ -7,10 +7,11 @@ import torch
 from pipelines.command_line import UserError
 from pipelines.data import batches, opening
 from pipelines.data.loader import BatchLoader
-from pipelines.data.opening import captions_for_vocabulary, open_source, open_training_data
+from pipelines.data.opening import open_source, open_training_data, texts_for_vocabulary
 from pipelines.data.orders import RowOrder
 from pipelines.data.settings import DataSettings
-from pipelines.data.sources import Row, Source, UnreadableRow
+from pipelines.data.sources import Row, Source, Texts, UnreadableRow
+from pipelines.data.text_batches import TextReader
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 from pipelines.data.transforms import Cropping, to_pixels
 
@@ -28,15 +29,15 @@ class NumberedSource:
         if row in self.unreadable:
             raise UnreadableRow(f"row {row} is torn")
         self.decoded[row] += 1
-        return Row((row,), np.full((8, 8, 3), row % 256, np.uint8), self.captions(row))
+        return Row((row,), np.full((8, 8, 3), row % 256, np.uint8), self.texts(row))
 
-    def captions(self, row: int) -> dict[str, list[str]]:
-        return {"text": [f"a {' '.join(WORDS[: row % 12])}", f"b {WORDS[row % 12]}"]}
+    def texts(self, row: int) -> Texts:
+        return Texts({"text": [f"a {' '.join(WORDS[: row % 12])}", f"b {WORDS[row % 12]}"]})
 
 
 @pytest.fixture(scope="module")
 def codec() -> TextCodec:
-    captions = [text for row in range(12) for text in NumberedSource(12)[row].texts]
+    captions = [text for row in range(12) for text in NumberedSource(12)[row].captions]
     return TextCodec(train_text_tokenizer(captions, TextTokenizerSettings()))
 
 
@@ -71,7 +72,7 @@ def test_an_endless_source_is_read_in_its_own_order():
 
 def test_a_step_depends_on_its_number_alone(codec):
     def loader():
-        return load(NumberedSource(30), 4, codec=codec, text_positions=16, caption_dropout=0.5)
+        return load(NumberedSource(30), 4, texts=TextReader(codec, 16), caption_dropout=0.5)
 
     onward = loader()
     steps = [onward.step(step)[0] for step in range(12)]
@@ -109,8 +110,7 @@ def test_several_processes_read_what_one_reads(codec, length, world_size):
                 accumulation=2,
                 rank=rank,
                 world_size=world_size,
-                codec=codec,
-                text_positions=16,
+                texts=TextReader(codec, 16),
                 caption_dropout=0.3,
                 cropping=Cropping(1.5, True),
             )
@@ -140,7 +140,9 @@ class Gradients(NumberedSource):
     def __getitem__(self, row: int) -> Row:
         columns = np.arange(24, dtype=np.uint8) * 10
         return Row(
-            (row,), np.broadcast_to(columns[None, :, None], (16, 24, 3)).copy(), {"text": ["a"]}
+            (row,),
+            np.broadcast_to(columns[None, :, None], (16, 24, 3)).copy(),
+            Texts({"text": ["a"]}),
         )
 
 
@@ -180,7 +182,7 @@ def test_a_table_of_another_length_is_told_on_resuming():
 
 
 def test_text_is_padded_to_a_multiple_of_eight(codec):
-    loader = load(NumberedSource(None), 4, codec=codec, text_positions=14)
+    loader = load(NumberedSource(None), 4, texts=TextReader(codec, 14))
     seen = set()
     for step in range(6):
         (batch,) = loader.step(step)
@@ -196,7 +198,7 @@ def test_text_is_padded_to_a_multiple_of_eight(codec):
 
 
 def test_captions_are_chosen_and_dropped_by_lot(codec):
-    loader = load(NumberedSource(12), 120, codec=codec, text_positions=16, caption_dropout=0.25)
+    loader = load(NumberedSource(12), 120, texts=TextReader(codec, 16), caption_dropout=0.25)
     (batch,) = loader.step(0)
     firsts = {codec.decode_caption(ids.tolist())[0] for ids in batch["text_ids"]}
     assert firsts == {"a", "b"}
@@ -206,20 +208,23 @@ def test_captions_are_chosen_and_dropped_by_lot(codec):
 
 
 def test_long_captions_are_cut_and_unknown_tokens_counted(codec):
-    loader = load(NumberedSource(None), 12, codec=codec, text_positions=6)
+    loader = load(NumberedSource(None), 12, texts=TextReader(codec, 6))
     (batch,) = loader.step(0)
     long = batch["text_length"] == 6
     assert (batch["text_ids"][long, 5] == codec.sep_id).all()
-    assert loader.counts.truncated_captions > 0 and loader.counts.unknown_tokens == 0
+    assert loader.counts.truncated_texts > 0 and loader.counts.unknown_tokens == 0
     small = TextCodec(train_text_tokenizer(["a b"], TextTokenizerSettings()))
-    loader = load(NumberedSource(None), 12, codec=small, text_positions=16)
+    loader = load(NumberedSource(None), 12, texts=TextReader(small, 16))
     loader.step(0)
     assert loader.counts.unknown_tokens > 0
 
 
 def test_validation_is_the_same_every_time_and_ends_with_its_rows(codec):
     loader = load(
-        NumberedSource(None), 4, codec=codec, text_positions=16, validation=NumberedSource(10)
+        NumberedSource(None),
+        4,
+        texts=TextReader(codec, 16),
+        validation=NumberedSource(10),
     )
     first, second = list(loader.validation_batches(5)), list(loader.validation_batches(5))
     assert [rows_of(batch) for batch in first] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -269,7 +274,7 @@ def test_too_many_unreadable_rows_stop_the_run():
 
 def test_workers_read_the_same_ahead(codec):
     def loader(workers):
-        return load(NumberedSource(30), 4, 2, codec=codec, text_positions=16, workers=workers)
+        return load(NumberedSource(30), 4, 2, texts=TextReader(codec, 16), workers=workers)
 
     before = torch.get_rng_state()
     ahead, plain = loader(1), loader(0)
@@ -286,18 +291,18 @@ def test_workers_read_the_same_ahead(codec):
 
 def test_scenes_in_two_languages():
     source = open_source(DataSettings(text_column=["text", "text_zh"]))
-    captions = [text for row in range(100) for text in source[row].texts]
+    captions = [text for row in range(100) for text in source[row].captions]
     codec = TextCodec(train_text_tokenizer(captions, TextTokenizerSettings()))
-    loader = BatchLoader(RowOrder(source, 0), source, 64, 64, codec=codec, text_positions=64)
+    loader = BatchLoader(RowOrder(source, 0), source, 64, 64, texts=TextReader(codec, 64))
     (batch,) = loader.step(0)
     assert torch.equal(batch["pixels"][5], to_pixels(source[5].image, 64))
     chinese = [
-        codec.decode_caption(ids.tolist()) in source[row].texts[1:]
+        codec.decode_caption(ids.tolist()) in source[row].captions[1:]
         for row, ids in enumerate(batch["text_ids"])
     ]
     assert 16 < sum(chinese) < 48
     # The choice of a language says nothing about how many objects there are.
-    one = [source[row].texts[0].count(" a ") == 0 for row in range(64)]
+    one = [source[row].captions[0].count(" a ") == 0 for row in range(64)]
     assert len(set(zip(chinese, one, strict=True))) == 4
     settings = DataSettings(text_column=["text", "text_zh"])
-    assert next(captions_for_vocabulary(settings)) == captions[0]
+    assert next(texts_for_vocabulary(settings)) == captions[0]

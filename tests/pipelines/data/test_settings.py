@@ -1,21 +1,32 @@
 import pytest
 
-from pipelines.data.settings import DataSettings, MixtureEntry, parse_data
+from pipelines.data.settings import DataSettings, MixtureEntry, TextColumns, Wanted, parse_data
 
 
 def test_one_size_or_two_and_one_column_or_several():
     settings = DataSettings(size=32, text_column="caption")
-    assert settings.height_width == (32, 32) and settings.text_columns == ["caption"]
+    assert settings.height_width == (32, 32)
+    assert settings.text_columns(Wanted()) == TextColumns(("caption",))
     settings = DataSettings(size=(32, 64), text_column=["text", "text_zh"])
-    assert settings.height_width == (32, 64) and settings.text_columns == ["text", "text_zh"]
+    assert settings.height_width == (32, 64)
+    assert settings.text_columns(Wanted()) == TextColumns(("text", "text_zh"))
+
+
+def test_questions_go_with_their_answers_where_they_are_wanted():
+    settings = DataSettings(question_column=["q", "question"], answer_column=["a", "answer"])
+    pairs = (("q", "a"), ("question", "answer"))
+    assert settings.text_columns(Wanted(True, True)) == TextColumns(("text",), pairs)
+    assert settings.text_columns(Wanted(False, True)).names == ("q", "a", "question", "answer")
+    assert DataSettings(text_column=[]).text_columns(Wanted()) == TextColumns()
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("source", ""),
-        ("text_column", []),
         ("text_column", ""),
+        ("question_column", []),
+        ("answer_column", ["answer", ""]),
         ("size", 0),
         ("size", (64, -1)),
         ("min_objects", 3),

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from pipelines.command_line import UserError
-from pipelines.data.opening import captions_for_vocabulary, open_source, open_training_data
+from pipelines.data.opening import open_source, open_training_data, texts_for_vocabulary
 from pipelines.data.scenes import parse_caption
-from pipelines.data.settings import DataSettings
+from pipelines.data.settings import PICTURES_ALONE, DataSettings
 from pipelines.data.sources import UnreadableRow
 from pipelines.data.transforms import to_array
 
@@ -48,8 +48,8 @@ def assert_rows(source, colours=COLOURS, texts=None):
         row = source[n]
         wanted = np.asarray(picture(colour).resize((4, 4)))
         assert np.array_equal(to_array(row.image, (4, 4)), wanted)
-        assert row.captions == source.captions(n)
-        assert row.texts == (texts[n] if texts else [f"a {colour} field"])
+        assert row.texts == source.texts(n)
+        assert row.captions == (texts[n] if texts else [f"a {colour} field"])
 
 
 def test_scenes_have_pictures_of_the_size_asked_for_and_captions_that_are_true():
@@ -58,11 +58,11 @@ def test_scenes_have_pictures_of_the_size_asked_for_and_captions_that_are_true()
     assert source.length is None
     row = source[10**9]
     assert row.image.shape == (32, 48, 3) and row.image.dtype == np.uint8
-    english, chinese = (parse_caption(text) for text in row.texts)
+    english, chinese = (parse_caption(text) for text in row.captions)
     assert english is not None and chinese is not None
     assert {item.shape for item in english.objects} == {item.shape for item in chinese.objects}
-    assert row.captions == source.captions(10**9) == source[10**9].captions
-    assert row.texts[0].isascii() and not row.texts[1].isascii()
+    assert row.texts == source.texts(10**9) == source[10**9].texts
+    assert row.captions[0].isascii() and not row.captions[1].isascii()
 
 
 def test_scenes_of_splits_and_seeds_differ_and_need_no_captions():
@@ -71,7 +71,7 @@ def test_scenes_of_splits_and_seeds_differ_and_need_no_captions():
     other = open_source(settings, seed=1)
     pictures = [source[3].image for source in (train, validation, other)]
     assert len({image.tobytes() for image in pictures}) == 3
-    assert open_source(settings, need_text=False)[3].texts == []
+    assert open_source(settings, wanted=PICTURES_ALONE)[3].captions == []
     with pytest.raises(UserError, match="split is 'tset'"):
         open_source(settings, "tset")
     with pytest.raises(UserError, match="no column 'caption'"):
@@ -92,9 +92,9 @@ def test_parquet_file_and_folder_with_splits(tmp_path):
 
 def test_a_file_that_changed_is_read_anew(tmp_path):
     settings = DataSettings(source=str(write_parquet(tmp_path / "a.parquet", text=list("abcd"))))
-    assert open_source(settings)[0].texts == ["a"]
+    assert open_source(settings)[0].captions == ["a"]
     write_parquet(tmp_path / "a.parquet", text=list("efgh"))
-    assert open_source(settings)[0].texts == ["e"]
+    assert open_source(settings)[0].captions == ["e"]
 
 
 def test_arrow_file_and_saved_dataset(tmp_path):
@@ -116,7 +116,7 @@ def test_several_columns_and_several_captions_in_one(tmp_path):
     settings = DataSettings(source=str(path), text_column=["text", "text_zh"])
     texts = [["one", "two", "一"], ["three", "三"], ["four"], ["five", "五"]]
     assert_rows(open_source(settings), texts=texts)
-    assert list(captions_for_vocabulary(settings)) == list(chain(*texts))
+    assert list(texts_for_vocabulary(settings)) == list(chain(*texts))
 
 
 def test_image_folder_with_metadata(tmp_path):
@@ -158,7 +158,7 @@ def write_coco(folder: Path, pictures: str = "val2014", **changes) -> Path:
 def test_captions_as_coco_has_them(tmp_path):
     settings = DataSettings(source=str(write_coco(tmp_path)))
     assert_rows(open_source(settings), ["red", "blue"], [["red"], ["blue", "azure"]])
-    assert_rows(open_source(settings, need_text=False), COLOURS[:3], [[]] * 3)
+    assert_rows(open_source(settings, wanted=PICTURES_ALONE), COLOURS[:3], [[]] * 3)
     elsewhere = str(write_coco(tmp_path / "b", pictures="elsewhere"))
     with pytest.raises(
         UserError, match=r"0\.png' is missing\); name their folder in data\.image_fo"
@@ -185,11 +185,11 @@ def test_captions_that_are_null_or_not_utf_8(tmp_path):
     (tmp_path / "1.txt").write_bytes("caf\u00e9".encode("latin-1"))
     source = open_source(DataSettings(source=str(tmp_path)))
     with pytest.raises(UnreadableRow, match=r"row 1 has no caption \(in UTF-8\)"):
-        source.captions(1)
-    assert source[2].texts == [f"a {COLOURS[2]} field"]
+        source.texts(1)
+    assert source[2].captions == [f"a {COLOURS[2]} field"]
     metadata = tmp_path / "metadata.jsonl"
     metadata.write_text(json.dumps({"file_name": "0.png", "text": ["a dog", None]}))
-    assert open_source(DataSettings(source=str(tmp_path)))[0].texts == ["a dog"]
+    assert open_source(DataSettings(source=str(tmp_path)))[0].captions == ["a dog"]
     metadata.write_bytes('{"file_name": "0.png", "text": "caf\u00e9"}'.encode("latin-1"))
     with pytest.raises(UserError, match=r"metadata\.jsonl is not a text in UTF-8"):
         open_source(DataSettings(source=str(tmp_path)))
@@ -211,7 +211,7 @@ def test_pictures_without_captions_suffice_where_no_text_is_needed(tmp_path):
     for n, colour in enumerate(COLOURS):
         picture(colour).save(tmp_path / f"{n}.png")
     settings = DataSettings(source=str(tmp_path))
-    assert_rows(open_source(settings, need_text=False), texts=[[]] * 4)
+    assert_rows(open_source(settings, wanted=PICTURES_ALONE), texts=[[]] * 4)
     with pytest.raises(UserError, match="has pictures but no captions"):
         open_source(settings)
 
@@ -226,8 +226,8 @@ def test_bad_rows_are_unreadable_and_the_others_are_not(tmp_path):
     for row, reason in ((0, "is not an image"), (1, "no picture"), (2, "no caption")):
         with pytest.raises(UnreadableRow, match=f"row {row}.*{reason}"):
             source[row]
-    assert source[3].texts == ["d"]
-    assert list(captions_for_vocabulary(settings)) == ["a", "b", "d"]
+    assert source[3].captions == ["d"]
+    assert list(texts_for_vocabulary(settings)) == ["a", "b", "d"]
 
 
 def test_one_table_has_no_validation_split(tmp_path):
@@ -246,10 +246,10 @@ def test_rows_kept_for_validation_are_not_trained_on(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", image=cells, text=numbers)
     train, validation = open_training_sources(DataSettings(source=str(path)))
     assert (train.length, validation.length) == (36, 4)
-    texts = [source[n].texts[0] for source in (train, validation) for n in range(source.length)]
+    texts = [source[n].captions[0] for source in (train, validation) for n in range(source.length)]
     assert sorted(texts) == sorted(numbers)
     again = open_training_sources(DataSettings(source=str(path)), seed=5)[1]
-    assert [again[n].texts for n in range(4)] == [validation[n].texts for n in range(4)]
+    assert [again[n].captions for n in range(4)] == [validation[n].captions for n in range(4)]
     train, validation = open_training_sources(DataSettings(source=str(path), validation_rows=1))
     assert (train.length, validation.length) == (39, 1)
 
@@ -260,7 +260,7 @@ def test_validation_split_and_a_source_too_small_to_divide(tmp_path):
     settings = DataSettings(source=str(tmp_path), validation_split="test")
     train, validation = open_training_sources(settings)
     assert_rows(train)
-    assert validation[0].texts == ["1"]
+    assert validation[0].captions == ["1"]
     train, validation = open_training_sources(DataSettings(source=str(tmp_path)))
     assert train.length == validation.length == 4
 
@@ -290,7 +290,7 @@ def test_what_is_no_source_is_refused_by_name(tmp_path, monkeypatch):
         (DataSettings(source="empty"), "holds no pictures"),
         (DataSettings(source="a.parquet", text_column="caption"), "'caption'; it has image, text"),
         (DataSettings(source="a.parquet", image_column="picture"), "no column 'picture'"),
-        (DataSettings(source="a.parquet", text_column="number"), "'number' .* not hold captions"),
+        (DataSettings(source="a.parquet", text_column="number"), "'number' .* not hold texts"),
         (DataSettings(source="a.parquet", image_column="number"), "'number' .* not hold pictures"),
     ):
         with pytest.raises(UserError, match=sentence) as error:
@@ -303,5 +303,5 @@ def test_emoji():
     settings = DataSettings(source=str(EMOJI), text_column=["text", "text_zh"])
     train, test = open_source(settings), open_source(settings, "test")
     assert (train.length, test.length) == (3128, 274)
-    assert train[0].texts == ["boy: medium skin tone", "男孩: 中等肤色"]
+    assert train[0].captions == ["boy: medium skin tone", "男孩: 中等肤色"]
     assert to_array(test[273].image, (64, 64)).shape == (64, 64, 3)

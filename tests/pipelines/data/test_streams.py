@@ -10,10 +10,11 @@ from PIL import Image
 
 from pipelines.command_line import UserError
 from pipelines.data.loader import BatchLoader
-from pipelines.data.opening import captions_for_vocabulary, open_source, open_training_data
+from pipelines.data.opening import open_source, open_training_data, texts_for_vocabulary
 from pipelines.data.orders import block_shares
-from pipelines.data.settings import DataSettings, MixtureEntry
+from pipelines.data.settings import PICTURES_ALONE, DataSettings, MixtureEntry, Wanted
 from pipelines.data.streams import StreamOrder
+from pipelines.data.text_batches import TextReader
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 
 
@@ -68,7 +69,7 @@ def streaming(source, **changes) -> DataSettings:
 
 
 def load(settings, micro_batch_size=6, seed=0, **options) -> BatchLoader:
-    order, validation = open_training_data(settings, options.get("codec") is not None, seed)
+    order, validation = open_training_data(settings, Wanted(options.get("texts") is not None), seed)
     return BatchLoader(order, validation, settings.height_width, micro_batch_size, **options)
 
 
@@ -83,7 +84,7 @@ def rows_read(loaders, steps) -> list[int]:
 def test_tars_are_a_table_too(tars):
     source = open_source(DataSettings(source=str(tars), text_column=["text", "text_zh", "caption"]))
     assert source.length == 31
-    assert source[12].texts == ["row 12", "第 12 行", "row 12"]
+    assert source[12].captions == ["row 12", "第 12 行", "row 12"]
     assert np.asarray(source[12].image).max() == 12
     assert open_source(DataSettings(source=str(tars / "00001.tar"))).length == 3
     assert open_source(DataSettings(source=f"{tars}/*.tar")).length == 31
@@ -122,7 +123,11 @@ def test_a_stream_is_shuffled_by_the_seed_within_windows_and_by_shards(tars):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_stream_goes_on_where_it_was(tars, codec, workers):
-    options = {"codec": codec, "text_positions": 16, "caption_dropout": 0.3, "workers": workers}
+    options = {
+        "texts": TextReader(codec, 16),
+        "caption_dropout": 0.3,
+        "workers": workers,
+    }
     settings = streaming(tars, text_column=["text", "text_zh"], random_crop=1.2, random_flip=True)
     straight = load(settings, **options)
     steps = [straight.step(step)[0] for step in range(12)]
@@ -174,9 +179,9 @@ def test_parquet_goes_by_its_row_groups(tmp_path):
         loader = load(streaming(source, validation_rows=2))
         assert loader._steps.order.stream.shards == 4
         assert sorted(rows_read([loader], range(5))[:28]) == list(range(2, 30))
-    assert list(captions_for_vocabulary(streaming(tmp_path))) == [f"row {n}" for n in range(30)]
+    assert list(texts_for_vocabulary(streaming(tmp_path))) == [f"row {n}" for n in range(30)]
     with pytest.raises(UserError, match="no column 'caption'; it has image, text"):
-        load(streaming(tmp_path, text_column="caption"), codec=1)
+        load(streaming(tmp_path, text_column="caption"), texts=1)
 
 
 def test_a_split_of_its_own_to_validate_on(tmp_path):
@@ -201,7 +206,7 @@ def test_a_damaged_file_in_a_tar_costs_its_row_alone(tmp_path, codec):
         "txt_17": b"",
     }
     folder = write_tars(tmp_path / "damaged", (100, 100), **replaced)
-    options = {"codec": codec, "text_positions": 16}
+    options = {"texts": TextReader(codec, 16)}
     loader = load(streaming(folder, shuffle_window=50), 199, **options)
     rows = rows_of(loader.step(0)[0])
     lost = {3, 7, 11, 13, 17}
@@ -209,7 +214,7 @@ def test_a_damaged_file_in_a_tar_costs_its_row_alone(tmp_path, codec):
     assert loader.counts.unreadable == 5
     assert {reason.split(" ")[1] for reason in loader.counts.reasons} == {str(n) for n in lost}
     table = open_source(DataSettings(source=str(folder)))
-    assert table.length == 200 and table[14].texts == ["row 14"]
+    assert table.length == 200 and table[14].captions == ["row 14"]
 
 
 def test_a_torn_tar_stops_the_run_by_its_name(tmp_path):
@@ -227,7 +232,7 @@ def test_a_torn_tar_stops_the_run_by_its_name(tmp_path):
 
 def test_captions_for_the_vocabulary(tars):
     settings = streaming(tars, text_column="text_zh")
-    assert list(captions_for_vocabulary(settings)) == [f"第 {row} 行" for row in range(31)]
+    assert list(texts_for_vocabulary(settings)) == [f"第 {row} 行" for row in range(31)]
 
 
 def test_a_mixture_takes_from_each_source_by_its_weight(tars, tmp_path):
@@ -265,9 +270,9 @@ def test_a_mixture_of_a_table_scenes_and_other_columns(tmp_path, codec):
     table.to_parquet(tmp_path / "train.parquet")
     entry = MixtureEntry(str(tmp_path), 1.0, image_column="picture", text_column="caption")
     settings = DataSettings(size=32, mixture=[entry, MixtureEntry("scenes")])
-    texts = list(captions_for_vocabulary(settings))
+    texts = list(texts_for_vocabulary(settings))
     assert texts[:40] == captions and len(texts) > 1000
-    loader = load(settings, 100, codec=codec, text_positions=16)
+    loader = load(settings, 100, texts=TextReader(codec, 16))
     pixels = loader.step(0)[0]["pixels"]
     flat = (pixels == pixels[:, :, :1, :1]).all(dim=(1, 2, 3)).sum()
     assert 35 < flat < 65
@@ -286,7 +291,7 @@ def test_shares_of_a_block(weights):
 
 
 def test_windows_of_a_stream_are_read_once_going_onward(tars):
-    order, _ = open_training_data(streaming(tars), need_text=False)
+    order, _ = open_training_data(streaming(tars), wanted=PICTURES_ALONE)
     assert isinstance(order, StreamOrder)
     read = Counter()
     plain = order.stream.read

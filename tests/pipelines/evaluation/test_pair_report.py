@@ -4,7 +4,7 @@ import torch
 
 from pipelines import BidirectionalPipeline
 from pipelines.command_line import UserError
-from pipelines.data.sources import Row, UnreadableRow
+from pipelines.data.sources import Row, Texts, UnreadableRow
 from pipelines.data.transforms import to_pixels
 from pipelines.evaluation.candidates import draw_candidates
 from pipelines.evaluation.pair_report import encode_captions, measure_pairs
@@ -23,7 +23,7 @@ class Rows:
         if row == 1:
             raise UnreadableRow("damaged")
         picture = np.full((40, 50, 3), 50 * row, np.uint8)
-        return Row((row,), picture, {"text": [f"number {row}", f"{row} by number"]})
+        return Row((row,), picture, Texts({"text": [f"number {row}", f"{row} by number"]}))
 
 
 @pytest.fixture(scope="module")

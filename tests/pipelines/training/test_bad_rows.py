@@ -16,6 +16,7 @@ from pipelines import train_bidirectional, train_tokenizer
 from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import open_training_data
 from pipelines.data.settings import DataSettings
+from pipelines.data.text_batches import TextReader
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 from pipelines.training.metrics import read_metrics
 
@@ -117,7 +118,13 @@ def test_each_process_takes_as_many_steps_as_the_others(few, streaming):
     for rank in range(3):
         order, validation = open_training_data(settings)
         loader = BatchLoader(
-            order, validation, 16, 5, rank=rank, world_size=3, codec=codec, text_positions=8
+            order,
+            validation,
+            16,
+            5,
+            rank=rank,
+            world_size=3,
+            texts=TextReader(codec, 8),
         )
         loaders.append(loader)
     for step in range(53):  # two epochs

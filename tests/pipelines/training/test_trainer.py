@@ -119,7 +119,7 @@ def test_what_was_wrong_with_the_data_is_told_at_the_end(toy, tmp_path, capsys):
     assert "samples read" not in capsys.readouterr().err
     trainer = toy.trainer(tmp_path / "other", toy.settings(steps=2))
     counts = trainer.task.reading.counts
-    counts.rows, counts.truncated_captions = 32, 3
+    counts.rows, counts.truncated_texts = 32, 3
     trainer.train(resume=False)
     printed = capsys.readouterr().err
     assert "Of 32 samples read: 3 had a caption cut to fit the text positions." in printed

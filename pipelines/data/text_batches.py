@@ -1,0 +1,77 @@
+"""Texts of rows -> tensors: which caption and which question of a row are taken, and their ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.data.settings import CAPTIONS, Wanted
+from pipelines.data.sources import QuestionAnswer, Row
+from pipelines.data.text_tokenizer import EncodedAnswer, EncodedText, TextCodec
+
+Batch = dict[str, Tensor]
+
+# Keep the choices of a caption and of a question independent of each other, of that of a crop, and
+# of what `scenes` draws from the same seed and row.
+CHOICE_STREAM = 0x7E47
+QUESTION_STREAM = 0x9A5C
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """Takes one caption and one question of each row, by lot.
+
+    Args:
+        text_positions: the most ids that a text may have, special tokens included.
+        wanted: which texts the batches have.
+        seed: of the choices and of caption dropout.
+    """
+
+    codec: TextCodec
+    text_positions: int
+    wanted: Wanted = CAPTIONS
+    seed: int = 0
+
+    def read(
+        self, rows: Sequence[tuple[int, Row]], caption_dropout: float
+    ) -> tuple[Batch, list[EncodedText]]:
+        """Rows with the epochs in which they are read -> what `BatchReader.read` says, and the
+        texts that were encoded."""
+        batch: Batch = {}
+        encoded: list[EncodedText] = []
+        # Where only one kind is wanted, a row without it is not read in the first place.
+        either = self.wanted.captions and self.wanted.questions
+        if self.wanted.captions:
+            found, dropped = self._captions(rows, caption_dropout)
+            batch["text_ids"], batch["text_length"] = self.codec.pad(found, self.text_positions)
+            batch["caption_dropped"] = torch.tensor(dropped)
+            if either:
+                batch["has_caption"] = torch.tensor([bool(row.captions) for _, row in rows])
+            encoded += found
+        if self.wanted.questions:
+            asked = [self._question(epoch, row) for epoch, row in rows]
+            batch["qa_ids"], batch["qa_length"] = self.codec.pad(asked, self.text_positions)
+            batch["question_length"] = torch.tensor([text.question_length for text in asked])
+            if either:
+                batch["has_question"] = torch.tensor([bool(row.questions) for _, row in rows])
+            encoded += asked
+        return batch, encoded
+
+    def _captions(
+        self, rows: Sequence[tuple[int, Row]], caption_dropout: float
+    ) -> tuple[list[EncodedText], list[bool]]:
+        texts, dropped = [], []
+        for epoch, row in rows:
+            rng = np.random.default_rng((self.seed, epoch, *row.place, CHOICE_STREAM))
+            captions = row.captions or [""]
+            caption = captions[int(rng.integers(len(captions)))]
+            texts.append(self.codec.encode_caption(caption, self.text_positions))
+            dropped.append(bool(rng.random() < caption_dropout))
+        return texts, dropped
+
+    def _question(self, epoch: int, row: Row) -> EncodedAnswer:
+        rng = np.random.default_rng((self.seed, epoch, *row.place, QUESTION_STREAM))
+        asked = row.questions or [QuestionAnswer("", "")]
+        return self.codec.encode_answer(*asked[int(rng.integers(len(asked)))], self.text_positions)
