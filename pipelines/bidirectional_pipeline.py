@@ -20,21 +20,20 @@ from pipelines.model_loading import load_reconstructor, load_tokenizer, load_tra
 from pipelines.recommended_sampling import recommended_sampling
 from pipelines.training.checkpoint import open_checkpoint
 from unified_transformer import Reconstructor, SamplingSettings, UnifiedTransformer
+from unified_transformer.sequence import DIRECTIONS
 from vq import VQGAN
 
 logger = logging.getLogger(__name__)
 
-TASKS = ("text_to_image", "image_to_text")
-"""What it can do, by the names in a checkpoint's index."""
-
 
 class BidirectionalPipeline:
-    """Draws and describes with one checkpoint.
+    """Draws, describes and answers with one checkpoint.
 
     Example:
         >>> pipe = BidirectionalPipeline.from_pretrained("runs/quickstart/checkpoint")
         >>> images = pipe.generate_images(["a large red circle above a small blue square"])
         >>> captions = pipe.caption_images(images)
+        >>> answers = pipe.answer_questions(images, ["what colour is the circle?"])
 
     `sampling` are the settings that `generate_images` uses where it is not told otherwise: those
     the checkpoint recommends, else plain sampling. `tasks` are those it was trained for; others are
@@ -48,7 +47,7 @@ class BidirectionalPipeline:
         codec: TextCodec,
         transformer: UnifiedTransformer,
         sampling: SamplingSettings | None = None,
-        tasks: Sequence[str] = TASKS,
+        tasks: Sequence[str] = DIRECTIONS,
         reconstructor: Reconstructor | None = None,
     ) -> None:
         self.tokenizer = tokenizer.eval()
@@ -216,6 +215,47 @@ class BidirectionalPipeline:
         """
         self.require("image_to_text")
         return self.describer.describe(images, seed, **captioning)
+
+    def answer_questions(
+        self, images: Iterable[Picture], questions: Sequence[str], **answering: Any
+    ) -> list[str]:
+        """Answers questions about pictures of any size, greedily unless told otherwise.
+
+        Args:
+            questions: one for each picture, or one for all of them; of a single picture several.
+            **answering: `seed`, and the fields of `CaptionSettings`.
+
+        Raises:
+            UserError: there are neither as many questions as pictures nor a single one of either, a
+                question is empty or too long, a value is out of range, or the checkpoint was not
+                trained for it.
+        """
+        return [answer.text for answer in self.answer(images, questions, **answering)]
+
+    def answer(
+        self,
+        images: Iterable[Picture],
+        questions: Sequence[str],
+        seed: int = 0,
+        **answering: Any,
+    ) -> list[Caption]:
+        """`answer_questions` with log-likelihoods."""
+        self.require("question_answering")
+        pictures, positions = list(images), self.transformer.config.text_positions
+        encoded = [self.codec.encode_question(question, positions) for question in questions]
+        count = max(len(pictures), len(encoded))
+        if {len(pictures), len(encoded)} - {1, count}:
+            raise UserError(
+                f"{len(encoded)} questions about {len(pictures)} pictures; give one for each, one "
+                "for all, or one picture."
+            )
+        given = {id(picture): picture for picture in pictures}  # the same one is encoded once
+        numbers = {key: number for number, key in enumerate(given)}
+        asked = [
+            (numbers[id(pictures[n % len(pictures)])], encoded[n % len(encoded)])
+            for n in range(count)
+        ]
+        return self.describer.answer(list(given.values()), asked, seed, **answering)
 
     def score_captions(
         self, images: Iterable[Picture], captions: Sequence[str]

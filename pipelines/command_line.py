@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import torch
 
@@ -155,6 +155,26 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     settings.add_argument("--top-k", type=int, help="draw from the K likeliest ids; 0 from all")
     settings.add_argument("--top-p", type=float, help="draw from the likeliest ids that make up P")
     settings.add_argument("--guidance-scale", type=float, help="1 is none; more follows the prompt")
+
+
+def add_text_arguments(parser: argparse.ArgumentParser) -> None:
+    """How captions and answers are written, to be read by `text_given`; and `--seed`."""
+    parser.add_argument("--num-beams", type=int, default=1, help="above 1 searches by beams")
+    parser.add_argument(
+        "--length-penalty", type=float, default=1.0, help="beams: above 0 favours longer texts"
+    )
+    parser.add_argument("--max-length", type=int, help="tokens of a text, its end included")
+    parser.add_argument("--min-length", type=int, default=1, help="likewise")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
+    parser.add_argument("--top-k", type=int, default=0)
+    parser.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0, help="of sampled texts")
+
+
+def text_given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a command line by the names of `CaptionSettings`."""
+    names = ("num_beams", "length_penalty", "max_length", "min_length", "temperature", "top_k")
+    return {name: getattr(arguments, name) for name in (*names, "top_p")}
 
 
 def sampling_given(arguments: argparse.Namespace) -> dict[str, float | None]:

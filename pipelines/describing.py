@@ -1,6 +1,6 @@
-"""Pictures -> captions, and how likely given captions are."""
+"""Pictures -> captions and answers, and how likely given captions are."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ from pipelines.data.text_tokenizer import EncodedText, TextCodec
 from pipelines.data.transforms import Picture
 from pipelines.drawing import PICTURES_AT_ONCE
 from unified_transformer import (
+    Captions,
     CaptionSettings,
     UnifiedTransformer,
+    generate_answers,
     generate_captions,
     score_captions,
 )
@@ -22,7 +24,8 @@ from unified_transformer import (
 
 @dataclass(frozen=True)
 class Caption:
-    """What was read from a picture; `log_likelihood` in nats, of the whole caption."""
+    """What was read from a picture, unasked or in answer to a question; `log_likelihood` in nats,
+    of the whole of it."""
 
     text: str
     log_likelihood: float
@@ -43,23 +46,49 @@ class Describer:
     @torch.no_grad()
     def describe(self, images: Iterable[Picture], seed: int, **captioning: Any) -> list[Caption]:
         """`BidirectionalPipeline.describe`."""
-        try:
-            settings = CaptionSettings(**captioning)
-        except ValueError as error:
-            raise UserError(f"{error}.") from error
-        check_seed(seed)
-        check_seed(seed + settings.num_captions - 1)
-        pictures = list(images)
-        at_once = max(1, PICTURES_AT_ONCE // max(settings.num_beams, settings.num_captions))
+        settings, pictures = _settings(seed, captioning), list(images)
         captions = []
-        for first in range(0, len(pictures), at_once):
-            ids = self.encode(pictures[first : first + at_once])
+        for some in _at_once(len(pictures), settings):
+            ids = self.encode(pictures[some])
             said = generate_captions(self.transformer, ids, settings, [seed] * len(ids))
-            captions += [
-                Caption(self.codec.decode_caption(text), likelihood)
-                for text, likelihood in zip(said.ids, said.log_likelihood.tolist(), strict=True)
-            ]
+            captions += self._in_words(said)
         return captions
+
+    @torch.no_grad()
+    def answer(
+        self,
+        images: Sequence[Picture],
+        questions: Sequence[tuple[int, EncodedText]],
+        seed: int,
+        **answering: Any,
+    ) -> list[Caption]:
+        """`BidirectionalPipeline.answer`: each question with the number of its picture."""
+        settings = _settings(seed, answering)
+        encoded = [self.encode(images[some]) for some in _at_once(len(images), settings)]
+        ids = torch.cat(encoded) if encoded else None
+        answers = []
+        for some in _at_once(len(questions), settings):
+            assert ids is not None
+            numbers, texts = zip(*questions[some], strict=True)
+            asked, length = self.codec.pad(texts, self.transformer.config.text_positions)
+            seen = ids[list(numbers)]
+            answers += self._in_words(
+                generate_answers(
+                    self.transformer,
+                    seen,
+                    asked.to(ids.device),
+                    length.to(ids.device),
+                    settings,
+                    [seed] * len(seen),
+                )
+            )
+        return answers
+
+    def _in_words(self, said: Captions) -> list[Caption]:
+        return [
+            Caption(self.codec.decode_caption(text), likelihood)
+            for text, likelihood in zip(said.ids, said.log_likelihood.tolist(), strict=True)
+        ]
 
     @torch.no_grad()
     def score(
@@ -80,3 +109,20 @@ class Describer:
             )
             scores += found.tolist()
         return scores
+
+
+def _settings(seed: int, captioning: dict[str, Any]) -> CaptionSettings:
+    """Raises UserError where a value, or the last seed that follows from one, is out of range."""
+    try:
+        settings = CaptionSettings(**captioning)
+    except ValueError as error:
+        raise UserError(f"{error}.") from error
+    check_seed(seed)
+    check_seed(seed + settings.num_captions - 1)
+    return settings
+
+
+def _at_once(count: int, settings: CaptionSettings) -> Iterator[slice]:
+    """Of so many texts those that are written together."""
+    step = max(1, PICTURES_AT_ONCE // max(settings.num_beams, settings.num_captions))
+    return (slice(first, first + step) for first in range(0, count, step))

@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelines.bidirectional_pipeline import TASKS, BidirectionalPipeline
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import (
     UserError,
     add_decoder_argument,
@@ -38,6 +38,7 @@ from pipelines.evaluation.scene_report import (
 )
 from pipelines.recommended_sampling import recommend_sampling
 from pipelines.training.checkpoint import open_checkpoint
+from unified_transformer.sequence import DIRECTIONS
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -82,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     pipe = BidirectionalPipeline.from_pretrained(
         arguments.checkpoint, arguments.device, arguments.dtype
     )
-    for task in TASKS:
+    for task in DIRECTIONS:
         pipe.require(task)
     pipe.sampling = pipe.sampling_settings(**sampling)
     pipe.decoder = pipe.drawing_settings(decoder=arguments.decoder).decoder

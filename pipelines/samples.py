@@ -1,6 +1,7 @@
-"""What a run shows of itself on the way: pictures and captions from validation rows."""
+"""What a run shows of itself on the way: pictures and texts from validation rows."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,9 +15,11 @@ from unified_transformer import (
     Reconstructor,
     SamplingSettings,
     UnifiedTransformer,
+    generate_answers,
     generate_captions,
     generate_image_ids,
 )
+from unified_transformer.sequence import Task
 from vq import VQGAN
 
 PICTURES = 8
@@ -28,45 +31,71 @@ def draw_reconstructions(path: Path, tokenizer: VQGAN, batch: dict[str, Tensor])
     save_grid(path.with_suffix(".png"), [pixels, tokenizer(pixels).reconstruction])
 
 
-def draw_both_directions(
+def draw_tasks(
     path: Path,
     transformer: UnifiedTransformer,
     tokenizer: VQGAN,
     codec: TextCodec,
+    tasks: Sequence[Task],
     batch: dict[str, Tensor],
     reconstructor: Reconstructor | None = None,
 ) -> None:
-    """`path`.png: pictures over ones drawn from their captions, by their ids and, where there is a
-    reconstructor, by their hidden states; `path`.jsonl: the captions, and what the model says of
-    both pictures. Pictures that were encoded before are painted from their ids."""
+    """What a run's `tasks` make of a batch.
+
+    `path`.png: pictures, over ones drawn from their captions, by their ids and, where there is a
+    reconstructor, by their hidden states. `path`.jsonl: the captions, what the model says of both
+    pictures, and what it answers. Pictures that were encoded before are painted from their ids.
+    """
     batch = {name: tensor[:PICTURES] for name, tensor in batch.items()}
-    count = len(batch["image_ids"])
-    drawn = generate_image_ids(
-        transformer,
-        batch["text_ids"],
-        batch["text_length"],
-        [[seed] for seed in range(count)],
-        SamplingSettings(),
-        hidden_state=reconstructor.config.hidden_state if reconstructor else None,
-    )
-    said = generate_captions(transformer, torch.cat([batch["image_ids"], drawn.ids]))
-    captions = [codec.decode_caption(ids) for ids in said.ids]
-    prompts = [codec.decode_caption(ids) for ids in batch["text_ids"].tolist()]
-    given = batch["pixels"] if "pixels" in batch else tokenizer.decode_ids(batch["image_ids"])
-    rows = [given, tokenizer.decode_ids(drawn.ids)]
-    if reconstructor is not None:
-        rows.append(reconstructor(drawn.hidden))
-    save_grid(path.with_suffix(".png"), rows)
-    texts = zip(prompts, captions[:count], captions[count:], strict=True)
-    lines = [
-        json.dumps(
-            {"prompt": prompt, "caption": caption, "caption_of_drawn": of_drawn},
-            ensure_ascii=False,
+    count, seen = len(batch["image_ids"]), batch["image_ids"]
+    rows = [batch["pixels"] if "pixels" in batch else tokenizer.decode_ids(batch["image_ids"])]
+    texts: dict[str, list[str]] = {}
+    if "text_to_image" in tasks:
+        drawn = generate_image_ids(
+            transformer,
+            batch["text_ids"],
+            batch["text_length"],
+            [[seed] for seed in range(count)],
+            SamplingSettings(),
+            hidden_state=reconstructor.config.hidden_state if reconstructor else None,
         )
-        for prompt, caption, of_drawn in texts
+        seen = torch.cat([seen, drawn.ids])
+        rows.append(tokenizer.decode_ids(drawn.ids))
+        if reconstructor is not None:
+            rows.append(reconstructor(drawn.hidden))
+    if "text_ids" in batch:
+        texts["prompt"] = [codec.decode_caption(ids) for ids in batch["text_ids"].tolist()]
+    if "image_to_text" in tasks:
+        said = generate_captions(transformer, seen)
+        captions = [codec.decode_caption(ids) for ids in said.ids]
+        texts["caption"] = captions[:count]
+        if len(seen) > count:
+            texts["caption_of_drawn"] = captions[count:]
+    if "question_answering" in tasks:
+        texts |= answer_questions(transformer, codec, batch)
+    save_grid(path.with_suffix(".png"), rows)
+    lines = [
+        json.dumps(dict(zip(texts, row, strict=True)), ensure_ascii=False)
+        for row in zip(*texts.values(), strict=True)
     ]
     text = "\n".join(lines) + "\n"
     replace_file(path.with_suffix(".jsonl"), lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def answer_questions(
+    transformer: UnifiedTransformer, codec: TextCodec, batch: dict[str, Tensor]
+) -> dict[str, list[str]]:
+    """The questions of a batch, their right answers, and what the model says."""
+    ids, asked = batch["qa_ids"], batch["question_length"]
+    position = torch.arange(ids.shape[1], device=ids.device)
+    questions = torch.where(position < asked[:, None], ids, transformer.config.pad_token_id)
+    said = generate_answers(transformer, batch["image_ids"], questions, asked)
+    pairs = list(zip(ids.tolist(), asked.tolist(), strict=True))
+    return {
+        "question": [codec.decode_caption(row) for row, _ in pairs],
+        "right_answer": [codec.decode_caption(row[length:]) for row, length in pairs],
+        "answer": [codec.decode_caption(text) for text in said.ids],
+    }
 
 
 def save_grid(path: Path, rows: list[Tensor], gap: int = 2) -> None:

@@ -32,7 +32,7 @@ from pipelines.configuration.schemas import BidirectionalRun
 from pipelines.data.text_batches import TextReader
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.model_loading import load_tokenizer, load_transformer
-from pipelines.samples import draw_both_directions
+from pipelines.samples import draw_tasks
 from pipelines.training.checkpoint import CheckpointPaths
 from pipelines.training.deepspeed_configuration import divides_weights
 from pipelines.training.distributed import Processes
@@ -121,8 +121,8 @@ def bidirectional_task(
         describe=lambda folder: describe_run(config, text_tokenizer, folder),
         reading=loader,
         write_parts=write_parts,
-        draw_samples=lambda path, batch: draw_both_directions(
-            path, transformer, tokenizer, codec, batch, reconstructor
+        draw_samples=lambda path, batch: draw_tasks(
+            path, transformer, tokenizer, codec, tasks, batch, reconstructor
         ),
         matrices_in=transformer_matrices,
         recomputed=(Block, *LARGE_MODULES),
