@@ -1,12 +1,14 @@
 """Every YAML is read, and trains two steps when its sizes are made small."""
 
+import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines import train_bidirectional, train_tokenizer
+from pipelines import BidirectionalPipeline, train_bidirectional, train_tokenizer
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly import bidirectional_task, run_text_tokenizer
 from pipelines.configuration.assembly.bidirectional import transformer_matrices
@@ -15,6 +17,7 @@ from pipelines.configuration.loading import REPOSITORY, load_configuration
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.distributed import Processes
+from pipelines.training.metrics import read_metrics
 from unified_transformer import UnifiedTransformer
 from vq import VQGAN, VQGANConfig
 
@@ -166,6 +169,22 @@ def test_a_direction_without_weight_is_no_task_of_the_checkpoint(tmp_path, token
     overrides += [f"tokenizer={tokenizer_checkpoint}", "objective.image_to_text_weight=0"]
     train_bidirectional.main(["--config", "bidirectional/tiny.yaml", *overrides])
     assert open_checkpoint(tmp_path / "run").tasks == ("text_to_image",)
+
+
+def test_questions_can_be_learned_from_a_checkpoint_that_draws(tmp_path, checkpoint):
+    """Fine-tuning for questions alone: no captions are read."""
+    weights = [f"objective.{task}_weight=0" for task in ("text_to_image", "image_to_text")]
+    run = tmp_path / "run"
+    asking = start_from(checkpoint, run, *weights, "objective.question_answering_weight=1")
+    train_bidirectional.main([*asking, "data.text_column=[]"])
+    assert open_checkpoint(run).tasks == ("question_answering",)
+    (samples,) = (run / "samples").glob("*.jsonl")
+    (first, *_) = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert first.keys() == {"question", "right_answer", "answer"} and first["right_answer"]
+    pipe = BidirectionalPipeline.from_pretrained(run / "checkpoint")
+    assert len(pipe.answer_questions([np.zeros((32, 32, 3), np.uint8)], ["what is it?"])) == 1
+    figures = [name for row in read_metrics(run / "metrics.jsonl") for name in row]
+    assert "question_answering" in figures and "image_to_text" not in figures
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -29,6 +29,12 @@ PAINTING = [
     "discriminator.base_channels=8",
     "discriminator.layers=2",
 ]
+# Captions of some scenes and questions about others: now and then a process has none of a kind.
+ASKING = [
+    "objective.question_answering_weight=0.5",
+    "data.mixture=[{source: scenes, question_column: [], answer_column: []}, "
+    "{source: scenes, text_column: []}]",
+]
 
 
 def free_port() -> str:

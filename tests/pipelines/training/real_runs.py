@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
-from launching import PAINTING
+from launching import ASKING, PAINTING
 from safetensors.torch import save_file
 
 from pipelines.configuration.assembly import bidirectional_task, run_text_tokenizer, tokenizer_task
@@ -93,10 +93,12 @@ def run_both(folder: Path, tokenizer: Path, processes: Processes) -> None:
         folder / "bidirectional.safetensors",
     )
     muon = bidirectional_trainer(
-        folder / "muon", tokenizer, processes, False, "training.optimizer.name=muon"
+        folder / "muon", tokenizer, processes, False, "training.optimizer.name=muon", *ASKING
     )
     keep_gradients(muon, folder / "muon.safetensors")
-    painting = bidirectional_trainer(folder / "end_to_end", tokenizer, processes, False, *PAINTING)
+    painting = bidirectional_trainer(
+        folder / "end_to_end", tokenizer, processes, False, *PAINTING, *ASKING
+    )
     keep_gradients(painting, folder / "end_to_end.safetensors")
 
 

@@ -49,6 +49,7 @@ def tokenizer(tmp_path_factory):
 def arguments(tokenizer):
     """Of a run of 12 steps, two micro-batches each in two processes, saved at 5, 10 and 12."""
     config = ["--config", "configs/bidirectional/tiny.yaml", f"tokenizer={tokenizer}"]
+    config += launching.ASKING
     states = ["output=run", "training.save_every=5", "training.keep_states=9"]
     return [*config, *states, "training.micro_batch_size=4", *launching.SHORT]
 
@@ -116,7 +117,7 @@ def tensors(folder: Path) -> dict:
 
 def assert_same_course(ours: Path, theirs: Path) -> None:
     """Losses, gradient norms and validation figures of each step, and the last state's tensors."""
-    for name in ("loss", "gradient_norm", "learning_rate", "validation_loss"):
+    for name in ("loss", "question_answering", "gradient_norm", "learning_rate", "validation_loss"):
         found = figures(ours, name)
         assert found and found == pytest.approx(figures(theirs, name), abs=1e-4), name
     mine, yours = (tensors(folder / "state" / "step_12") for folder in (ours, theirs))

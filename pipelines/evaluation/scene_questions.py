@@ -1,0 +1,89 @@
+"""Answers scored on `scenes` by kind of question, beside what can be answered without looking."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.data.scenes import Question, questions, scene_at
+from pipelines.evaluation.scene_accuracy import SceneSet
+
+TRAINING_SCENES = 20_000
+"""Whose questions tell the commonest answer to each."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Questions about the pictures of a scene set, each with the number of its picture."""
+
+    numbers: list[int]
+    questions: list[Question]
+
+    def pictures(self, scenes: SceneSet, other: bool = False) -> list[np.ndarray]:
+        """Of each question its picture, or that of the next scene."""
+        count = len(scenes.pictures)
+        return [scenes.pictures[(number + other) % count] for number in self.numbers]
+
+
+@dataclass(frozen=True)
+class AnswerShares:
+    """Exact answers, as shares of 1 by kind of question.
+
+    right: of the model.
+    another_picture: of the model when it is shown another scene, which it cannot know.
+    commonest: of whoever gives each question the answer that training scenes give it most often.
+    questions: how many of each kind.
+    """
+
+    right: dict[str, float]
+    another_picture: dict[str, float]
+    commonest: dict[str, float]
+    questions: dict[str, int]
+
+
+def ask(scenes: SceneSet, seed: int = 0, language: str = "en") -> Asked:
+    """A question of each kind about each scene, as far as it allows one; the same every time."""
+    found = [
+        (number, question)
+        for number, scene in enumerate(scenes.scenes)
+        for question in questions(scene, np.random.default_rng((seed, number)), language)
+    ]
+    return Asked([number for number, _ in found], [question for _, question in found])
+
+
+def commonest_answers(
+    size: tuple[int, int], objects: Sequence[int], seed: int = 0, language: str = "en"
+) -> dict[str, str]:
+    """By question, what training scenes with so many objects answer most often."""
+    answers: dict[str, Counter[str]] = defaultdict(Counter)
+    height, width = size
+    for index in range(TRAINING_SCENES):
+        scene = scene_at(seed, "train", index, min(objects), max(objects), height=height, width=width)
+        for one in questions(scene, np.random.default_rng((seed, index)), language):
+            answers[one.question][one.answer] += 1
+    return {question: found.most_common(1)[0][0] for question, found in answers.items()}
+
+
+def answer_shares(
+    pipe: BidirectionalPipeline, scenes: SceneSet, commonest: dict[str, str], language: str = "en"
+) -> AnswerShares:
+    """All shares over the questions about a scene set."""
+    asked = ask(scenes, language=language)
+    texts = [one.question for one in asked.questions]
+    return AnswerShares(
+        by_kind(asked, pipe.answer_questions(asked.pictures(scenes), texts)),
+        by_kind(asked, pipe.answer_questions(asked.pictures(scenes, other=True), texts)),
+        by_kind(asked, [commonest.get(text, "") for text in texts]),
+        dict(Counter(one.kind for one in asked.questions)) | {"all": len(texts)},
+    )
+
+
+def by_kind(asked: Asked, said: Sequence[str]) -> dict[str, float]:
+    """The share of exact answers of each kind, and of all."""
+    right: dict[str, list[bool]] = defaultdict(list)
+    for question, answer in zip(asked.questions, said, strict=True):
+        right[question.kind].append(answer == question.answer)
+        right["all"].append(answer == question.answer)
+    return {kind: sum(found) / len(found) for kind, found in right.items()}
