@@ -5,19 +5,17 @@ dual encoder is given: figures compare with each other where that is the same, a
 ones never. Hence their names: "dual encoder" belongs before each of them, and none is an FID.
 """
 
-import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from pipelines.command_line import UserError
+from pipelines.evaluation import gaussians
 from pipelines.evaluation.candidates import draw_candidates
+from pipelines.evaluation.gaussians import Gaussian
 
 
 def frechet_distance(real: Tensor, drawn: Tensor) -> float:
-    """Between two sets of features [n, d] and [m, d], each taken for a Gaussian.
-
-    |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)) (Heusel et al., 1706.08500, equation 6), in float64;
-    0 for equal sets, up to rounding.
+    """Between two sets of features [n, d] and [m, d], each taken for a Gaussian: see `gaussians`.
 
     Raises:
         UserError: a set has too few pictures to know a covariance of d dimensions.
@@ -29,19 +27,7 @@ def frechet_distance(real: Tensor, drawn: Tensor) -> float:
                 f"{len(features)} pictures are too few for a Fréchet distance of "
                 f"{features.shape[1]} dimensions; give {needed} or more."
             )
-    real, drawn = real.double(), drawn.double()
-    root = _square_root(real.T.cov())
-    # C1 C2 has the eigenvalues of the symmetric C1^(1/2) C2 C1^(1/2), which has real ones for sure.
-    product = torch.linalg.eigvalsh(root @ drawn.T.cov() @ root)
-    traces = real.var(dim=0).sum() + drawn.var(dim=0).sum()
-    means = (real.mean(dim=0) - drawn.mean(dim=0)).square().sum()
-    return (means + traces - 2 * product.clamp(min=0).sqrt().sum()).item()
-
-
-def _square_root(covariance: Tensor) -> Tensor:
-    """Of a symmetric matrix without negative eigenvalues (but for rounding)."""
-    values, vectors = torch.linalg.eigh(covariance)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+    return gaussians.frechet_distance(Gaussian.of(real), Gaussian.of(drawn))
 
 
 def r_precision(image_features: Tensor, text_features: Tensor, captions: list[str]) -> float:
