@@ -3,17 +3,12 @@
 import json
 import shutil
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    CLIPProcessor,
-    CLIPTokenizer,
-)
+from transformers import CLIPModel, CLIPProcessor
 
 from pipelines.command_line import UserError
 from pipelines.dual_encoder import matcher as module
@@ -25,38 +20,6 @@ TEXTS = ["a red circle", "a blue star", "a small star above a blue circle"]
 def pictures():
     rng = np.random.default_rng(0)
     return [Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)) for _ in TEXTS]
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    """The folder of a CLIP with random weights."""
-    folder = tmp_path_factory.mktemp("clip")
-    letters = [chr(code) for code in range(97, 123)]
-    pieces = [*letters, *(f"{letter}</w>" for letter in letters)]
-    vocabulary = {piece: n for n, piece in enumerate([*pieces, "<|startoftext|>", "<|endoftext|>"])}
-    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
-    tower["num_attention_heads"] = 2
-    torch.manual_seed(0)
-    model = CLIPModel(
-        CLIPConfig(
-            text_config={
-                **tower,
-                "vocab_size": len(vocabulary),
-                "max_position_embeddings": 12,
-                "bos_token_id": vocabulary["<|startoftext|>"],
-                "eos_token_id": vocabulary["<|endoftext|>"],
-            },
-            vision_config={**tower, "image_size": 32, "patch_size": 8},
-            projection_dim=8,
-        )
-    )
-    model.save_pretrained(folder)
-    size = {"shortest_edge": 32}
-    crop = {"height": 32, "width": 32}
-    CLIPProcessor(
-        CLIPImageProcessor(size=size, crop_size=crop), CLIPTokenizer(vocab=vocabulary, merges=[])
-    ).save_pretrained(folder)
-    return folder
 
 
 @torch.no_grad()
@@ -118,7 +81,7 @@ def test_what_is_no_matcher_is_refused(checkpoint, dual_encoder_checkpoint, tmp_
     assert "holds no model_index.json" in refusal(tmp_path)
     assert "does not exist" in refusal(tmp_path / "nowhere" / "at" / "all")
     assert "vision-text-dual-encoder model" in refusal(dual_encoder_checkpoint / "dual_encoder")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # read on import
     sentence = refusal("nobody/no-such-clip")
     assert "nobody/no-such-clip cannot be loaded" in sentence
     assert "train_dual_encoder.py" in sentence and "openai/clip-vit-base-patch32" in sentence
