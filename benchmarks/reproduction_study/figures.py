@@ -14,10 +14,10 @@ from pipelines.data.scenes import compare, parse_caption, read_scene
 from pipelines.data.transforms import arrays_to_pixels, to_image
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.dual_encoder_metrics import diversity, frechet_distance, r_precision
-from pipelines.evaluation.pair_report import encode_captions
-from pipelines.evaluation.pairs import Pairs, as_generated
+from pipelines.evaluation.likelihoods import encode_captions
 from pipelines.evaluation.scene_accuracy import SceneSet, caption_accuracy, scene_set, shows
 from reproduction_study.cells import Figures
+from reproduction_study.pairs import Pairs, as_generated
 from unified_transformer import Drawings, hidden_states_of
 from vq import psnr
 

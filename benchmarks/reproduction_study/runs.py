@@ -18,7 +18,6 @@ from pipelines.configuration.schemas import TokenizerRun
 from pipelines.data.opening import open_source
 from pipelines.data.settings import DataSettings
 from pipelines.dual_encoder.matcher import Matcher
-from pipelines.evaluation.pairs import Pairs, read_pairs
 from pipelines.evaluation.scene_accuracy import scene_set
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import METRICS, read_metrics
@@ -27,6 +26,7 @@ from reproduction_study import decoder_control
 from reproduction_study.arms import GUMBEL, LONGER, Arm, Dataset, cell_name, two_stage_arm
 from reproduction_study.cells import Cells, Figures
 from reproduction_study.figures import SCENES, pair_figures, real_figures, scene_figures
+from reproduction_study.pairs import Pairs, read_pairs
 from reproduction_study.sampling_figures import sampling_figures
 from vq import VQGAN
 

@@ -48,12 +48,14 @@ class Row:
     place: its number in the source, or numbers that stand for it; chance depends on them.
     image: a picture of any kind and size (see `transforms`); None where there are
     ids: of its crops, [crops, h, w], as `encode_images.py` wrote them.
+    name: of the picture's file, where it has one.
     """
 
     place: tuple[int, ...]
     image: Picture | None
     texts: Texts
     ids: np.ndarray | None = None
+    name: str = ""
 
     @property
     def captions(self) -> list[str]:

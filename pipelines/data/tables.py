@@ -38,7 +38,8 @@ class TableSource:
     def __getitem__(self, row: int) -> Row:
         texts = self.texts(row)
         with naming(f"row {row}"):
-            return Row((row,), self.columns.picture(self._pictures[row]), texts)
+            cells = self._pictures[row]
+            return Row((row,), self.columns.picture(cells), texts, name=self.columns.name(cells))
 
     def texts(self, row: int) -> Texts:
         if self._texts is None:
@@ -83,7 +84,8 @@ class Stream:
         """Decodes; raises UnreadableRow."""
         with naming(f"row {number} of shard {shard}"):
             texts = self.columns.texts(cells)
-            return Row((shard, number), self.columns.picture(cells), texts)
+            name = self.columns.name(cells)
+            return Row((shard, number), self.columns.picture(cells), texts, name=name)
 
     def texts(self, shard: int) -> Iterator[Texts]:
         """Those of a shard's rows, without their pictures."""

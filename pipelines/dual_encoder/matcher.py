@@ -66,6 +66,11 @@ class Matcher:
         matcher.model.to(place)  # type: ignore[arg-type]  # transformers wraps it without its types
         return matcher
 
+    @property
+    def is_clip(self) -> bool:
+        """Or a dual encoder trained here, whose figures are called otherwise."""
+        return isinstance(self.model, CLIPModel)
+
     @torch.no_grad()
     def image_features(self, pictures: Sequence[Picture]) -> Tensor:
         """Pictures of any size -> unit vectors fp32 [n, d] on the CPU."""

@@ -48,18 +48,20 @@ class FeatureStatistics(StreamedSums):
         return Gaussian(mean, covariance, count)
 
 
-def fid(real: FeatureStatistics, made: FeatureStatistics) -> Figure:
+def fid(real: Gaussian | None, made: Gaussian | None) -> Figure:
     """The Fréchet Inception Distance (Heusel et al., 1706.08500): 0 for equal sets.
 
     It is biased: too large, and the more so the fewer pictures there are (Chong and Forsyth,
     1911.07023), so figures compare only at the same numbers of pictures, which belong beside it.
     With no more pictures than the 2048 dimensions the covariances have no inverse; the distance is
     defined all the same.
+
+    Args:
+        real, made: of Inception's features; None of fewer than two pictures.
     """
-    one, other = real.gaussian(), made.gaussian()
-    if one is None or other is None:
+    if real is None or made is None:
         return Missing("FID takes two pictures at least of either kind; measure more rows.")
-    return frechet_distance(one, other)
+    return frechet_distance(real, made)
 
 
 class InceptionScore(StreamedSums):

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.data.scenes import Question, questions, scene_at
+from pipelines.data.scenes.questions import KINDS
 from pipelines.evaluation.scene_accuracy import SceneSet
 
 TRAINING_SCENES = 20_000
@@ -58,9 +59,9 @@ def commonest_answers(
 ) -> dict[str, str]:
     """By question, what training scenes with so many objects answer most often."""
     answers: dict[str, Counter[str]] = defaultdict(Counter)
-    height, width = size
+    fewest, most, (height, width) = min(objects), max(objects), size
     for index in range(TRAINING_SCENES):
-        scene = scene_at(seed, "train", index, min(objects), max(objects), height=height, width=width)
+        scene = scene_at(seed, "train", index, fewest, most, height=height, width=width)
         for one in questions(scene, np.random.default_rng((seed, index)), language):
             answers[one.question][one.answer] += 1
     return {question: found.most_common(1)[0][0] for question, found in answers.items()}
@@ -72,11 +73,12 @@ def answer_shares(
     """All shares over the questions about a scene set."""
     asked = ask(scenes, language=language)
     texts = [one.question for one in asked.questions]
+    kinds = Counter(one.kind for one in asked.questions)
     return AnswerShares(
         by_kind(asked, pipe.answer_questions(asked.pictures(scenes), texts)),
         by_kind(asked, pipe.answer_questions(asked.pictures(scenes, other=True), texts)),
         by_kind(asked, [commonest.get(text, "") for text in texts]),
-        dict(Counter(one.kind for one in asked.questions)) | {"all": len(texts)},
+        {kind: kinds[kind] for kind in KINDS if kind in kinds} | {"all": len(texts)},
     )
 
 
@@ -86,4 +88,4 @@ def by_kind(asked: Asked, said: Sequence[str]) -> dict[str, float]:
     for question, answer in zip(asked.questions, said, strict=True):
         right[question.kind].append(answer == question.answer)
         right["all"].append(answer == question.answer)
-    return {kind: sum(found) / len(found) for kind, found in right.items()}
+    return {n: sum(right[n]) / len(right[n]) for n in (*KINDS, "all") if n in right}

@@ -1,12 +1,15 @@
 """The command that measures a checkpoint."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines import caption_images, generate_images
 from pipelines.drawing import Artist
 from pipelines.evaluate_checkpoint import main
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
@@ -27,6 +30,12 @@ def pictures(tmp_path):
         Image.fromarray(rng.integers(0, 256, (40, 30, 3), np.uint8)).save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text(f"a large red circle number {number}")
     return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def without_java(monkeypatch):
+    """METEOR takes seconds to start; its own tests let it."""
+    monkeypatch.setattr("pipelines.evaluation.java_programs.shutil.which", lambda name: None)
 
 
 def run(*arguments):
@@ -50,21 +59,36 @@ def test_pictures_too_small_for_the_reader_are_refused(own, tmp_path, capsys):
 def test_scenes(own, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pipelines.evaluation.scene_report.TEMPERATURES", (0.5,))
     monkeypatch.setattr("pipelines.evaluation.scene_report.GUIDANCE_SCALES", (3.0,))
+    monkeypatch.setattr("pipelines.evaluation.scene_questions.TRAINING_SCENES", 20)
     config = UnifiedTransformerConfig.from_pretrained(f"{own}/transformer")
     config.grid_height = config.grid_width = 8  # 64 pixels
     config.text_positions = 40
     UnifiedTransformer(config).save_pretrained(f"{own}/transformer")
+    index = json.loads((Path(own) / "model_index.json").read_text())
+    index["tasks"].append("question_answering")
+    (Path(own) / "model_index.json").write_text(json.dumps(index))
     output = tmp_path / "report"
     run("--checkpoint", own, "--data", "scenes:test", "--output", output, "--rows", 2,
         "--choose-sampling", "--text-column", "text_zh")  # fmt: skip
     report = json.loads((output / "report.json").read_text())
-    assert report["scenes"] == 2 and report["language"] == "zh"
+    assert report["rows"] == 2 and report["tasks"][0] == "reconstruction"
     assert report["sampling"]["guidance_scale"] == 3.0
     index = json.loads((tmp_path / "checkpoint/model_index.json").read_text())
     assert index["sampling"] == report["sampling"]
-    assert "two objects with their relation drawn" in capsys.readouterr().out
+    figures = report["figures"]
+    assert figures["questions_asked"]["all"] == sum(
+        number for kind, number in figures["questions_asked"].items() if kind != "all"
+    )
+    for group in ("answers", "answers_to_another_picture", "commonest_answers"):
+        assert figures[group].keys() == figures["questions_asked"].keys()
+    assert 0 <= figures["scenes_described"]["count"] <= 1 and "scenes_drawn" in figures
+    assert figures["scene_sets"]["two_object_accuracy"] <= 1
+    assert "Chinese by character" in figures["image_to_text"]["tokenizer"]
+    out = capsys.readouterr().out
+    assert "two object accuracy" in out and "colour" in out
     assert "guidance_scale 3.0" in (output / "report.md").read_text()
     assert min(Image.open(output / "samples.png").size) > 300
+    assert (output / "plots" / "answers.png").is_file()
 
 
 def test_captioned_pictures(own, pictures, tmp_path, capsys):
@@ -72,10 +96,67 @@ def test_captioned_pictures(own, pictures, tmp_path, capsys):
     run("--checkpoint", own, "--data", f"{pictures}:train", "--output", output, "--rows", 3,
         "--guidance-scale", 2)  # fmt: skip
     report = json.loads((output / "report.json").read_text())
-    assert report["pairs"] == 3 and report["sampling"]["guidance_scale"] == 2
-    assert report["image_nats"] > 0 and 0 <= report["caption_found"] <= 1
-    assert "PSNR" in capsys.readouterr().out
-    assert (output / "samples.png").is_file() and (output / "report.md").is_file()
+    figures = report["figures"]
+    assert report["rows"] == 3 and report["sampling"]["guidance_scale"] == 2
+    assert figures["likelihood"]["bits_per_image_id"] > 0
+    assert 0 <= figures["likelihood"]["caption_found"] <= 1
+    # What cannot be had is null, with a reason, and never zero.
+    assert figures["text_to_image"]["fid"] is None
+    assert "--inception-weights" in report["missing"]["text_to_image.fid"]
+    out = capsys.readouterr().out
+    assert "PSNR" in out and "| FID | missing |" in out
+    page = (output / "report.html").read_text()
+    for found in re.findall(r'src="([^"]+)"', page):
+        assert (output / found).is_file()
+    assert page.count("_drawn.png") >= 3 and page.count("_reconstructed.png") >= 3
+    assert "a large red circle number 0" in page and "<script" not in page
+
+
+def test_a_page_shows_texts_as_they_are(own, pictures, tmp_path):
+    (Path(pictures) / "0.txt").write_text("<b>a large</b> & red circle")
+    output = tmp_path / "report"
+    run("--checkpoint", own, "--data", f"{pictures}:train", "--output", output, "--rows", 4)
+    assert "&lt;b&gt;a large&lt;/b&gt; &amp; red circle" in (output / "report.html").read_text()
+
+
+def test_a_tokenizer_alone(tokenizer_checkpoint, pictures, tmp_path):
+    output = tmp_path / "report"
+    run("--checkpoint", tokenizer_checkpoint, "--data", f"{pictures}:train", "--output", output,
+        "--size", 32, 48)  # fmt: skip
+    report = json.loads((output / "report.json").read_text())
+    assert report["figures"].keys() == {"tokenizer"} and report["figures"]["tokenizer"]["psnr"] > 3
+    assert Image.open(next((output / "pictures").glob("*_real.png"))).size == (48, 32)
+
+
+def test_pictures_of_another_system(own, pictures, tmp_path, clip):
+    """Those that generate_images.py draws are measured as the checkpoint itself is."""
+    drawn, captions = tmp_path / "drawn", tmp_path / "prompts.txt"
+    texts = [(Path(pictures) / f"{n}.txt").read_text() for n in range(4)]
+    captions.write_text("\n".join(texts))
+    generate_images.main(
+        ["--checkpoint", own, "--prompts-file", str(captions), "--output", str(drawn)]
+    )
+    output = tmp_path / "report"
+    run("--images", drawn, "--data", f"{pictures}:train", "--output", output, "--matcher", clip)
+    report = json.loads((output / "report.json").read_text())
+    assert report["figures"].keys() == {"text_to_image"} and report["rows"] == 4
+    assert report["figures"]["text_to_image"]["r_precision_candidates"] == 4
+    assert "clip_score" not in report["missing"]
+    assert "Best drawn" in (output / "report.html").read_text()
+
+
+def test_captions_of_another_system(own, pictures, tmp_path, capsys):
+    paths = [str(Path(pictures) / f"{n}.png") for n in range(4)]
+    caption_images.main(["--checkpoint", own, *paths])
+    said = tmp_path / "said.jsonl"
+    said.write_text(capsys.readouterr().out)
+    output = tmp_path / "report"
+    run("--captions", said, "--data", f"{pictures}:train", "--output", output)
+    theirs = json.loads((output / "report.json").read_text())["figures"]
+    assert theirs.keys() == {"image_to_text"}
+    run("--checkpoint", own, "--data", f"{pictures}:train", "--output", tmp_path / "ours")
+    ours = json.loads((tmp_path / "ours" / "report.json").read_text())["figures"]
+    assert theirs["image_to_text"] == ours["image_to_text"]
 
 
 @pytest.mark.parametrize("decoder", ["codebook", "hidden"])
@@ -105,6 +186,9 @@ def test_the_decoder_can_be_chosen(end_to_end_checkpoint, pictures, tmp_path, mo
         (["--data", "nowhere.parquet"], "nowhere.parquet"),
         (["--data", "owner/name", "--choose-sampling"], "needs --data scenes"),
         (["--data", "scenes", "--choose-sampling", "--top-k", "5"], "give it none of them"),
+        (["--data", "scenes", "--size", "64"], "takes pictures of (32, 32)"),
+        (["--data", "scenes", "--rerank", "0"], "--rerank is 0"),
+        (["--data", "scenes", "--classifier", "x"], "--label-column"),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_written(

@@ -28,9 +28,9 @@ def exact(mean, variance, count=50):
 def test_fid_of_known_gaussians():
     # (m1 - m2)^2 + (s1 - s2)^2 of one dimension.
     near, wide = statistics(exact(0, 1)), statistics(exact(1, 4))
-    assert fid(near, wide) == pytest.approx(2)
-    assert fid(wide, near) == pytest.approx(2)
-    assert fid(near, near) == pytest.approx(0, abs=1e-9)
+    assert fid(near.gaussian(), wide.gaussian()) == pytest.approx(2)
+    assert fid(wide.gaussian(), near.gaussian()) == pytest.approx(2)
+    assert fid(near.gaussian(), near.gaussian()) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("count", [100, 20])
@@ -49,7 +49,7 @@ def test_fid_is_the_libraries(count):
     theirs = FrechetInceptionDistance(Identity(), normalize=False).set_dtype(torch.float64)
     theirs.update(real, real=True)
     theirs.update(made, real=False)
-    ours = fid(statistics(real), statistics(made))
+    ours = fid(statistics(real).gaussian(), statistics(made).gaussian())
     assert ours == pytest.approx(theirs.compute().item(), rel=1e-6)
     both = [fid_features_to_statistics(features.double()) for features in (real, made)]
     fidelity = fid_statistics_to_metric(*both, verbose=False)["frechet_inception_distance"]
@@ -64,7 +64,7 @@ def test_moments_do_not_depend_on_a_large_mean():
 
 
 def test_one_picture_has_no_fid():
-    found = fid(statistics(torch.rand(1, 4)), statistics(torch.rand(5, 4)))
+    found = fid(statistics(torch.rand(1, 4)).gaussian(), statistics(torch.rand(5, 4)).gaussian())
     assert isinstance(found, Missing) and "two pictures" in found.reason
 
 

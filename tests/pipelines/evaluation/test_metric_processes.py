@@ -61,7 +61,7 @@ class Measured:
         self.classes.update(features[0].softmax(dim=1), rows % 6)
 
     def figures(self):
-        found = {"fid": fid(self.real, self.made), "bits": self.bits.figure()}
+        found = {"fid": fid(self.real.gaussian(), self.made.gaussian()), "bits": self.bits.figure()}
         found["inception_score"] = self.inception_score.figures()
         for name in ("similarity", "usage", "matching", "objects", "classes"):
             found[name] = asdict(getattr(self, name).figures())

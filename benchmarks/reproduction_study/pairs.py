@@ -1,17 +1,13 @@
-"""Captioned pictures to measure a checkpoint on, and to show."""
+"""Captioned pictures to measure an arm on."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import UserError
 from pipelines.data.sources import Source, UnreadableRow
 from pipelines.data.transforms import to_array
-from pipelines.evaluation.report import Drawn
-
-SHOWN = 24
 
 
 @dataclass(frozen=True)
@@ -49,34 +45,6 @@ def read_pairs(source: Source, size: tuple[int, int], most: int) -> Pairs:
             "the data."
         )
     return Pairs(pictures, [texts[0] for texts in references], references, unreadable)
-
-
-def show_pairs(pipe: BidirectionalPipeline, pairs: Pairs) -> list[Drawn]:
-    """Every n-th pair: its picture with what is said of it, then one drawn from its caption.
-
-    Captions that are too long to be prompts are passed over. A caption is right if it is one that
-    was given; others may be right too.
-    """
-    positions = pipe.transformer.config.text_positions
-    fitting = [
-        index
-        for index, caption in enumerate(pairs.captions)
-        if not pipe.codec.encode_caption(caption, positions).truncated
-    ]
-    chosen = fitting[:: max(1, 2 * len(fitting) // SHOWN)][: SHOWN // 2]
-    prompts = [pairs.captions[index] for index in chosen]
-    given = [Image.fromarray(pairs.pictures[index]) for index in chosen]
-    made = pipe.generate_images(prompts, seed=range(len(prompts)))
-    said = pipe.caption_images([*given, *made])
-    shown = []
-    for n, index in enumerate(chosen):
-        right = {as_generated(pipe, text) for text in pairs.references[index]}
-        for title, image, caption in (
-            (f"given: {prompts[n]}", given[n], said[n]),
-            (prompts[n], made[n], said[len(given) + n]),
-        ):
-            shown.append(Drawn(title, image, caption, caption_right=caption in right or None))
-    return shown
 
 
 def as_generated(pipe: BidirectionalPipeline, caption: str) -> str:

@@ -1,0 +1,122 @@
+"""How likely a checkpoint finds pairs of pictures and captions, and which it finds likeliest."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.data.transforms import Picture
+from pipelines.drawing import PICTURES_AT_ONCE
+from pipelines.evaluation.rows import Block
+from unified_transformer import UnifiedTransformerConfig
+from unified_transformer.losses import caption_nll, image_nll
+
+Nll = Callable[[nn.Module, dict[str, Tensor], UnifiedTransformerConfig], Tensor]
+
+BLOCKS_WITH_RETRIEVAL = 5
+"""Finding a row's own among 100 takes 100 passes; 500 rows tell it to two points."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of how many rows, among how many candidates in all, the own one was likelier than any other:
+    the caption of a picture (by text -> image), and the picture of a caption (image -> text)."""
+
+    captions: int
+    pictures: int
+    rows: int
+    candidates: int
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Of a block's pairs, in nats.
+
+    image: -log p(id | caption, earlier ids), [row, n].
+    caption: -log p(token | picture, earlier tokens), [row, T - 1], 0 where there is no target.
+    tokens: targets of each caption, [row].
+    """
+
+    image: Tensor
+    caption: Tensor
+    tokens: Tensor
+    found: Found | None
+
+
+@torch.no_grad()
+def measure_likelihoods(pipe: BidirectionalPipeline, ids: Tensor, block: Block) -> Likelihoods:
+    """Of each row with its first caption; in the first blocks against the others'."""
+    texts = encode_captions(pipe, block.prompts)
+    rows = torch.arange(len(ids), device=ids.device)
+    image = nats(pipe, image_nll, ids, texts, rows, rows)
+    caption = nats(pipe, caption_nll, ids, texts, rows, rows)
+    found = None
+    if block.number < BLOCKS_WITH_RETRIEVAL:
+        found = retrieve(pipe, ids, texts, block.prompts)
+    return Likelihoods(image, caption, texts["text_length"].cpu() - 1, found)
+
+
+def retrieve(
+    pipe: BidirectionalPipeline, ids: Tensor, texts: dict[str, Tensor], captions: Sequence[str]
+) -> Found:
+    """Every row's own against all others of the block; equal captions are not compared."""
+    numbers = {caption: number for number, caption in enumerate(dict.fromkeys(captions))}
+    which = torch.tensor([numbers[caption] for caption in captions], device=ids.device)
+    comparable = which[:, None] != which
+    comparable.fill_diagonal_(True)
+    row, other = comparable.nonzero(as_tuple=True)
+    of_captions = nats(pipe, image_nll, ids, texts, row, other).sum(dim=1)
+    of_pictures = nats(pipe, caption_nll, ids, texts, other, row).sum(dim=1)
+    several = comparable.sum(dim=1) > 1
+
+    def won(flat: Tensor) -> int:
+        table = torch.full(comparable.shape, torch.inf, device=flat.device)
+        table[row.to(flat.device), other.to(flat.device)] = flat
+        own = table.diagonal().clone()
+        table.fill_diagonal_(torch.inf)
+        return int(((own < table.amin(dim=1)) & several.to(flat.device)).sum())
+
+    counted = comparable[several]
+    return Found(won(of_captions), won(of_pictures), len(counted), int(counted.sum()))
+
+
+def nats(
+    pipe: BidirectionalPipeline,
+    nll: Nll,
+    ids: Tensor,
+    texts: dict[str, Tensor],
+    pictures: Tensor,
+    captions: Tensor,
+) -> Tensor:
+    """The loss `nll` of pairs of row numbers [pair], pictures into `ids` and captions into `texts`:
+    [pair, target], on the CPU."""
+    parts = []
+    pairs = torch.stack([pictures, captions], dim=1)
+    for some in pairs.split(PICTURES_AT_ONCE):
+        batch = {name: tensor[some[:, 1]] for name, tensor in texts.items()}
+        batch["image_ids"] = ids[some[:, 0]]
+        parts.append(nll(pipe.transformer, batch, pipe.transformer.config).cpu())
+    return torch.cat(parts)
+
+
+def encode_captions(pipe: BidirectionalPipeline, captions: Sequence[str]) -> dict[str, Tensor]:
+    """Captions as a batch that the losses take; too long ones are cut, as in training."""
+    positions = pipe.transformer.config.text_positions
+    encoded = [pipe.codec.encode_caption(caption, positions) for caption in captions]
+    text_ids, text_length = pipe.codec.pad(encoded, positions)
+    dropped = torch.zeros(len(encoded), dtype=torch.bool)
+    batch = {"text_ids": text_ids, "text_length": text_length, "caption_dropped": dropped}
+    return {name: tensor.to(pipe.transformer.device) for name, tensor in batch.items()}
+
+
+@torch.no_grad()
+def caption_fits(
+    pipe: BidirectionalPipeline, pictures: Sequence[Picture], captions: Sequence[str]
+) -> list[float]:
+    """Mean log p of each caption's tokens, given its picture."""
+    texts = encode_captions(pipe, captions)
+    rows = torch.arange(len(captions), device=pipe.transformer.device)
+    found = nats(pipe, caption_nll, pipe.encode_images(pictures), texts, rows, rows)
+    return (-found.sum(dim=1) / (texts["text_length"].cpu() - 1)).tolist()

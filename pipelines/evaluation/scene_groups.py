@@ -1,0 +1,29 @@
+"""What is measured of a checkpoint on scenes besides: sets of one kind, and answers by kind."""
+
+from dataclasses import asdict
+
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.evaluation.measures import Figures
+from pipelines.evaluation.scene_accuracy import SceneSet, scene_set
+from pipelines.evaluation.scene_questions import answer_shares, commonest_answers
+from pipelines.evaluation.scene_report import DESCRIPTIONS, measure_scenes
+
+
+def scene_groups(pipe: BidirectionalPipeline, scenes: int, language: str) -> dict[str, Figures]:
+    """Shares by group, over so many scenes of each kind."""
+    groups: dict[str, Figures] = {}
+    if {"text_to_image", "image_to_text"} <= set(pipe.tasks):
+        report = asdict(measure_scenes(pipe, scenes, language))
+        groups["scene_sets"] = {name: report[name] for _, name in DESCRIPTIONS}
+    if "question_answering" in pipe.tasks:
+        size = pipe.picture_size
+        one, two = (scene_set("test", scenes, n, size, 0, language) for n in (1, 2))
+        both = SceneSet(
+            one.scenes + two.scenes, one.captions + two.captions, one.pictures + two.pictures
+        )
+        found = answer_shares(pipe, both, commonest_answers(size, (1, 2), 0, language), language)
+        groups["answers"] = {**found.right}
+        groups["answers_to_another_picture"] = {**found.another_picture}
+        groups["commonest_answers"] = {**found.commonest}
+        groups["questions_asked"] = {**found.questions}
+    return groups
