@@ -90,11 +90,11 @@ def _draw_grid(path: Path, drawn: Sequence[Drawn], columns: int) -> None:
     plt.close(figure)
 
 
-def write_report(folder: Path, page: str, figures: dict[str, Any]) -> None:
-    """Writes `report.json` and `report.md`, each whole or not at all."""
-    texts = {"report.json": json.dumps(figures, indent=2) + "\n", "report.md": page}
-    for name, text in texts.items():
-        replace_file(folder / name, partial(Path.write_text, data=text, encoding="utf-8"))
+def write_report(folder: Path, page: str, figures: dict[str, Any], name: str = "report") -> None:
+    """Writes `NAME.json` and `NAME.md`, each whole or not at all."""
+    texts = {f"{name}.json": json.dumps(figures, indent=2) + "\n", f"{name}.md": page}
+    for file, text in texts.items():
+        replace_file(folder / file, partial(Path.write_text, data=text, encoding="utf-8"))
 
 
 def sampling_in_words(sampling: SamplingSettings) -> str:
