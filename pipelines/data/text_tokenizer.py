@@ -47,14 +47,17 @@ class TextTokenizerSettings:
 def train_text_tokenizer(
     captions: Iterable[str], settings: TextTokenizerSettings
 ) -> PreTrainedTokenizerFast:
-    """WordPiece as BERT uses it: lower case, each Chinese character a word of its own.
+    """WordPiece as BERT uses it: lower case, each Chinese character a word of its own. But accents
+    stay: in most languages that have them a letter without is another one.
 
     The same captions give the same tokenizer.
 
     Raises:
         UserError: there is no caption with a word in it.
     """
-    normalizer = normalizers.BertNormalizer(lowercase=True)
+    normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.BertNormalizer(lowercase=True, strip_accents=False)]
+    )
     words = pre_tokenizers.BertPreTokenizer()
     normalized = [
         normalizer.normalize_str(_as_unicode(caption[:LONGEST_CAPTION])) for caption in captions

@@ -22,6 +22,8 @@ CAPTIONS = [
     "一个大的红色圆形在一个小的蓝色正方形的上方",
     "boy: medium skin tone",
     "男孩: 中等肤色",
+    "ein schönes großes rotes haus",
+    "большой красный круг",
 ] * 3
 
 
@@ -30,7 +32,7 @@ def codec() -> TextCodec:
     return TextCodec(train_text_tokenizer(CAPTIONS, TextTokenizerSettings()))
 
 
-@pytest.mark.parametrize("caption", CAPTIONS[:5])
+@pytest.mark.parametrize("caption", CAPTIONS[:7])
 def test_captions_come_back_as_they_were_written(codec, caption):
     encoded = codec.encode_prompt(caption, 64)
     assert encoded.ids[0] == codec.cls_id and encoded.ids[-1] == codec.sep_id
@@ -42,6 +44,14 @@ def test_special_tokens_are_first_and_differ(codec):
     ids = codec.tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS.values()))
     assert ids == [0, 1, 2, 3, 4]
     assert (codec.pad_id, codec.cls_id, codec.sep_id, codec.bos_id) == (0, 2, 3, 4)
+
+
+def test_an_accent_is_the_same_however_it_is_written(codec):
+    composed, combining = (
+        codec.encode_prompt("scho\u0308nes", 64),
+        codec.encode_prompt("schönes", 64),
+    )
+    assert composed == combining and composed != codec.encode_prompt("schones", 64)
 
 
 def test_a_chinese_character_is_a_word_and_case_does_not_matter(codec):
