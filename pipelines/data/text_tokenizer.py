@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from pipelines.command_line import UserError, in_short
 from pipelines.data.locations import local_path
+from pipelines.data.word_pieces import INSIDE, UNKNOWN, train_word_pieces
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
-    "unk_token": "[UNK]",
+    "unk_token": UNKNOWN,
     "cls_token": "[CLS]",
     "sep_token": "[SEP]",
     "bos_token": "[BOS]",
@@ -60,32 +61,25 @@ def train_text_tokenizer(
     )
     words = pre_tokenizers.BertPreTokenizer()
     normalized = [
-        normalizer.normalize_str(_as_unicode(caption[:LONGEST_CAPTION])) for caption in captions
+        normalizer.normalize_str(as_unicode(caption[:LONGEST_CAPTION])) for caption in captions
     ]
-    # The trainer numbers the pieces inside words ("##a") in the order of a hash map, which differs
-    # from run to run and breaks ties differently: named first, as special tokens, they are fixed.
     inside = {
         letter
         for caption in normalized
         for word, _ in words.pre_tokenize_str(caption)
         for letter in word[1:]
     }
-    special_tokens = list(SPECIAL_TOKENS.values())
-    trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    trained.pre_tokenizer = words
-    trained.train_from_iterator(
+    special_tokens, size = list(SPECIAL_TOKENS.values()), settings.vocabulary_size
+    vocabulary = train_word_pieces(
         normalized,
-        trainers.WordPieceTrainer(
-            vocab_size=settings.vocabulary_size,
-            limit_alphabet=max(1, settings.vocabulary_size - len(special_tokens) - len(inside)),
-            special_tokens=special_tokens + sorted(f"##{letter}" for letter in inside),
-            show_progress=False,
-        ),
+        words,
+        size,
+        first=special_tokens + sorted(INSIDE + letter for letter in inside),
+        letters=max(1, size - len(special_tokens) - len(inside)),
     )
-    vocabulary = trained.get_vocab()
     if len(vocabulary) == len(special_tokens):
         raise UserError("there are no captions to train a text tokenizer on; check text_column.")
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = words
     tokenizer.decoder = decoders.WordPiece(cleanup=False)
@@ -236,7 +230,7 @@ class TextCodec:
         return _join(str(self.tokenizer.decode(words, skip_special_tokens=True)))
 
     def _encode(self, text: str) -> EncodedText:
-        text = _as_unicode(text)
+        text = as_unicode(text)
         # A literal "[SEP]" in a text is text, never the token.
         ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         unknown = ids.count(self.tokenizer.unk_token_id)
@@ -247,7 +241,7 @@ def _beginning(text: str) -> str:
     return text if len(text) <= 60 else text[:60] + "…"
 
 
-def _as_unicode(text: str) -> str:
+def as_unicode(text: str) -> str:
     """Without halves of surrogate pairs, which JSON and command lines can bring along."""
     return text.encode("utf-8", "replace").decode()
 

@@ -77,8 +77,13 @@ def test_tokenizer_configurations(file, tmp_path):
 @pytest.mark.parametrize("file", files("bidirectional"))
 def test_bidirectional_configurations(file, tmp_path, tokenizer_checkpoint):
     load_configuration(file, [], BidirectionalRun)
-    overrides = [*SMALL, *SMALL_TRANSFORMER, f"output={tmp_path / 'run'}", "initialize_from=null"]
-    overrides += [f"tokenizer={tokenizer_checkpoint}", "tokenizer_config=null"]
+    overrides = [*SMALL, *SMALL_TRANSFORMER, f"output={tmp_path / 'run'}"]
+    overrides += [
+        "initialize_from=null",
+        "lora=null",
+        f"tokenizer={tokenizer_checkpoint}",
+        "tokenizer_config=null",
+    ]
     train_bidirectional.main(["--config", str(file), *overrides])
     checkpoint = open_checkpoint(tmp_path / "run", "bidirectional")
     assert checkpoint.tasks[:2] == ("text_to_image", "image_to_text")
