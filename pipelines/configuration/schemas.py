@@ -35,6 +35,7 @@ class TokenizerRun:
     Args:
         discriminator: used where `objective.adversarial_weight` is not 0.
         perceptual: used where `objective.perceptual_weight` is not 0.
+        initialize_from: a checkpoint with a tokenizer of the same `model`, which is trained on.
         output: the run's folder.
         deepspeed: refused; it is here so that the refusal can say why.
     """
@@ -46,6 +47,7 @@ class TokenizerRun:
     discriminator: PatchDiscriminatorConfig = field(default_factory=PatchDiscriminatorConfig)
     perceptual: PerceptualLossSettings = field(default_factory=PerceptualLossSettings)
     data: DataSettings = field(default_factory=DataSettings)
+    initialize_from: str | None = None
     seed: int = 0
     deepspeed: str | None = None
 

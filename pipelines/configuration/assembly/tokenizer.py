@@ -1,22 +1,33 @@
 """The first stage."""
 
+from dataclasses import fields
+
 import torch
 from torch import Tensor
 
 from gan import HingeLoss
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.judges import build_discriminator, perceptual_loss
-from pipelines.configuration.assembly.parts import build_loader, check_size, on_device
+from pipelines.configuration.assembly.parts import (
+    build_loader,
+    check_same_settings,
+    check_size,
+    on_device,
+)
 from pipelines.configuration.assembly.run_folder import CONFIGURATION
 from pipelines.configuration.assembly.work import tokenizer_work
 from pipelines.configuration.loading import dump_configuration
 from pipelines.configuration.schemas import TokenizerRun
+from pipelines.model_loading import load_tokenizer
 from pipelines.samples import draw_reconstructions
+from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
 from pipelines.training.distributed import Processes
 from pipelines.training.task import Task
-from vq import VQGAN, VQGANObjective
+from vq import VQGAN, VQGANConfig, VQGANObjective
 from vq.blocks import ResidualBlock, SelfAttention
 
+HOW_CODES_ARE_LEARNED = ("codebook_update", "codebook_start", "ema_decay", "revive_after_steps")
+"""Settings of a tokenizer that may differ from those its weights come from."""
 LARGE_MODULES = (ResidualBlock, SelfAttention)
 """Of encoder and decoder, those that activation checkpointing is about."""
 
@@ -25,7 +36,8 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
     """Trains a VQGAN on pictures.
 
     Raises:
-        UserError: the data cannot be read, or does not suit the model.
+        UserError: the data cannot be read, or does not suit the model; or the checkpoint to start
+            from does not.
     """
     check_size(config.data, config.model.downsampling_factor)
     if config.model.image_channels != 3:
@@ -35,7 +47,10 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
     loader = build_loader(config.data, config.training, config.seed, processes)
     device, objective = processes.device, config.objective
     torch.manual_seed(config.seed)
-    tokenizer = VQGAN(config.model).to(device)
+    tokenizer = VQGAN(config.model)
+    if config.initialize_from is not None:
+        _take_weights(tokenizer, open_checkpoint(config.initialize_from), processes)
+    tokenizer.to(device)
     discriminator = build_discriminator(objective, config.discriminator, config.data, processes)
     return Task(
         kind="tokenizer",
@@ -63,6 +78,27 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
         matrices_in=tokenizer_matrices,
         recomputed=LARGE_MODULES,
         work=tokenizer_work(config.model, config.data.height_width),
+    )
+
+
+def _take_weights(tokenizer: VQGAN, start: CheckpointPaths, processes: Processes) -> None:
+    """Gives a new tokenizer the weights of a checkpoint's; statistics of its codes start anew.
+
+    Raises:
+        UserError: the checkpoint has none, or one of another shape.
+    """
+    if not start.tokenizer.is_dir():
+        raise UserError(
+            f"initialize_from={start.root} is a {start.kind} checkpoint, which has no tokenizer; "
+            "name one that train_tokenizer.py or train_bidirectional.py has written."
+        )
+    loaded = load_tokenizer(start.tokenizer)
+    names = [field.name for field in fields(VQGANConfig) if field.name not in HOW_CODES_ARE_LEARNED]
+    check_same_settings("model", tokenizer.config, loaded.config, names, start.root)
+    tokenizer.load_state_dict(loaded.state_dict())
+    processes.log(
+        f"The tokenizer of {start.root} is trained on, and its ids come to mean other pictures: a "
+        "transformer over the old ids must be trained again over the new tokenizer's."
     )
 
 
