@@ -15,7 +15,14 @@ ROOT = Path(__file__).parents[1]
 MODEL_PACKAGES = ("vq", "unified_transformer", "gan")
 PACKAGES = (*MODEL_PACKAGES, "pipelines")
 # Needed for training alone: a machine without them can draw, describe and encode.
-TRAINING_ONLY = ("deepspeed", "lpips", "tensorboard", "torch.utils.tensorboard", "torchvision")
+TRAINING_ONLY = (
+    "deepspeed",
+    "lpips",
+    "peft",
+    "tensorboard",
+    "torch.utils.tensorboard",
+    "torchvision",
+)
 
 
 def modules(package: str) -> list[Path]:

@@ -38,6 +38,12 @@ class PassFlops:
         """Forward and backward."""
         return TRAINING_PASSES * self.total
 
+    @property
+    def training_beside_frozen(self) -> int:
+        """The same where matrices and head are frozen, and what learns is of a small rank beside
+        them, which is left out: products that would give their own gradients are not made."""
+        return self.training - self.matrices - self.head
+
 
 def positions(config: UnifiedTransformerConfig, text_length: int | None = None) -> int:
     """Of one sequence, padding of the text included: `text_length`, all text positions unless
@@ -91,6 +97,7 @@ def training_flops(
     text_length: int | None = None,
     tasks: tuple[Task, ...] = DIRECTIONS,
     own_ids: bool = False,
+    frozen: bool = False,
 ) -> int:
     """What one pair needs, forward and backward, however it is computed: only visible pairs count
     in attention, and nothing twice. The numerator of model FLOPs utilisation (PaLM, 2204.02311,
@@ -101,11 +108,13 @@ def training_flops(
         tasks: those with a weight.
         own_ids: the model draws ids itself in a pass without gradients, and its hidden states
             after those, where nothing is predicted, are learned from.
+        frozen: the matrices and heads are (see `PassFlops`).
     """
-    flops = sum(forward_flops(config, name, text_length).training for name in tasks)
+    passes = [forward_flops(config, name, text_length) for name in tasks]
+    flops = sum(one.training_beside_frozen if frozen else one.training for one in passes)
     if own_ids:
         again = forward_flops(config, "text_to_image", text_length)
-        flops += again.total + TRAINING_PASSES * again.blocks
+        flops += again.total + TRAINING_PASSES * again.blocks - frozen * again.matrices
     return flops
 
 

@@ -7,6 +7,7 @@ from pipelines.data.settings import CAPTIONS, DataSettings, Wanted
 from pipelines.data.text_tokenizer import TextTokenizerSettings
 from pipelines.dual_encoder.model import DualEncoderShape
 from pipelines.dual_encoder.objective import ContrastiveObjectiveSettings
+from pipelines.training.low_rank import LoraSettings
 from pipelines.training.settings import TrainingSettings
 from unified_transformer import (
     BidirectionalObjectiveSettings,
@@ -65,7 +66,9 @@ class BidirectionalRun:
         tokenizer: the checkpoint of a tokenizer run; or
         tokenizer_config: a tokenizer YAML, which is then trained first, into OUTPUT/tokenizer; or
         initialize_from: a checkpoint of this kind, whose tokenizers are kept and whose transformer
-            is trained on.
+            is trained on; its text tokenizer gets new entries, up to
+            `text_tokenizer.vocabulary_size` in all, for what it does not know of the texts.
+        lora: present, only adapters beside that checkpoint's matrices are trained.
         end_to_end: present, it trains a decoder of the transformer's hidden states along, whose
             losses are
         reconstruction: their weights (those of the tokenizer's `objective`);
@@ -85,6 +88,7 @@ class BidirectionalRun:
     tokenizer: str | None = None
     tokenizer_config: str | None = None
     initialize_from: str | None = None
+    lora: LoraSettings | None = None
     end_to_end: EndToEndSettings | None = None
     reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
     discriminator: PatchDiscriminatorConfig = field(default_factory=PatchDiscriminatorConfig)
@@ -104,6 +108,11 @@ class BidirectionalRun:
             raise ValueError(
                 "tokenizer is null; name the checkpoint of a tokenizer run (tokenizer=DIR), or "
                 "a configuration to train one from (tokenizer_config=YAML)."
+            )
+        if self.lora is not None and self.initialize_from is None:
+            raise ValueError(
+                "lora trains adapters beside weights that have learned already; name their "
+                "checkpoint (initialize_from=DIR), or set lora to null."
             )
         if self.end_to_end is not None and self.objective.text_to_image_weight == 0:
             raise ValueError(

@@ -68,6 +68,11 @@ def read_workload(
             "planned; give a YAML of configs/bidirectional."
         )
     config = load_configuration(path, overrides, BidirectionalRun)
+    if config.lora is not None:
+        raise UserError(
+            "lora trains few of the weights, and what is planned trains all of them; set lora=null "
+            "for what that would take, which is more."
+        )
     tokenizer, source = _tokenizer(config, tokenizer_config)
     grid = check_size(config.data, tokenizer.downsampling_factor)
     length = config.model.text_positions if text_length is None else text_length
@@ -113,15 +118,14 @@ def _that_writes(checkpoint: str | None) -> str | None:
 
 
 def _vocabulary(config: BidirectionalRun) -> int:
-    """Of the text tokenizer: its own, or the most that the one to be trained may have."""
+    """Of the text tokenizer: its own, or the most that one may have which is trained or grows."""
     start = config.initialize_from
     if start is not None and Path(start).exists():
-        folder: str | Path | None = open_checkpoint(start, "bidirectional").text_tokenizer
-    else:
-        folder = config.text_tokenizer.path
-    if folder is None:
+        start_from = open_checkpoint(start, "bidirectional").text_tokenizer
+        return max(len(load_text_tokenizer(start_from)), config.text_tokenizer.vocabulary_size)
+    if config.text_tokenizer.path is None:
         return config.text_tokenizer.vocabulary_size
-    return len(load_text_tokenizer(folder))
+    return len(load_text_tokenizer(config.text_tokenizer.path))
 
 
 def build_on_meta(workload: Workload) -> nn.Module:

@@ -27,6 +27,7 @@ from pipelines.training.stopping import StopSignals, resume_command
 from pipelines.training.task import Task
 from pipelines.training.utilisation import peak_flops
 from pipelines.training.validation import averaged_weights, validate
+from pipelines.training.weights import Weights
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -143,8 +144,7 @@ class Trainer:
 
     def _announce(self) -> None:
         sizes = ", ".join(
-            f"{name} {player.weights.size / 1e6:.2f}M"
-            for name, player in self.parts.players.items()
+            f"{name} {_millions(player.weights)}" for name, player in self.parts.players.items()
         )
         settings, count = self.settings, self.processes.count
         length = f"{settings.steps} steps" if settings.steps else f"{settings.minutes} minutes"
@@ -263,3 +263,10 @@ class Trainer:
         exported = self.processes.on_main(self.folder.checkpoint_step)
         if due == last and exported != last:
             self.export()
+
+
+def _millions(weights: Weights) -> str:
+    """How many there are, and where some are frozen how many are trained."""
+    trained = sum(shape.numel() for shape in weights.shapes.values())
+    size = f"{weights.size / 1e6:.2f}M"
+    return size if trained == weights.size else f"{trained / 1e6:.3f}M of {size}"

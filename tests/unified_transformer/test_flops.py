@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipelines.configuration.assembly.starting_weights import MATRICES
+from pipelines.training.low_rank import LoraSettings, add_adapters
 from pipelines.training.recomputation import recompute
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
 from unified_transformer.attention.dense import dense_mask
@@ -11,6 +13,7 @@ from unified_transformer.attention.patterns import PATTERNS
 from unified_transformer.blocks import Block
 from unified_transformer.flops import (
     forward_flops,
+    positions,
     recomputed_flops,
     training_flops,
     visible_pairs,
@@ -64,6 +67,20 @@ def test_a_step_has_the_operations_that_are_counted(task, text):
     config = small()
     planned = forward_flops(config, task, text, every_pair=True).training
     assert BATCH * planned == counted(UnifiedTransformer(config), task, text)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_beside_frozen_matrices_there_are_fewer(task):
+    config, rank = small(), 2
+    model = UnifiedTransformer(config)
+    layers = [part for part in model.blocks.modules() if isinstance(part, torch.nn.Linear)]
+    tokens = BATCH * positions(config)
+    of_adapters = 3 * sum(2 * tokens * rank * sum(layer.weight.shape) for layer in layers)
+    # Nothing before the first layer is learned either.
+    not_needed = 2 * tokens * (layers[0].weight.numel() + rank * layers[0].in_features)
+    add_adapters(model, MATRICES, LoraSettings(rank))
+    planned = forward_flops(config, task, every_pair=True).training_beside_frozen
+    assert BATCH * planned + of_adapters - not_needed == counted(model, task, TEXT)
 
 
 @pytest.mark.parametrize("task", TASKS)

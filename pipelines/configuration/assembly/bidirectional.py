@@ -1,8 +1,6 @@
 """The second stage."""
 
-from contextlib import nullcontext
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from pipelines.command_line import UserError
 from pipelines.configuration.assembly.end_to_end import (
     build_reconstructor,
     end_to_end_objective,
@@ -19,29 +16,21 @@ from pipelines.configuration.assembly.end_to_end import (
     log_what_is_left_out,
 )
 from pipelines.configuration.assembly.id_batches import IdBatches, accept_ids_of
-from pipelines.configuration.assembly.parts import (
-    WHAT_WEIGHTS_ARE_FOR,
-    build_loader,
-    check_same_settings,
-    check_size,
-)
+from pipelines.configuration.assembly.parts import build_loader, check_size
 from pipelines.configuration.assembly.run_folder import describe_run
+from pipelines.configuration.assembly.starting_weights import build_transformer, plain_transformer
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
 from pipelines.configuration.assembly.work import IdUsage, transformer_work
 from pipelines.configuration.schemas import BidirectionalRun
 from pipelines.data.text_batches import TextReader
 from pipelines.data.text_tokenizer import TextCodec
-from pipelines.model_loading import load_tokenizer, load_transformer
+from pipelines.model_loading import load_tokenizer
 from pipelines.samples import draw_tasks
 from pipelines.training.checkpoint import CheckpointPaths
 from pipelines.training.deepspeed_configuration import divides_weights
 from pipelines.training.distributed import Processes
 from pipelines.training.task import Task
-from unified_transformer import (
-    BidirectionalObjective,
-    UnifiedTransformer,
-    UnifiedTransformerConfig,
-)
+from unified_transformer import BidirectionalObjective, UnifiedTransformerConfig
 from unified_transformer.blocks import Block
 from vq import VQGAN
 
@@ -80,7 +69,9 @@ def bidirectional_task(
     torch.manual_seed(config.seed)
     model_config = _transformer_config(config, codec, tokenizer, grid)
     divided = deepspeed is not None and divides_weights(deepspeed)
-    transformer = _build_transformer(model_config, tokenizer_checkpoint, processes, divided)
+    transformer = build_transformer(
+        model_config, tokenizer_checkpoint, config.lora, processes, divided
+    )
     reconstructor = None
     if config.end_to_end is None:
         log_what_is_left_out(config, tokenizer_checkpoint, processes)
@@ -97,7 +88,8 @@ def bidirectional_task(
     def write_parts(folder: Path) -> None:
         tokenizer.save_pretrained(folder / "tokenizer")
         text_tokenizer.save_pretrained(folder / "text_tokenizer")
-        transformer.save_pretrained(folder / "transformer")
+        whole = transformer if config.lora is None else plain_transformer(transformer)
+        whole.save_pretrained(folder / "transformer")
         if reconstructor is not None:
             reconstructor.save_pretrained(folder / "reconstructor")
 
@@ -126,43 +118,11 @@ def bidirectional_task(
         ),
         matrices_in=transformer_matrices,
         recomputed=(Block, *LARGE_MODULES),
-        work=transformer_work(model_config, tasks, reconstructor, config.own_ids),
+        work=transformer_work(
+            model_config, tasks, reconstructor, config.own_ids, frozen=config.lora is not None
+        ),
         figures=batches.usage.figures,
     )
-
-
-def _build_transformer(
-    config: UnifiedTransformerConfig, start: CheckpointPaths, processes: Processes, divided: bool
-) -> UnifiedTransformer:
-    """On the processes' device, with the weights of `start` where it has any; what is to be
-    `divided` is whole in the first process, on the CPU, and shapes in the others."""
-    with torch.device("meta") if divided and not processes.is_main else nullcontext():
-        transformer = UnifiedTransformer(config)
-    if start.kind == "bidirectional":
-        take = partial(take_weights, transformer, start)
-        processes.on_main(take) if divided else take()
-    if not divided:
-        transformer.to(processes.device)  # type: ignore[arg-type]  # transformers wraps it untyped
-    return transformer
-
-
-def take_weights(transformer: UnifiedTransformer, start: CheckpointPaths) -> None:
-    """Gives a new transformer the weights of a checkpoint's.
-
-    Raises:
-        UserError: they are of another shape.
-    """
-    loaded = load_transformer(start.transformer)
-    check_same_settings(
-        "model", transformer.config, loaded.config, WHAT_WEIGHTS_ARE_FOR, start.root
-    )
-    if transformer.config.grid != loaded.config.grid:
-        height, width = loaded.config.grid
-        raise UserError(
-            f"{start.root} draws {height} x {width} ids, and data.size makes "
-            f"{' x '.join(map(str, transformer.config.grid))} of a picture; give it the same size."
-        )
-    transformer.load_state_dict(loaded.state_dict())
 
 
 def _transformer_config(
@@ -192,4 +152,5 @@ def transformer_matrices(name: str, parameter: Tensor) -> int:
     name = name.removeprefix("transformer.")  # of a model with a reconstructor beside it
     if parameter.ndim < 2 or name.startswith(("embeddings.", "image_head.", "text_head.")):
         return 0
-    return 3 if name.endswith("query_key_value.weight") else 1
+    joint = ("query_key_value.weight", "query_key_value.lora_B.default.weight")
+    return 3 if name.endswith(joint) else 1

@@ -11,6 +11,7 @@ from pipelines.configuration.loading import as_plain_values, dump_configuration,
 from pipelines.configuration.schemas import BidirectionalRun, DualEncoderRun
 from pipelines.data.opening import texts_for_vocabulary
 from pipelines.data.text_tokenizer import load_text_tokenizer, train_text_tokenizer
+from pipelines.data.vocabulary_growth import grow_vocabulary
 from pipelines.training import storage
 from pipelines.training.checkpoint import CheckpointPaths
 from pipelines.training.distributed import Processes
@@ -39,7 +40,8 @@ def refuse_another_model(config: BidirectionalRun, run: Path) -> None:
     if not (run / CONFIGURATION).exists():
         return
     before, now = read_yaml(run / CONFIGURATION), as_plain_values(config)
-    names = [("model", name) for name in WHAT_WEIGHTS_ARE_FOR] + [("end_to_end", "hidden_state")]
+    names = [("model", name) for name in WHAT_WEIGHTS_ARE_FOR]
+    names += [("end_to_end", "hidden_state"), ("lora", "rank"), ("lora", "alpha")]
     for section, name in names:
         old, new = (of_run.get(section) or {} for of_run in (before, now))
         if name in old and name in new and old[name] != new[name]:
@@ -56,16 +58,20 @@ def run_text_tokenizer(
     start: CheckpointPaths | None = None,
 ) -> PreTrainedTokenizerBase:
     """The text tokenizer of a run: the one in its folder, where it is resumed, that of the
-    checkpoint it starts from, or the one it names, or one trained on its texts."""
+    checkpoint it starts from, with new entries for what it does not know of the texts, or the
+    one it names, or one trained on its texts."""
 
     def prepare() -> PreTrainedTokenizerBase:
         if (run / TEXT_TOKENIZER).exists():
             return load_text_tokenizer(run / TEXT_TOKENIZER)
-        if start is not None:
-            return load_text_tokenizer(start.text_tokenizer)
-        if config.text_tokenizer.path is not None:
+        if start is None and config.text_tokenizer.path is not None:
             return load_text_tokenizer(config.text_tokenizer.path)
         texts = texts_for_vocabulary(config.data, config.wanted, config.seed)
-        return train_text_tokenizer(texts, config.text_tokenizer)
+        if start is None:
+            return train_text_tokenizer(texts, config.text_tokenizer)
+        tokenizer = load_text_tokenizer(start.text_tokenizer)
+        largest = config.text_tokenizer.vocabulary_size
+        processes.log(grow_vocabulary(tokenizer, texts, largest).said_of(start.root, largest))
+        return tokenizer
 
     return processes.on_main(prepare)

@@ -20,9 +20,10 @@ def transformer_work(
     tasks: tuple[Task, ...],
     reconstructor: Reconstructor | None,
     own_ids: bool,
+    frozen: bool = False,
 ) -> Callable[[Batch], Work]:
-    """Of the second stage (`own_ids` as of `training_flops`); the frozen tokenizer's encoding is
-    left out."""
+    """Of the second stage (`own_ids` and `frozen` as of `training_flops`); the tokenizer's encoding
+    is left out."""
     painting = 0 if reconstructor is None else reconstruction_flops(reconstructor)
 
     def work(batch: Batch) -> Work:
@@ -33,7 +34,7 @@ def transformer_work(
                 count = int(has_text.sum())
             tokens += count * positions(config, text_length)
             drawing = own_ids and task == "text_to_image"
-            flops += count * training_flops(config, text_length, (task,), drawing)
+            flops += count * training_flops(config, text_length, (task,), drawing, frozen)
         return Work(tokens, flops)
 
     return work
