@@ -5,8 +5,9 @@
     python pipelines/evaluate_checkpoint.py --images DIR --data FOLDER:test --output DIR
     python pipelines/evaluate_checkpoint.py --captions FILE --data FOLDER:test --output DIR
 
-Leaves `report.json`, `report.md` and `report.html` with pictures and plots; docs/evaluation.md says
-what each figure is. Figures whose networks are not at hand are reported as missing, with what would
+Leaves `report.json`, `report.md` and `report.html` with pictures and plots, and in `rating` a sheet
+on which people compare pictures (tally_ratings.py counts); docs/evaluation.md says what each figure
+is. Figures whose networks are not at hand are reported as missing, with what would
 bring them. Under `accelerate launch` processes share the rows.
 """
 
@@ -55,6 +56,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="first choose sampling settings on validation scenes, and keep them as those that the "
         "checkpoint recommends",
     )
+    people = parser.add_argument_group("the sheet for people's ratings, and its key")
+    people.add_argument("--rate", type=int, default=24, help="prompts on it")
+    people.add_argument(
+        "--beside",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="other systems' pictures of the same prompts, as generate_images.py writes them",
+    )
     parser.add_argument("--rerank", type=int, default=1, help="draw the best of so many")
     add_decoder_argument(parser)
     add_sampling_arguments(parser)
@@ -84,7 +94,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     """Raises:
     UserError: they do not go together.
     """
-    for name, least in (("rows", 2), ("rerank", 1)):
+    for name, least in (("rows", 2), ("rerank", 1), ("rate", 0)):
         if getattr(arguments, name) < least:
             raise UserError(f"--{name} is {getattr(arguments, name)}; it must be at least {least}.")
     if arguments.size is not None and (len(arguments.size) > 2 or min(arguments.size) < 1):

@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 
 from pipelines.command_line import UserError, device_and_dtype, open_output
+from pipelines.evaluation.gallery import SHOWN, Gallery
 from pipelines.evaluation.measuring import measure
 from pipelines.evaluation.opening import Data, open_data, open_judges, open_subject
+from pipelines.evaluation.rating import Beside
 from pipelines.evaluation.report import draw_grid, sampling_in_words
 from pipelines.evaluation.report_files import Heading, write_files
 from pipelines.evaluation.scene_groups import scene_groups
@@ -32,17 +34,21 @@ def evaluate(arguments: argparse.Namespace) -> None:
         data = processes.together(lambda: open_data(arguments, subject))
         if data.scenes:
             check_readable(data.settings.height_width)
+        beside = processes.together(lambda: Beside(arguments.beside))
         judges = open_judges(arguments, subject, processes)
         folder = processes.on_main(lambda: open_output(arguments.output))
         if arguments.choose_sampling:
             _choose_sampling(arguments, subject, data, processes)
-        measured = measure(subject, data.rows, judges, processes, data.scenes)
+        gallery = Gallery(max(SHOWN, arguments.rate))
+        measured = measure(subject, data.rows, judges, processes, data.scenes, gallery)
         if data.scenes and isinstance(subject, CheckpointSubject):
             pipe, count = subject.pipe, arguments.rows
             more = processes.on_main(lambda: scene_groups(pipe, count, data.language))
             measured = replace(measured, figures=measured.figures | more)
         if processes.is_main:
             print(write_files(folder, measured, heading(arguments, subject)))
+            own = isinstance(subject, CheckpointSubject)
+            beside.write_sheet(folder, measured.gallery.first[: arguments.rate], with_real=own)
             if data.scenes and isinstance(subject, CheckpointSubject):
                 _draw_samples(subject, data, folder)
         processes.wait()

@@ -39,24 +39,29 @@ class Shown:
 
 
 class Gallery:
-    """As many rows as a page shows, whatever the number of those that pass by."""
+    """As many rows as a page shows, whatever the number of those that pass by.
 
-    def __init__(self) -> None:
+    Args:
+        most: of the first rows.
+    """
+
+    def __init__(self, most: int = SHOWN) -> None:
+        self.most = most
         self.first: list[Shown] = []
         self.extremes: dict[str, list[Shown]] = {}
 
     def update(self, block: Block, made: Made) -> None:
         rows = list(_rows(block, made))
-        self.first = sorted(self.first + rows, key=lambda one: one.row)[:SHOWN]
+        self.first = sorted(self.first + rows, key=lambda one: one.row)[: self.most]
         for name, order in EXTREMES_BY.items():
             known = self.extremes.get(name, [])
             self.extremes[name] = order(known + rows)[:EXTREMES]
 
     def of_all(self, processes: Processes) -> "Gallery":
         """With the rows of all processes."""
-        found = Gallery()
+        found = Gallery(self.most)
         parts = processes.gather(self)
-        found.first = sorted((o for p in parts for o in p.first), key=lambda o: o.row)[:SHOWN]
+        found.first = sorted((o for p in parts for o in p.first), key=lambda o: o.row)[: self.most]
         for name, order in EXTREMES_BY.items():
             rows = [one for part in parts for one in part.extremes.get(name, [])]
             found.extremes[name] = order(rows)[:EXTREMES]

@@ -54,15 +54,21 @@ class Measured:
 
 
 def measure(
-    subject: Subject, rows: Rows, judges: Judges, processes: Processes, scenes: bool = False
+    subject: Subject,
+    rows: Rows,
+    judges: Judges,
+    processes: Processes,
+    scenes: bool = False,
+    gallery: Gallery | None = None,
 ) -> Measured:
     """Passes the rows by, and reads off the figures; every process takes its share and gets all of
     them.
 
     Args:
         scenes: the data are scenes, which the exact reader can tell.
+        gallery: keeps rows to look at.
     """
-    real, gallery, read = RealPictures(judges.inception, processes), Gallery(), 0
+    real, gallery, read = RealPictures(judges.inception, processes), gallery or Gallery(), 0
     measures = measures_of(subject, judges, real, processes, scenes)
     with tqdm(
         total=len(rows.chosen), desc="measuring", unit=" rows", file=sys.stderr,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines.evaluation.descriptions import GROUPS, called, rows_of
 from pipelines.evaluation.figures import Figure, Missing
-from pipelines.evaluation.gallery import Gallery, Shown
+from pipelines.evaluation.gallery import SHOWN, Gallery, Shown
 from pipelines.evaluation.measuring import Measured
 from pipelines.evaluation.plots import plot_codes, plot_places, plot_shares
 from pipelines.evaluation.report import table, write_report
@@ -121,7 +121,7 @@ def write_plots(folder: Path, measured: Measured) -> dict[str, str]:
 
 def write_sheets(folder: Path, gallery: Gallery) -> dict[str, list[PageRow]]:
     """The gallery's pictures as files, by sheet."""
-    sheets = {"The first rows": gallery.first} | {
+    sheets = {"The first rows": gallery.first[:SHOWN]} | {
         name.capitalize(): rows for name, rows in gallery.extremes.items()
     }
     return {name: [write_row(folder, row) for row in rows] for name, rows in sheets.items() if rows}

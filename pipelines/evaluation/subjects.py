@@ -164,7 +164,7 @@ class PicturesSubject:
 
     def __init__(self, folder: Path, open_picture: Callable[[Path], Image.Image]) -> None:
         self.folder, self.open_picture = folder, open_picture
-        self.rows = [(row["file_name"], row["text"]) for row in _read_metadata(folder)]
+        self.rows = [(row["file_name"], row["text"]) for row in read_metadata(folder)]
 
     def make(self, block: Block) -> Made:
         chosen = [self.rows[row] for row in block.rows if row < len(self.rows)]
@@ -172,14 +172,19 @@ class PicturesSubject:
         return Made(drawn=pictures, prompts=[text for _, text in chosen])
 
 
-def _read_metadata(folder: Path) -> list[dict[str, str]]:
+def read_metadata(folder: Path) -> list[dict[str, str]]:
+    """`file_name` and `text` of the pictures that a system drew.
+
+    Raises:
+        UserError: the folder has no such `metadata.jsonl`.
+    """
     file = folder / "metadata.jsonl"
     try:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
         return [{name: str(row[name]) for name in ("file_name", "text")} for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{file} cannot be read ({type(error).__name__} {error}); give --images a folder with "
+            f"{file} cannot be read ({type(error).__name__} {error}); give a folder with "
             "pictures and a metadata.jsonl of file_name and text, as generate_images.py writes it."
         ) from error
 

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import launching
 import numpy as np
 import pytest
 from PIL import Image
@@ -110,6 +111,8 @@ def test_captioned_pictures(own, pictures, tmp_path, capsys):
         assert (output / found).is_file()
     assert page.count("_drawn.png") >= 3 and page.count("_reconstructed.png") >= 3
     assert "a large red circle number 0" in page and "<script" not in page
+    assert (output / "rating" / "sheet.html").is_file()
+    assert len(json.loads((output / "rating_key.json").read_text())["items"]) == 3
 
 
 def test_a_page_shows_texts_as_they_are(own, pictures, tmp_path):
@@ -157,6 +160,39 @@ def test_captions_of_another_system(own, pictures, tmp_path, capsys):
     run("--checkpoint", own, "--data", f"{pictures}:train", "--output", tmp_path / "ours")
     ours = json.loads((tmp_path / "ours" / "report.json").read_text())["figures"]
     assert theirs["image_to_text"] == ours["image_to_text"]
+
+
+@pytest.mark.slow
+def test_processes_share_the_rows(own, tmp_path):
+    """Three blocks, the last one short: one process has two of them."""
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(230):
+        picture = rng.integers(0, 256, (4, 4, 3), np.uint8)
+        Image.fromarray(picture).resize((32, 32)).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text(f"a large red circle number {number}")
+    (folder / "7.png").write_bytes(b"no picture")
+    script = launching.REPOSITORY / "pipelines" / "evaluate_checkpoint.py"
+    arguments = ["--checkpoint", own, "--data", f"{folder}:train", "--device", "cpu"]
+    reports = []
+    for processes in (1, 2):
+        output = tmp_path / f"report_{processes}"
+        launching.run(
+            "accelerate", processes, script, *arguments, "--output", str(output), cwd=tmp_path
+        )
+        reports.append(json.loads((output / "report.json").read_text()))
+        assert len(list((output / "pictures").glob("*_drawn.png"))) >= 24
+    one, two = reports
+    assert one["rows"] == two["rows"] == 229 and one["unreadable"] == two["unreadable"] == 1
+    assert one["missing"].keys() == two["missing"].keys()
+    for group, figures in one["figures"].items():
+        for name, value in figures.items():
+            theirs = two["figures"][group][name]
+            if isinstance(value, float):
+                assert theirs == pytest.approx(value, rel=1e-5), (group, name)
+            else:
+                assert theirs == value
 
 
 @pytest.mark.parametrize("decoder", ["codebook", "hidden"])
