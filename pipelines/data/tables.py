@@ -3,9 +3,11 @@
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import datasets
 import pyarrow
+import pyarrow.compute
 
 from pipelines.command_line import UserError, in_short
 from pipelines.data.columns import Cells, Columns
@@ -40,6 +42,15 @@ class TableSource:
         with naming(f"row {row}"):
             cells = self._pictures[row]
             return Row((row,), self.columns.picture(cells), texts, name=self.columns.name(cells))
+
+    def names(self) -> list[str]:
+        """Of the pictures' files, empty where they have none; without reading the pictures."""
+        names = [""] * self.length
+        for column in self.columns.pictures:
+            paths = pyarrow.compute.struct_field(self._pictures.data.column(column), "path")
+            for row, path in enumerate(paths.to_pylist()):
+                names[row] = names[row] or (Path(path).name if path else "")
+        return names
 
     def texts(self, row: int) -> Texts:
         if self._texts is None:

@@ -9,6 +9,7 @@ import torch
 
 from pipelines.command_line import UserError, device_and_dtype, open_output
 from pipelines.evaluation.gallery import SHOWN, Gallery
+from pipelines.evaluation.measures import Judges
 from pipelines.evaluation.measuring import measure
 from pipelines.evaluation.opening import Data, open_data, open_judges, open_subject
 from pipelines.evaluation.rating import Beside
@@ -37,21 +38,39 @@ def evaluate(arguments: argparse.Namespace) -> None:
         beside = processes.together(lambda: Beside(arguments.beside))
         judges = open_judges(arguments, subject, processes)
         folder = processes.on_main(lambda: open_output(arguments.output))
-        if arguments.choose_sampling:
-            _choose_sampling(arguments, subject, data, processes)
-        gallery = Gallery(max(SHOWN, arguments.rate))
-        measured = measure(subject, data.rows, judges, processes, data.scenes, gallery)
+        try:
+            _evaluate_into(folder, arguments, subject, data, judges, beside, processes)
+        except UserError:
+            if processes.is_main and not any(folder.iterdir()):
+                folder.rmdir()
+            raise
+
+
+def _evaluate_into(
+    folder: Path,
+    arguments: argparse.Namespace,
+    subject: Subject,
+    data: Data,
+    judges: Judges,
+    beside: Beside,
+    processes: Processes,
+) -> None:
+    """Nothing is written before everything is measured."""
+    if arguments.choose_sampling:
+        _choose_sampling(arguments, subject, data, processes)
+    gallery = Gallery(max(SHOWN, arguments.rate))
+    measured = measure(subject, data.rows, judges, processes, data.scenes, gallery)
+    own = isinstance(subject, CheckpointSubject)
+    if data.scenes and isinstance(subject, CheckpointSubject):
+        pipe, count = subject.pipe, arguments.rows
+        more = processes.on_main(lambda: scene_groups(pipe, count, data.language))
+        measured = replace(measured, figures=measured.figures | more)
+    if processes.is_main:
+        print(write_files(folder, measured, heading(arguments, subject)))
+        beside.write_sheet(folder, measured.gallery.first[: arguments.rate], with_real=own)
         if data.scenes and isinstance(subject, CheckpointSubject):
-            pipe, count = subject.pipe, arguments.rows
-            more = processes.on_main(lambda: scene_groups(pipe, count, data.language))
-            measured = replace(measured, figures=measured.figures | more)
-        if processes.is_main:
-            print(write_files(folder, measured, heading(arguments, subject)))
-            own = isinstance(subject, CheckpointSubject)
-            beside.write_sheet(folder, measured.gallery.first[: arguments.rate], with_real=own)
-            if data.scenes and isinstance(subject, CheckpointSubject):
-                _draw_samples(subject, data, folder)
-        processes.wait()
+            _draw_samples(subject, data, folder)
+    processes.wait()
 
 
 def heading(arguments: argparse.Namespace, subject: Subject) -> Heading:

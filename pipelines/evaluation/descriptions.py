@@ -17,6 +17,7 @@ GROUPS = {
     "answers_to_another_picture": "The same, when shown another scene",
     "commonest_answers": "The commonest answer of training to each question",
     "questions_asked": "Questions asked",
+    "answers_held_out": "Answers about held-out colour-shape pairs, exact",
 }
 FIGURES = {
     "psnr": "PSNR, dB",

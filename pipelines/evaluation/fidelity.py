@@ -53,14 +53,19 @@ def fid(real: Gaussian | None, made: Gaussian | None) -> Figure:
 
     It is biased: too large, and the more so the fewer pictures there are (Chong and Forsyth,
     1911.07023), so figures compare only at the same numbers of pictures, which belong beside it.
-    With no more pictures than the 2048 dimensions the covariances have no inverse; the distance is
-    defined all the same.
+    With no more pictures than features (2048 of Inception's) a covariance says nothing in most
+    directions, and there is no figure.
 
     Args:
-        real, made: of Inception's features; None of fewer than two pictures.
+        real, made: None of fewer than two pictures.
     """
-    if real is None or made is None:
-        return Missing("FID takes two pictures at least of either kind; measure more rows.")
+    counts = [0 if one is None else one.count for one in (real, made)]
+    if real is None or made is None or min(counts) <= len(real.mean):
+        needed = "" if real is None else f" than its {len(real.mean)} features"
+        return Missing(
+            f"FID takes more pictures of either kind{needed}, and there are {counts[0]} real and "
+            f"{counts[1]} others; measure more rows."
+        )
     return frechet_distance(real, made)
 
 

@@ -106,6 +106,7 @@ class DrawingMeasures:
     def update(self, block: Block, made: Made) -> None:
         assert made.drawn is not None
         pictures, judges = made.drawn, self.judges
+        self.fits = None
         if not pictures:
             return
         if not isinstance(judges.inception, Missing):

@@ -58,8 +58,8 @@ def measure(
     rows: Rows,
     judges: Judges,
     processes: Processes,
-    scenes: bool = False,
-    gallery: Gallery | None = None,
+    scenes: bool,
+    gallery: Gallery,
 ) -> Measured:
     """Passes the rows by, and reads off the figures; every process takes its share and gets all of
     them.
@@ -68,24 +68,32 @@ def measure(
         scenes: the data are scenes, which the exact reader can tell.
         gallery: keeps rows to look at.
     """
-    real, gallery, read = RealPictures(judges.inception, processes), gallery or Gallery(), 0
+    real = RealPictures(judges.inception, processes)
     measures = measures_of(subject, judges, real, processes, scenes)
-    with tqdm(
-        total=len(rows.chosen), desc="measuring", unit=" rows", file=sys.stderr,
-        disable=not processes.is_main,
-    ) as bar:  # fmt: skip
-        for block in rows.blocks(processes.rank, processes.count):
-            if block.rows:
-                made = subject.make(block)
-                real.update(block)
-                for one in measures.values():
-                    one.update(block, made)
-                drawing = measures.get("text_to_image")
-                if isinstance(drawing, DrawingMeasures) and drawing.fits is not None:
-                    made = replace(made, fits=drawing.fits)
-                gallery.update(block, made)
-            read += len(block.rows)
-            bar.update(len(block.rows) * processes.count)
+
+    def pass_by() -> int:
+        """This process's rows."""
+        read = 0
+        with tqdm(
+            total=len(rows.chosen), desc="measuring", unit=" rows", file=sys.stderr,
+            disable=not processes.is_main,
+        ) as bar:  # fmt: skip
+            for block in rows.blocks(processes.rank, processes.count):
+                if block.rows:
+                    made = subject.make(block)
+                    real.update(block)
+                    for one in measures.values():
+                        one.update(block, made)
+                    drawing = measures.get("text_to_image")
+                    if isinstance(drawing, DrawingMeasures) and drawing.fits is not None:
+                        made = replace(made, fits=drawing.fits)
+                    gallery.update(block, made)
+                read += len(block.rows)
+                bar.update(len(block.rows) * processes.count)
+        return read
+
+    # Sums are taken over processes only once none of them has stopped.
+    read = processes.together(pass_by)
     figures = {name: dict(one.figures()) for name, one in measures.items()}
     tokenizer, likelihood = measures.get("tokenizer"), measures.get("likelihood")
     counts = bits = None

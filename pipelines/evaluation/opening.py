@@ -14,7 +14,8 @@ from pipelines.command_line import UserError, sampling_given
 from pipelines.configuration.assembly.parts import or_user_error
 from pipelines.data.opening import open_source
 from pipelines.data.settings import DataSettings, Wanted, as_list, parse_data
-from pipelines.data.sources import SCENE_LANGUAGES, SCENE_QUESTIONS
+from pipelines.data.sources import SCENE_LANGUAGES, SCENE_QUESTIONS, Source
+from pipelines.data.tables import TableSource
 from pipelines.data.transforms import read_image, to_array
 from pipelines.evaluation.classification import open_classifier
 from pipelines.evaluation.figures import Missing
@@ -146,7 +147,16 @@ def open_data(arguments: argparse.Namespace, subject: Subject) -> Data:
     if arguments.classifier is not None:
         labels = open_source(replace(settings, text_column=[arguments.label_column]))
     opened = open_source(settings, wanted=wanted)
+    if isinstance(subject, CaptionsSubject):
+        subject.suit(_names(opened, arguments.rows))
     return Data(settings, Rows(opened, size, arguments.rows, labels))
+
+
+def _names(source: Source, rows: int) -> list[str]:
+    """Of all pictures' files; empty ones where they have none."""
+    if isinstance(source, TableSource):
+        return source.names()
+    return [""] * (rows if source.length is None else source.length)
 
 
 def _size(arguments: argparse.Namespace) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.evaluation.measures import Figures
 from pipelines.evaluation.scene_accuracy import SceneSet, scene_set
-from pipelines.evaluation.scene_questions import answer_shares, commonest_answers
+from pipelines.evaluation.scene_questions import AnswerShares, answer_shares, commonest_answers
 from pipelines.evaluation.scene_report import DESCRIPTIONS, measure_scenes
 
 
@@ -16,14 +16,27 @@ def scene_groups(pipe: BidirectionalPipeline, scenes: int, language: str) -> dic
         report = asdict(measure_scenes(pipe, scenes, language))
         groups["scene_sets"] = {name: report[name] for _, name in DESCRIPTIONS}
     if "question_answering" in pipe.tasks:
-        size = pipe.picture_size
-        one, two = (scene_set("test", scenes, n, size, 0, language) for n in (1, 2))
+        groups |= answer_groups(pipe, scenes, language)
+    return groups
+
+
+def answer_groups(pipe: BidirectionalPipeline, scenes: int, language: str) -> dict[str, Figures]:
+    """Exact answers about scenes of one and two objects, so many each."""
+    size = pipe.picture_size
+    known = commonest_answers(size, (1, 2), 0, language)
+
+    def shares(split: str) -> AnswerShares:
+        one, two = (scene_set(split, scenes, n, size, 0, language) for n in (1, 2))
         both = SceneSet(
             one.scenes + two.scenes, one.captions + two.captions, one.pictures + two.pictures
         )
-        found = answer_shares(pipe, both, commonest_answers(size, (1, 2), 0, language), language)
-        groups["answers"] = {**found.right}
-        groups["answers_to_another_picture"] = {**found.another_picture}
-        groups["commonest_answers"] = {**found.commonest}
-        groups["questions_asked"] = {**found.questions}
-    return groups
+        return answer_shares(pipe, both, known, language)
+
+    test, held_out = shares("test"), shares("held_out")
+    return {
+        "answers": {**test.right},
+        "answers_to_another_picture": {**test.another_picture},
+        "commonest_answers": {**test.commonest},
+        "questions_asked": {**test.questions},
+        "answers_held_out": {**held_out.right},
+    }

@@ -165,6 +165,12 @@ class PicturesSubject:
     def __init__(self, folder: Path, open_picture: Callable[[Path], Image.Image]) -> None:
         self.folder, self.open_picture = folder, open_picture
         self.rows = [(row["file_name"], row["text"]) for row in read_metadata(folder)]
+        for name, _ in self.rows:
+            if not (folder / name).is_file():
+                raise UserError(
+                    f"{folder / 'metadata.jsonl'} names {name}, which is not there; draw it again, "
+                    "or take its line out."
+                )
 
     def make(self, block: Block) -> Made:
         chosen = [self.rows[row] for row in block.rows if row < len(self.rows)]
@@ -205,34 +211,61 @@ class CaptionsSubject:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.captions: list[str] = []
-        self.by_name: dict[str, str] = {}
-        self.by_number: dict[int, str] = {}
-        for row in _read_captions(file):
-            caption = str(row["caption"])
-            self.captions.append(caption)
-            if "image_id" in row and str(row["image_id"]).isdecimal():
-                self.by_number.setdefault(int(row["image_id"]), caption)
-            elif name := row.get("image") or row.get("file_name"):
-                self.by_name.setdefault(Path(str(name)).name, caption)
+        rows = _read_captions(file)
+        self.captions = [row["caption"] for row in rows]
+        self.keys = [_key(row) for row in rows]
+        self._of_picture: dict[str | int, str] = {}
+
+    def suit(self, names: Sequence[str]) -> None:
+        """Finds each picture's caption; `names` are those of all the data's picture files.
+
+        Raises:
+            UserError: captions are of pictures that are not there, or not as many.
+        """
+        kinds = {type(key) for key in self.keys}
+        if not all(names) or len(kinds) > 1 or None in self.keys:
+            if len(self.captions) != len(names):
+                raise UserError(
+                    f"{self.file} has {len(self.captions)} captions and the data {len(names)} rows "
+                    "without names to match them by; give one of each, in the order of the data."
+                )
+            return
+        known = {_number(name) if kinds == {int} else name for name in names}
+        for key, caption in zip(self.keys, self.captions, strict=True):
+            if key not in known:
+                raise UserError(
+                    f"{self.file} has a caption of {key}, and the data have no such picture; name "
+                    "the data that it is about."
+                )
+            assert key is not None
+            self._of_picture.setdefault(key, caption)
 
     def make(self, block: Block) -> Made:
         return Made(said=list(map(self._caption, block.places, block.names)))
 
     def _caption(self, place: int, name: str) -> str:
-        number = re.search(r"\d+$", Path(name).stem)
-        if self.by_name and name:
-            found = self.by_name.get(name)
-        elif self.by_number and number:
-            found = self.by_number.get(int(number[0]))
-        else:
-            found = self.captions[place] if place < len(self.captions) else None
+        if not self._of_picture:
+            return self.captions[place]
+        found = self._of_picture.get(name, self._of_picture.get(_number(name) or 0))
         if found is None:
-            which = name or f"row {place}"
             raise UserError(
-                f"{self.file} has no caption of {which}; give one of every picture of the data."
+                f"{self.file} has no caption of {name}; give one of every picture of the data."
             )
         return found
+
+
+def _number(name: str) -> int | None:
+    """In which the name of a file ends."""
+    found = re.search(r"\d+$", Path(name).stem)
+    return int(found[0]) if found else None
+
+
+def _key(row: dict[str, Any]) -> str | int | None:
+    """By which a caption's picture is known."""
+    if str(row.get("image_id", "")).isdecimal():
+        return int(row["image_id"])
+    name = row.get("image") or row.get("file_name")
+    return Path(str(name)).name if name else None
 
 
 def _read_captions(file: Path) -> list[dict[str, Any]]:

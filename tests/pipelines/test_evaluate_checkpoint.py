@@ -148,6 +148,27 @@ def test_pictures_of_another_system(own, pictures, tmp_path, clip):
     assert "Best drawn" in (output / "report.html").read_text()
 
 
+def test_bad_input_of_other_systems_leaves_nothing_behind(pictures, tmp_path, capsys):
+    drawn, output = tmp_path / "drawn", tmp_path / "report"
+    drawn.mkdir()
+    for number in range(3):
+        Image.new("RGB", (20, 10), "red").save(drawn / f"{number}.png")
+    rows = [json.dumps({"file_name": f"{n}.png", "text": "a"}) for n in range(3)]
+    (drawn / "metadata.jsonl").write_text("\n".join(rows))
+    (drawn / "2.png").write_bytes(b"no picture")
+    said = tmp_path / "said.json"
+    said.write_text(json.dumps([{"image": "9.png", "caption": "a star"}]))
+    for arguments, words in (
+        (["--images", drawn], "2.png"),
+        (["--captions", said], "has a caption of 9.png"),
+        (["--images", tmp_path], "metadata.jsonl cannot be read"),
+    ):
+        data = ["--data", f"{pictures}:train", "--output", output]
+        error = refusal(capsys, *arguments, *data)
+        assert words in error and error.count("error:") == 1
+        assert not output.exists()
+
+
 def test_captions_of_another_system(own, pictures, tmp_path, capsys):
     paths = [str(Path(pictures) / f"{n}.png") for n in range(4)]
     caption_images.main(["--checkpoint", own, *paths])

@@ -9,6 +9,7 @@ from pipelines import plan
 from pipelines.configuration.assembly.work import transformer_work
 from pipelines.planning.operations import sample_flops
 from pipelines.planning.workload import build_on_meta, read_workload
+from unified_transformer.flops import positions
 from unified_transformer.sequence import DIRECTIONS
 
 SMALL = "configs/bidirectional/ernie_vilg_300m.yaml"
@@ -58,6 +59,7 @@ def test_operations_of_end_to_end_training():
     flops, model = sample_flops(workload), build_on_meta(workload)
     assert flops.reconstruction > 0
     batch = {"text_ids": torch.zeros(3, workload.text_length, dtype=torch.long)}
+    batch["image_ids"] = torch.zeros(3, *workload.transformer.grid, dtype=torch.long)
     logged = transformer_work(workload.transformer, DIRECTIONS, model.reconstructor, own_ids=False)
     assert logged(batch).flops == 3 * flops.model
     mixed = read_workload(
@@ -70,6 +72,23 @@ def test_operations_of_end_to_end_training():
     assert 1.5 < sample_flops(mixed).transformer / flops.transformer < 1.8
     logged = transformer_work(workload.transformer, DIRECTIONS, model.reconstructor, own_ids=True)
     assert logged(batch).flops == 3 * sample_flops(mixed).model
+
+
+def test_rows_that_lack_a_text_are_no_work_of_its_task():
+    asking = ["objective.question_answering_weight=1"]
+    workload = read_workload("configs/bidirectional/tiny.yaml", asking, None, None)
+    config, length = workload.transformer, workload.text_length
+    batch = {
+        "image_ids": torch.zeros(4, *config.grid, dtype=torch.long),
+        "text_ids": torch.zeros(4, length, dtype=torch.long),
+        "qa_ids": torch.zeros(4, length, dtype=torch.long),
+    }
+    logged = transformer_work(config, workload.tasks, None, own_ids=False)
+    assert logged(batch).flops == 4 * sample_flops(workload).model
+    assert logged(batch).tokens == 4 * 3 * positions(config, length)
+    marks = {"has_caption": [1, 0, 0, 0], "has_question": [1, 1, 1, 0]}
+    some = logged(batch | {name: torch.tensor(mark).bool() for name, mark in marks.items()})
+    assert some.tokens == (2 * 1 + 3) * positions(config, length)
 
 
 @pytest.mark.parametrize(

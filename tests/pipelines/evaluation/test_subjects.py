@@ -30,7 +30,7 @@ def block_of(names, captions=None):
     return Block(0, places, places, pictures, list(names), texts, [[]] * count, [""] * count)
 
 
-def write(path, rows, as_list):
+def write(path, rows, as_list=True):
     text = json.dumps(rows) if as_list else "\n".join(map(json.dumps, rows))
     path.write_text(text)
     return CaptionsSubject(path)
@@ -38,27 +38,40 @@ def write(path, rows, as_list):
 
 @pytest.mark.parametrize("as_list", [True, False])
 def test_captions_belong_to_pictures_by_name_number_or_order(tmp_path, as_list):
-    file, block = tmp_path / "captions.json", block_of(NAMES)
+    file = tmp_path / "captions.json"
+
+    def said(rows, names=NAMES):
+        subject = write(file, rows, as_list)
+        subject.suit(names)
+        return subject.make(block_of(names)).said
+
     by_id = [{"image_id": 285, "caption": "b"}, {"image_id": 139, "caption": "a"}]
-    assert write(file, by_id, as_list).make(block).said == ["a", "b"]
+    assert said(by_id) == ["a", "b"]
     by_name = [
         {"image": f"some/where/{NAMES[1]}", "caption": "b"},
-        {"image": f"some/where/{NAMES[0]}", "caption": "a"},
+        {"file_name": NAMES[0], "caption": "a"},
     ]
-    assert write(file, by_name, as_list).make(block).said == ["a", "b"]
+    assert said(by_name) == ["a", "b"]
     in_order = [{"caption": "a"}, {"caption": "b"}]
-    assert write(file, in_order, as_list).make(block).said == ["a", "b"]
+    assert said(in_order) == ["a", "b"]
     # Data without names leave the order.
-    assert write(file, by_id, as_list).make(block_of(["", ""])).said == ["b", "a"]
+    assert said(by_id, ["", ""]) == ["b", "a"]
+    # Of several captions of a picture the first counts.
+    assert said([*by_id, {"image_id": 139, "caption": "c"}]) == ["a", "b"]
 
 
-def test_a_picture_without_a_caption_is_refused_by_name(tmp_path):
+def test_captions_that_do_not_match_the_data_are_refused(tmp_path):
     file = tmp_path / "captions.json"
-    subject = write(file, [{"image_id": 139, "caption": "a"}], True)
+    with pytest.raises(UserError, match="has a caption of 7, and the data have no such picture"):
+        write(file, [{"image_id": 7, "caption": "a"}]).suit(NAMES)
+    with pytest.raises(UserError, match="has a caption of x.png, and the data have no such"):
+        write(file, [{"image": "a/x.png", "caption": "a"}]).suit(NAMES)
+    with pytest.raises(UserError, match="has 1 captions and the data 2 rows without names"):
+        write(file, [{"caption": "a"}]).suit(["", ""])
+    subject = write(file, [{"image_id": 139, "caption": "a"}])
+    subject.suit(NAMES)
     with pytest.raises(UserError, match="captions.json has no caption of COCO_val2014_.*285.jpg"):
         subject.make(block_of(NAMES))
-    with pytest.raises(UserError, match="no caption of row 1"):
-        write(file, [{"caption": "a"}], True).make(block_of(["", ""]))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '[{"image_id": 1}]', "[1]", '{"caption": 3}'])
@@ -79,6 +92,9 @@ def test_pictures_of_another_system_bring_their_prompts(tmp_path):
     # Fewer than the data have are measured as far as they go.
     assert made.prompts == ["a red field", "a blue field", "a green field"]
     assert [picture.getpixel((0, 0)) for picture in made.drawn][1] == (0, 0, 255)
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(UserError, match="names 1.png, which is not there"):
+        PicturesSubject(tmp_path, Image.open)
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "0.png"}')
     with pytest.raises(UserError, match="metadata.jsonl cannot be read .*'text'"):
         PicturesSubject(tmp_path, Image.open)

@@ -105,7 +105,7 @@ def test_a_run_passes_over_them_and_says_so(few, tokenizer_checkpoint, tmp_path,
     # 800 samples are two epochs; without captions one in five of the rows is whole.
     unreadable = 2 * 20 * (4 if stage == "tokenizer" else 5) // 5
     assert f"Of 800 samples read: {unreadable} could not be read" in said
-    assert ("had a caption cut to fit" in said) == (stage == "bidirectional")
+    assert ("had a text cut to fit" in said) == (stage == "bidirectional")
 
 
 @pytest.mark.parametrize("streaming", [False, True])

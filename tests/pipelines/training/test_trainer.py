@@ -122,7 +122,7 @@ def test_what_was_wrong_with_the_data_is_told_at_the_end(toy, tmp_path, capsys):
     counts.rows, counts.truncated_texts = 32, 3
     trainer.train(resume=False)
     printed = capsys.readouterr().err
-    assert "Of 32 samples read: 3 had a caption cut to fit the text positions." in printed
+    assert "Of 32 samples read: 3 had a text cut to fit the text positions." in printed
 
 
 def test_sigterm_saves_and_says_how_to_continue(toy, tmp_path, capsys):
