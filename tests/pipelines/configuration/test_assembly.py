@@ -76,7 +76,7 @@ def test_tokenizer_configurations(file, tmp_path):
 
 @pytest.mark.parametrize("file", files("bidirectional"))
 def test_bidirectional_configurations(file, tmp_path, tokenizer_checkpoint):
-    load_configuration(file, [], BidirectionalRun)
+    tasks = load_configuration(file, [], BidirectionalRun).objective.tasks
     overrides = [*SMALL, *SMALL_TRANSFORMER, f"output={tmp_path / 'run'}"]
     overrides += [
         "initialize_from=null",
@@ -86,7 +86,7 @@ def test_bidirectional_configurations(file, tmp_path, tokenizer_checkpoint):
     ]
     train_bidirectional.main(["--config", str(file), *overrides])
     checkpoint = open_checkpoint(tmp_path / "run", "bidirectional")
-    assert checkpoint.tasks[:2] == ("text_to_image", "image_to_text")
+    assert checkpoint.tasks == tasks
     transformer = UnifiedTransformer.from_pretrained(checkpoint.transformer)
     assert transformer.config.grid == (4, 4) and transformer.config.image_vocab_size == 32
     given = open_checkpoint(tokenizer_checkpoint, "tokenizer").tokenizer
