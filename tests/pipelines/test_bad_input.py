@@ -115,7 +115,7 @@ def test_reranking_needs_the_other_direction(checkpoint, tmp_path, capsys):
     (copy / "model_index.json").write_text(json.dumps(index | {"tasks": ["text_to_image"]}))
     arguments = drawing(copy, tmp_path / "drawn", "--prompt", "a red circle", "--rerank", "2")
     assert "not trained for image_to_text" in refused(capsys, generate_images.main, *arguments)
-    data = ("--data", "scenes")
+    data = ("--data", "scenes", "--rerank", "2")
     arguments = drawing(copy, tmp_path / "report", *data)
     assert "not trained for image_to_text" in refused(capsys, evaluate_checkpoint.main, *arguments)
 

@@ -34,16 +34,16 @@ def systems_of(folder):
 
 
 def test_drawn_pictures_stand_beside_real_ones_and_other_systems(tmp_path):
-    other = folder_of(tmp_path / "other", [*PROMPTS[:2], "something else"])
+    other = folder_of(tmp_path / "theirs_xyz", [*PROMPTS[:2], "something else"])
     (tmp_path / "report").mkdir()
     rows = [shown(0), shown(1), shown(2)]
     assert Beside([other]).write_sheet(tmp_path / "report", rows, with_real=True)
     # The third prompt was not drawn by all.
-    expected = {prompt: {"drawn", "real", "other"} for prompt in PROMPTS[:2]}
+    expected = {prompt: {"drawn", "real", "theirs_xyz"} for prompt in PROMPTS[:2]}
     assert systems_of(tmp_path / "report") == expected
     pictures = list((tmp_path / "report" / "rating" / "pictures").iterdir())
     assert {Image.open(file).size for file in pictures} == {(48, 32)} and len(pictures) == 6
-    assert "other" not in (tmp_path / "report" / "rating" / "sheet.html").read_text()
+    assert "theirs_xyz" not in (tmp_path / "report" / "rating" / "sheet.html").read_text()
 
 
 def test_there_is_no_sheet_of_one_system_alone(tmp_path):
