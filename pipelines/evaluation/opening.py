@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from PIL import Image
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
@@ -87,7 +88,7 @@ def open_subject(arguments: argparse.Namespace, processes: Processes) -> Subject
         folder = open_checkpoint(arguments.checkpoint, "tokenizer").tokenizer
         return TokenizerSubject(load_tokenizer(folder).to(processes.device))
     pipe = BidirectionalPipeline.from_pretrained(
-        arguments.checkpoint, str(processes.device), arguments.dtype
+        arguments.checkpoint, device_name(processes.device), arguments.dtype
     )
     if (size := _size(arguments)) not in (None, pipe.picture_size):
         raise UserError(
@@ -100,6 +101,11 @@ def open_subject(arguments: argparse.Namespace, processes: Processes) -> Subject
         settings = pipe.drawing_settings(decoder=arguments.decoder, rerank=arguments.rerank)
         pipe.decoder = settings.decoder
     return subject
+
+
+def device_name(device: torch.device) -> str:
+    """As on the command line: among several processes a CPU has a number as well."""
+    return "cpu" if device.type == "cpu" else str(device)
 
 
 def _pictures(folder: Path, size: tuple[int, int] | None) -> PicturesSubject:
@@ -207,7 +213,7 @@ def open_judges(arguments: argparse.Namespace, subject: Subject, processes: Proc
     for network in (inception, lpips):
         if not isinstance(network, Missing):
             network.to(processes.device)
-    device, name = str(processes.device), arguments.matcher
+    device, name = device_name(processes.device), arguments.matcher
     matcher = opened(draws, name, NO_MATCHER, lambda: open_matcher(name, device))
     detector = opened(
         draws, arguments.detector, NO_DETECTOR, lambda: open_detector(arguments.detector)
