@@ -15,6 +15,8 @@ class Missing:
 
 
 Figure = float | Missing
+Figures = dict[str, Figure | int | str]
+"""By name, with what belongs beside them."""
 
 
 def in_words(figure: Figure, digits: int = 3) -> str:

@@ -8,15 +8,14 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
-from pipelines.evaluation.figures import Figure, Missing
+from pipelines.evaluation.figures import Figure, Figures
 from pipelines.evaluation.gallery import Gallery
+from pipelines.evaluation.likelihood_measures import LikelihoodMeasures
 from pipelines.evaluation.measures import (
     AnswerMeasures,
     CaptionMeasures,
     DrawingMeasures,
-    Figures,
     Judges,
-    LikelihoodMeasures,
     RealPictures,
     TokenizerMeasures,
 )
@@ -126,13 +125,3 @@ def measures_of(
     if scenes and "image_to_text" in subject.tasks:
         found["scenes_described"] = ScenesDescribed()
     return found
-
-
-def missing_figures(figures: dict[str, Figures]) -> dict[str, str]:
-    """By group and name, why there is no figure."""
-    return {
-        f"{group}.{name}": value.reason
-        for group, found in figures.items()
-        for name, value in found.items()
-        if isinstance(value, Missing)
-    }

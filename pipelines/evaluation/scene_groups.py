@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.evaluation.measures import Figures
+from pipelines.evaluation.figures import Figures
 from pipelines.evaluation.scene_accuracy import SceneSet, scene_set
 from pipelines.evaluation.scene_questions import AnswerShares, answer_shares, commonest_answers
 from pipelines.evaluation.scene_report import DESCRIPTIONS, measure_scenes
