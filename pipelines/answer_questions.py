@@ -17,8 +17,6 @@ from pipelines.data.transforms import read_image
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Answer questions about pictures.")
-    parser.add_argument("--checkpoint", required=True, metavar="DIR")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures of any size")
     parser.add_argument(
         "--question", action="append", required=True, metavar="TEXT", help="may be repeated"
     )

@@ -18,8 +18,6 @@ from pipelines.describing import Caption
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Describe pictures.")
-    parser.add_argument("--checkpoint", required=True, metavar="DIR")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures of any size")
     add_text_arguments(parser)
     parser.add_argument(
         "--num-captions", type=int, default=1, help="of each picture; needs beams or a temperature"

@@ -158,7 +158,10 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_text_arguments(parser: argparse.ArgumentParser) -> None:
-    """How captions and answers are written, to be read by `text_given`; and `--seed`."""
+    """Of a command that writes texts about pictures: the checkpoint, the pictures, `--seed`, and
+    how texts are written, to be read by `text_given`."""
+    parser.add_argument("--checkpoint", required=True, metavar="DIR")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures of any size")
     parser.add_argument("--num-beams", type=int, default=1, help="above 1 searches by beams")
     parser.add_argument(
         "--length-penalty", type=float, default=1.0, help="beams: above 0 favours longer texts"
