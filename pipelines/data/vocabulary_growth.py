@@ -1,25 +1,26 @@
 """New words for a text tokenizer whose ids a model has learned.
 
 New entries come after the old ones, so that every old id keeps its meaning; and they are such that
-a text which had no [UNK] is encoded as it was:
+a text of known words is encoded as it was:
 
 - a *letter* (`x`, or `##x` inside words) that had no entry: WordPiece takes the longest entry that
   fits, so where it found one before it still finds the same;
 - a *piece* of a word, or a whole one, with a character in it that no old entry has: nothing that
-  was known before can hold it.
+  was known before can hold it;
+- a *word* of known characters that had to be spelled. It is found as a whole word only, before
+  texts are divided; as an entry of WordPiece's own it would cut other words that begin with it.
 
-Letters come first, as they leave nothing unknown, then pieces, the more frequent first, while there
-is room. A piece of known characters alone would be shorter to write, but could cut words otherwise
-that the model reads already.
+Letters come first, as they leave nothing unknown, then pieces, then words, the more frequent first,
+while there is room.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.data.text_tokenizer import LONGEST_CAPTION, as_unicode
@@ -27,6 +28,9 @@ from pipelines.data.word_pieces import INSIDE, train_word_pieces
 
 # A piece that occurs once would be learned from one caption, its letters from many.
 LEAST_OCCURRENCES = 2
+# Letters a piece, on average. "square ##s" keeps what the model knows of squares; "d ##o ##g" says
+# nothing to it.
+SPELLED_BELOW = 2
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,10 @@ class Growth:
         """The same as a sentence about the checkpoint that the tokenizer is of."""
         share = self.before / max(1, self.tokens)
         sentence = f"The text tokenizer of {start} does not know {share:.2%} of the texts' tokens"
-        if self.entries:
+        if self.entries and self.before:
             sentence += f"; {self.entries} new entries leave {self.after} unknown"
+        elif self.entries:
+            sentence += f"; new entries for words that it would spell: {self.entries}"
         if self.after:
             sentence += f" (text_tokenizer.vocabulary_size={largest} is the most it may have)"
         return sentence + "."
@@ -57,18 +63,18 @@ def grow_vocabulary(
     `largest` in all; the same texts give the same entries.
 
     WordPiece's vocabulary is extended itself. Any other kind that can meet something unknown gets
-    its new characters by its own `add_tokens`, which looks for them before it divides a text: for
-    that reason no words, which it would find inside of known ones. Where bytes are entries nothing
-    is unknown.
+    its new characters by its own `add_tokens`. Where bytes are entries nothing is unknown.
     """
     texts = [as_unicode(text[:LONGEST_CAPTION]) for text in texts]
     before, tokens = _count_unknown(tokenizer, texts)
     size, room = len(tokenizer), largest - len(tokenizer)
-    if before == 0 or room <= 0:
+    if room <= 0:
         return Growth(0, before, before, tokens)
     if _is_word_piece(tokenizer):
-        _extend_word_pieces(tokenizer, texts, room)
-    else:
+        words = _words_of(tokenizer, texts)
+        _extend_word_pieces(tokenizer, words, room)
+        _add_words(tokenizer, words, largest - len(tokenizer))
+    elif before:
         tokenizer.add_tokens(_unknown_characters(tokenizer, texts)[:room])
     after, _ = _count_unknown(tokenizer, texts)
     return Growth(len(tokenizer) - size, before, after, tokens)
@@ -91,18 +97,31 @@ def _count_unknown(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> 
     return sum(ids.count(unknown) for ids in encoded), sum(map(len, encoded))
 
 
-def _extend_word_pieces(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], room: int
-) -> None:
+def _words_of(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Counter[str]:
+    """How often each word occurs, as WordPiece is given them; without those too long for it, which
+    stay [UNK] whatever it knows."""
+    backend: Tokenizer = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+    model: Any = backend.model
+    words: Counter[str] = Counter()
+    for text in texts:
+        text = backend.normalizer.normalize_str(text) if backend.normalizer else text
+        if backend.pre_tokenizer is None:
+            words[text] += 1
+        else:
+            words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text))
+    longest = model.max_input_chars_per_word
+    return Counter({word: count for word, count in words.items() if len(word) <= longest})
+
+
+def _extend_word_pieces(tokenizer: PreTrainedTokenizerBase, words: Counter[str], room: int) -> None:
+    """Letters and pieces of what is [UNK]."""
     backend: Tokenizer = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
     model: Any = backend.model
     vocabulary: dict[str, int] = tokenizer.get_vocab()  # with tokens that were added to the model's
-    words = Counter(word for text in texts for word in _words_of(backend, text))
     unknown = {
         word: count
         for word, count in words.items()
-        if len(word) <= model.max_input_chars_per_word  # longer ones are [UNK] whatever it knows
-        and any(token.value == model.unk_token for token in model.tokenize(word))
+        if any(token.value == model.unk_token for token in model.tokenize(word))
     }
     known = {character for entry in vocabulary for character in entry.removeprefix(INSIDE)}
     letters = _letters(unknown)
@@ -121,12 +140,20 @@ def _extend_word_pieces(
     )
 
 
-def _words_of(backend: Tokenizer, text: str) -> Iterator[str]:
-    """As the tokenizer's model is given them."""
-    normalized = backend.normalizer.normalize_str(text) if backend.normalizer else text
-    if backend.pre_tokenizer is None:
-        return iter([normalized])
-    return (word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normalized))
+def _add_words(tokenizer: PreTrainedTokenizerBase, words: Counter[str], room: int) -> None:
+    """Whole words that are spelled in pieces of hardly more than a letter."""
+    vocabulary = tokenizer.get_vocab()
+    model: Any = tokenizer.backend_tokenizer.model  # type: ignore[attr-defined]
+    spelled = [
+        word
+        for word, count in words.items()
+        if count >= LEAST_OCCURRENCES
+        and word.isalpha()
+        and word not in vocabulary
+        and len(word) < SPELLED_BELOW * len(model.tokenize(word))
+    ]
+    spelled = sorted(spelled, key=lambda word: (-words[word], word))[:room]
+    tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in spelled])
 
 
 def _letters(words: dict[str, int]) -> list[str]:
