@@ -23,6 +23,7 @@ from pipelines.data.scenes.shapes import SHAPES
 Choice = TypeVar("Choice")
 
 KINDS = ("colour", "shape", "size", "count", "yes_no", "relation")
+EACH_ONCE: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,18 @@ WORDINGS = {
 }
 
 
-def questions(scene: Scene, rng: np.random.Generator, language: str = "en") -> list[Question]:
-    """One question of each kind that the scene allows, in the order of KINDS.
+def questions(
+    scene: Scene,
+    rng: np.random.Generator,
+    language: str = "en",
+    times: Mapping[str, int] = EACH_ONCE,
+) -> list[Question]:
+    """One question of each kind that the scene allows, or as many as `times` says of it, in the
+    order of KINDS.
 
-    What is asked about is unique in the scene, relations are clear ones, and yes is right as often
-    as no. Only questions on scenes with a held-out pair ever name one. Raises ValueError for an
-    unknown language.
+    What is asked about is unique in the scene, relations are clear ones, yes is right as often as
+    no, and half of the attributes whose objects are counted are not there. Only questions on
+    scenes with a held-out pair ever name one. Raises ValueError for an unknown language.
     """
     words, wording = language_named(language), WORDINGS[language]
     askers: Mapping[str, Callable[..., tuple[str, str] | None]] = {
@@ -95,7 +102,11 @@ def questions(scene: Scene, rng: np.random.Generator, language: str = "en") -> l
         "yes_no": _ask_presence,
         "relation": _ask_relation,
     }
-    asked = ((kind, askers[kind](scene, rng, words, wording)) for kind in KINDS)
+    asked = (
+        (kind, askers[kind](scene, rng, words, wording))
+        for kind in KINDS
+        for _ in range(times.get(kind, 1))
+    )
     return [Question(*pair, kind) for kind, pair in asked if pair is not None]
 
 
@@ -122,11 +133,12 @@ def _ask_attribute(
 def _ask_count(
     scene: Scene, rng: np.random.Generator, words: Language, wording: Wording
 ) -> tuple[str, str]:
-    """Of all objects, or of those with some size, colour or shape."""
-    item = _drawn(scene.objects, rng)
-    if rng.random() < 0.3:  # sometimes of what may not be there
-        item = _drawn(_neighbours(item), rng)
+    """Of all objects, or of those with some size, colour or shape, there or not."""
     names = _drawn(((), ("size",), ("colour",), ("shape",)), rng)
+    item = _drawn(scene.objects, rng)
+    absent = [other for other in _neighbours(item) if names and not _is_there(other, scene, names)]
+    if absent and rng.random() < 0.5:
+        item = _drawn(absent, rng)
     count = sum(_shares(item, other, names) for other in scene.objects)
     phrase = _phrase(item, names, words, wording)
     plural = phrase + ("es" if phrase.endswith("s") else "s")  # for English
@@ -180,8 +192,11 @@ def _drawn(choices: Sequence[Choice], rng: np.random.Generator) -> Choice:
 def _may_be_denied(item: SceneObject, scene: Scene) -> bool:
     if (item.colour, item.shape) in HELD_OUT_PAIRS and not is_held_out(scene):
         return False
-    attributes = ("size", "colour", "shape")
-    return not any(_shares(item, other, attributes) for other in scene.objects)
+    return not _is_there(item, scene, ("size", "colour", "shape"))
+
+
+def _is_there(item: SceneObject, scene: Scene, names: tuple[str, ...]) -> bool:
+    return any(_shares(item, other, names) for other in scene.objects)
 
 
 def _shares(item: SceneObject, other: SceneObject, names: tuple[str, ...]) -> bool:

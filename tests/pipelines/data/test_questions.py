@@ -276,6 +276,17 @@ def test_scenes_of_any_number_have_questions_to_train_on(codec):
     assert np.all(batch["qa_length"].numpy() <= 24)
 
 
+def test_relations_are_asked_more_often_in_training_alone():
+    def relations(split):
+        settings = DataSettings(split=split, min_objects=2, max_objects=2)
+        source = open_source(settings, wanted=ASKED)
+        texts = (pair.question for row in range(40) for pair in source[row].questions)
+        return sum(text.startswith("where") for text in texts)
+
+    assert 30 <= relations("test") <= 40
+    assert 90 <= relations("train") <= 120
+
+
 def load_scenes(settings, reader):
     order, validation = open_training_data(settings, reader.wanted)
     return BatchLoader(order, validation, settings.height_width, 64, texts=reader)

@@ -70,6 +70,15 @@ def test_each_kind_is_asked_once(number_of_objects):
             assert {"size", "count", "yes_no", "relation"} <= set(kinds)
 
 
+def test_kinds_are_asked_as_often_as_is_said():
+    scene = scene_at(0, "train", 0, 2, 2)
+    asked = questions(scene, np.random.default_rng(0), times={"relation": 20, "count": 0})
+    kinds = Counter(one.kind for one in asked)
+    assert kinds["relation"] == 20 and kinds["yes_no"] == 1 and "count" not in kinds
+    # Of either object relative to the other.
+    assert len({one.question for one in asked if one.kind == "relation"}) == 2
+
+
 def test_both_languages_ask_and_answer_alike():
     words, wording = LANGUAGES["zh"], WORDINGS["zh"]
     translated = {name: words.colours[name] for name in COLOURS}
@@ -96,6 +105,20 @@ def test_yes_is_right_as_often_as_no():
     )
     assert set(answers) == {"yes", "no"}
     assert abs(answers["yes"] - answers["no"]) < 80  # 4 standard deviations
+
+
+def test_what_is_counted_by_an_attribute_is_absent_half_of_the_time():
+    rng = np.random.default_rng(0)
+    answers = Counter(
+        asked.answer
+        for index in range(600)
+        for asked in questions(scene_at(0, "train", index, 2, 2), rng)
+        if asked.kind == "count" and asked.question != "how many objects are there?"
+    )
+    total = answers.total()
+    assert 380 < total < 520
+    assert abs(answers["zero"] / total - 0.5) < 0.1  # a little less: two sizes leave none out
+    assert answers["one"] > answers["two"] > 20
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
