@@ -63,7 +63,7 @@ class BidirectionalRun:
     """`configs/bidirectional/*.yaml`.
 
     Args:
-        tokenizer: the checkpoint of a tokenizer run; or
+        tokenizer: the checkpoint of a tokenizer run, or of a transformer with one; or
         tokenizer_config: a tokenizer YAML, which is then trained first, into OUTPUT/tokenizer; or
         initialize_from: a checkpoint of this kind, whose tokenizers are kept and whose transformer
             is trained on; its text tokenizer gets new entries, up to

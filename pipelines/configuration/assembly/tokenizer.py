@@ -49,7 +49,7 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
     torch.manual_seed(config.seed)
     tokenizer = VQGAN(config.model)
     if config.initialize_from is not None:
-        _take_weights(tokenizer, open_checkpoint(config.initialize_from), processes)
+        _take_weights(tokenizer, open_checkpoint(config.initialize_from, "tokenizer"), processes)
     tokenizer.to(device)
     discriminator = build_discriminator(objective, config.discriminator, config.data, processes)
     return Task(
@@ -85,13 +85,8 @@ def _take_weights(tokenizer: VQGAN, start: CheckpointPaths, processes: Processes
     """Gives a new tokenizer the weights of a checkpoint's; statistics of its codes start anew.
 
     Raises:
-        UserError: the checkpoint has none, or one of another shape.
+        UserError: it has another shape.
     """
-    if not start.tokenizer.is_dir():
-        raise UserError(
-            f"initialize_from={start.root} is a {start.kind} checkpoint, which has no tokenizer; "
-            "name one that train_tokenizer.py or train_bidirectional.py has written."
-        )
     loaded = load_tokenizer(start.tokenizer)
     names = [field.name for field in fields(VQGANConfig) if field.name not in HOW_CODES_ARE_LEARNED]
     check_same_settings("model", tokenizer.config, loaded.config, names, start.root)

@@ -297,6 +297,6 @@ def test_a_tokenizer_of_another_shape_is_refused(tmp_path, checkpoint, capsys, c
 
 def test_a_checkpoint_without_a_tokenizer_is_refused(tmp_path, dual_encoder_checkpoint, capsys):
     line = tokenizer_run(dual_encoder_checkpoint, tmp_path / "run")
-    assert "is a dual_encoder checkpoint, which has no tokenizer" in refused(
+    assert "is a dual_encoder checkpoint where a tokenizer checkpoint is expected" in refused(
         capsys, train_tokenizer.main, line
     )

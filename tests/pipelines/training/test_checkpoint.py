@@ -107,7 +107,10 @@ def test_opening_a_run_finds_its_checkpoint(tmp_path):
         (lambda c: (c / "model_index.json").write_text("{"), "not the index of a checkpoint"),
         (lambda c: (c / "model_index.json").write_text("[]"), "not the index of a checkpoint"),
         (lambda c: _edit(c, format_version=99), "checkpoint format 99"),
-        (lambda c: _edit(c, kind="bidirectional"), "is a bidirectional checkpoint where"),
+        (
+            lambda c: _edit(c, kind="dual_encoder", parts=["dual_encoder"]),
+            "is a dual_encoder checkpoint where",
+        ),
         (lambda c: (c / "tokenizer").rename(c / "x"), "lacks its folder 'tokenizer'"),
     ],
 )
@@ -117,6 +120,16 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, break_it, sentence):
     break_it(target)
     with pytest.raises(UserError, match=sentence):
         open_checkpoint(target, "tokenizer")
+
+
+def test_a_transformers_checkpoint_is_its_tokenizers_as_well(tmp_path):
+    write(tmp_path / "transformer", 1, "bidirectional")
+    opened = open_checkpoint(tmp_path / "transformer", "tokenizer")
+    assert opened.kind == "tokenizer" and (opened.tokenizer / "step").is_file()
+    assert open_checkpoint(tmp_path / "transformer").kind == "bidirectional"
+    write(tmp_path / "matcher", 1, "dual_encoder")
+    with pytest.raises(UserError, match="a dual_encoder checkpoint where a tokenizer checkpoint"):
+        open_checkpoint(tmp_path / "matcher", "tokenizer")
 
 
 def test_a_part_of_a_checkpoint_is_refused(tmp_path):
