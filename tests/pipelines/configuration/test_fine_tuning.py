@@ -221,6 +221,7 @@ def test_adapters_beside_a_decoder_of_hidden_states_and_under_muon(tmp_path, end
         tmp_path / "run",
         *["lora.rank=2", "end_to_end.mapper_size=16", "reconstruction.perceptual_weight=0"],
         *["training.optimizer.name=muon", "training.activation_checkpointing=true"],
+        "text_tokenizer.vocabulary_size=8",  # with new words their rows would be trained too
         "end_to_end.sampled_ids=0.5",
     )
     train_bidirectional.main(line)
