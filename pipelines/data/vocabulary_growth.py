@@ -10,6 +10,9 @@ a text of known words is encoded as it was:
 - a *word* of known characters that had to be spelled. It is found as a whole word only, before
   texts are divided; as an entry of WordPiece's own it would cut other words that begin with it.
 
+With new letters, words that an earlier growth added become WordPiece's own after all, as only those
+keep their ids when a tokenizer is written and read: "whats" is then "what ##s", spelled until then.
+
 Letters come first, as they leave nothing unknown, then pieces, then words, the more frequent first,
 while there is room.
 """
@@ -72,11 +75,12 @@ def grow_vocabulary(
         return Growth(0, before, before, tokens)
     if _is_word_piece(tokenizer):
         words = _words_of(tokenizer, texts)
-        _extend_word_pieces(tokenizer, words, room)
+        if before:
+            _extend_word_pieces(tokenizer, words, room)
         _add_words(tokenizer, words, largest - len(tokenizer))
     elif before:
         tokenizer.add_tokens(_unknown_characters(tokenizer, texts)[:room])
-    after, _ = _count_unknown(tokenizer, texts)
+    after = _count_unknown(tokenizer, texts)[0] if before else 0
     return Growth(len(tokenizer) - size, before, after, tokens)
 
 

@@ -84,9 +84,9 @@ def open_subject(arguments: argparse.Namespace, processes: Processes) -> Subject
         return _pictures(Path(arguments.images), _size(arguments))
     if arguments.captions is not None:
         return CaptionsSubject(Path(arguments.captions))
-    if open_checkpoint(arguments.checkpoint).kind == "tokenizer":
-        folder = open_checkpoint(arguments.checkpoint, "tokenizer").tokenizer
-        return TokenizerSubject(load_tokenizer(folder).to(processes.device))
+    paths = open_checkpoint(arguments.checkpoint)
+    if paths.kind == "tokenizer":
+        return TokenizerSubject(load_tokenizer(paths.tokenizer).to(processes.device))
     pipe = BidirectionalPipeline.from_pretrained(
         arguments.checkpoint, device_name(processes.device), arguments.dtype
     )

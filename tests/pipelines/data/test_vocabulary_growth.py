@@ -184,3 +184,11 @@ def test_nothing_is_unknown_to_bytes():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
     assert grow_vocabulary(tokenizer, OTHERS, 4000).entries == 0
     assert len(tokenizer) == len(vocabulary)
+
+
+def test_growing_again_without_new_letters_keeps_the_words_of_before():
+    tokenizer = trained(scenes("en"))
+    grow_vocabulary(tokenizer, ["what dog", "a dog what"], 4000)
+    before = encoded(tokenizer, ["whats dogs", "what dog"])
+    grow_vocabulary(tokenizer, ["on the beach", "a beach"], 4000)
+    assert encoded(tokenizer, ["whats dogs", "what dog"]) == before
