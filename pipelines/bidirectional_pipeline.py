@@ -147,14 +147,7 @@ class BidirectionalPipeline:
         """
         settings.check_seeds(seeds)
         encoded = self.encode_prompts(prompts)
-        for prompt, text in zip(prompts, encoded, strict=True):
-            if text.unknown:
-                logger.warning(
-                    "%d of %d tokens of %r are unknown to this checkpoint and were read as [UNK]",
-                    text.unknown,
-                    len(text.ids) - 2,
-                    prompt,
-                )
+        warn_of_unknown(prompts, encoded)
         given = None
         if settings.complete is not None:
             given = self.encode_images([settings.complete])[:, : settings.keep_rows]
@@ -242,7 +235,9 @@ class BidirectionalPipeline:
         """`answer_questions` with log-likelihoods."""
         self.require("question_answering")
         pictures, positions = list(images), self.transformer.config.text_positions
+        refuse_one_text(questions)
         encoded = [self.codec.encode_question(question, positions) for question in questions]
+        warn_of_unknown(questions, encoded)
         count = max(len(pictures), len(encoded))
         if {len(pictures), len(encoded)} - {1, count}:
             raise UserError(
@@ -267,7 +262,9 @@ class BidirectionalPipeline:
             UserError: a caption is empty or too long, or the checkpoint was not trained for it.
         """
         self.require("image_to_text")
-        return self.describer.score(images, self.encode_prompts(captions))
+        encoded = self.encode_prompts(captions)
+        warn_of_unknown(captions, encoded)
+        return self.describer.score(images, encoded)
 
     @torch.no_grad()
     def encode_images(self, images: Iterable[Picture]) -> Tensor:
@@ -305,5 +302,28 @@ class BidirectionalPipeline:
         Raises:
             UserError: a prompt is empty or too long.
         """
+        refuse_one_text(prompts)
         positions = self.transformer.config.text_positions
         return [self.codec.encode_prompt(prompt, positions) for prompt in prompts]
+
+
+def refuse_one_text(texts: Sequence[str]) -> None:
+    """Its letters would be taken for the texts.
+
+    Raises:
+        UserError: it is no list.
+    """
+    if isinstance(texts, str):
+        raise UserError(f"{texts!r} is one text; give a list of texts.")
+
+
+def warn_of_unknown(texts: Sequence[str], encoded: Sequence[EncodedText]) -> None:
+    """Says which texts have words that the checkpoint does not know."""
+    for text, one in zip(texts, encoded, strict=True):
+        if one.unknown:
+            logger.warning(
+                "%d of %d tokens of %r are unknown to this checkpoint and were read as [UNK]",
+                one.unknown,
+                len(one.ids) - 2,
+                text,
+            )

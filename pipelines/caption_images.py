@@ -11,7 +11,13 @@ import argparse
 import json
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.command_line import add_device_arguments, add_text_arguments, command, text_given
+from pipelines.command_line import (
+    UserError,
+    add_device_arguments,
+    add_text_arguments,
+    command,
+    text_given,
+)
 from pipelines.data.transforms import read_image
 from pipelines.describing import Caption
 
@@ -26,7 +32,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--score", action="append", metavar="TEXT", help="a caption to judge; may be repeated"
     )
     add_device_arguments(parser)
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    settings = ("seed", "num_captions", *text_given(arguments))
+    idle = [name for name in settings if getattr(arguments, name) != parser.get_default(name)]
+    if arguments.score and idle:
+        raise UserError(
+            f"--score judges given captions; leave --{idle[0].replace('_', '-')} out, which says "
+            "how captions are written."
+        )
+    return arguments
 
 
 @command

@@ -1,6 +1,7 @@
 """Pictures -> captions and answers, and how likely given captions are."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipelines.drawing import PICTURES_AT_ONCE
 from unified_transformer import (
     Captions,
     CaptionSettings,
+    NoRoomError,
     UnifiedTransformer,
     generate_answers,
     generate_captions,
@@ -50,7 +52,8 @@ class Describer:
         captions = []
         for some in _at_once(len(pictures), settings):
             ids = self.encode(pictures[some])
-            said = generate_captions(self.transformer, ids, settings, [seed] * len(ids))
+            with telling_what_has_no_room():
+                said = generate_captions(self.transformer, ids, settings, [seed] * len(ids))
             captions += self._in_words(said)
         return captions
 
@@ -72,8 +75,8 @@ class Describer:
             numbers, texts = zip(*questions[some], strict=True)
             asked, length = self.codec.pad(texts, self.transformer.config.text_positions)
             seen = ids[list(numbers)]
-            answers += self._in_words(
-                generate_answers(
+            with telling_what_has_no_room():
+                said = generate_answers(
                     self.transformer,
                     seen,
                     asked.to(ids.device),
@@ -81,7 +84,7 @@ class Describer:
                     settings,
                     [seed] * len(seen),
                 )
-            )
+            answers += self._in_words(said)
         return answers
 
     def _in_words(self, said: Captions) -> list[Caption]:
@@ -109,6 +112,15 @@ class Describer:
             )
             scores += found.tolist()
         return scores
+
+
+@contextmanager
+def telling_what_has_no_room() -> Iterator[None]:
+    """As a user's mistake."""
+    try:
+        yield
+    except NoRoomError as error:
+        raise UserError(f"{error}.") from error
 
 
 def _settings(seed: int, captioning: dict[str, Any]) -> CaptionSettings:

@@ -3,6 +3,7 @@
 from unified_transformer.captioning import (
     Captions,
     CaptionSettings,
+    NoRoomError,
     generate_answers,
     generate_captions,
     score_captions,
@@ -31,6 +32,7 @@ __all__ = [
     "EndToEndObjective",
     "EndToEndSettings",
     "HiddenState",
+    "NoRoomError",
     "Reconstructor",
     "ReconstructorConfig",
     "SamplingSettings",

@@ -15,6 +15,13 @@ from unified_transformer.model import UnifiedTransformer
 from unified_transformer.noise import gumbel_noise
 from unified_transformer.sampling import SamplingSettings, sample
 
+LARGEST_PENALTY = 10.0
+"""Of either sign; far beyond, a power of the length is no number any more."""
+
+
+class NoRoomError(ValueError):
+    """What was asked for does not fit into the model's text positions."""
+
 
 @dataclass
 class CaptionSettings:
@@ -52,6 +59,16 @@ class CaptionSettings:
             )
         if self.num_beams > 1 and self.temperature > 0:
             raise ValueError("beam search does not sample; choose num_beams=1 or temperature=0")
+        if self.temperature == 0 and (self.top_k, self.top_p) != (0, 1.0):
+            raise ValueError(
+                "top_k and top_p say what is sampled from, and temperature 0 does not sample; "
+                "choose one above 0"
+            )
+        if not abs(self.length_penalty) <= LARGEST_PENALTY:  # nor is it a number otherwise
+            raise ValueError(
+                f"length_penalty is {self.length_penalty}; it must be from {-LARGEST_PENALTY} to "
+                f"{LARGEST_PENALTY}"
+            )
         self.sampling()  # refuses what is out of range
 
     def sampling(self) -> SamplingSettings:
@@ -79,13 +96,14 @@ def next_text_scores(
     """log p [batch, text vocabulary] of the token after `last` [batch], which stand at `places`
     [batch].
 
-    Padding, [CLS] and [BOS] are never generated, and [SEP] only where the text `may_end`: theirs is
-    -inf.
+    Padding, [CLS], [BOS] and [UNK] are never generated, and [SEP] only where the text `may_end`:
+    theirs is -inf.
     """
     hidden = text_step(model, cache, last, places)
     scores = model.text_head(hidden).float().log_softmax(dim=-1)
     config = model.config
     never = [config.pad_token_id, config.cls_token_id, config.bos_token_id]
+    never += [] if config.unk_token_id is None else [config.unk_token_id]
     scores[:, never if may_end else [*never, config.sep_token_id]] = -torch.inf
     return scores
 
@@ -98,7 +116,11 @@ def generate_captions(
     seeds: list[int] | None = None,
 ) -> Captions:
     """Describe pictures: `image_ids` [batch, h, w]; `seeds`, one per picture, when sampling: its
-    caption k has seed + k."""
+    caption k has seed + k.
+
+    Raises:
+        NoRoomError: `min_length` is more than the text positions allow.
+    """
     cache = prefill_image(model, image_ids)
     starts = torch.zeros(len(image_ids), dtype=torch.long, device=image_ids.device)
     return _generate(model, cache, starts, settings or CaptionSettings(), seeds)
@@ -118,10 +140,10 @@ def generate_answers(
     when sampling.
 
     Raises:
-        ValueError: a question leaves no text position for an answer.
+        NoRoomError: a question leaves no text position for an answer, or fewer than `min_length`.
     """
     if question_length.max() > model.config.text_positions - 2:
-        raise ValueError(
+        raise NoRoomError(
             f"a question of {int(question_length.max())} tokens leaves none of the "
             f"{model.config.text_positions} text positions for an answer; shorten it"
         )
@@ -138,6 +160,11 @@ def _generate(
 ) -> Captions:
     """Text after [BOS] at the positions `starts` [batch]."""
     room = model.config.text_positions - 1 - starts
+    if settings.min_length > room.min():
+        raise NoRoomError(
+            f"min_length is {settings.min_length}, and of the {model.config.text_positions} text "
+            f"positions {int(room.min())} are left for what is written; choose a smaller one"
+        )
     if settings.max_length is not None:
         room = room.clamp(max=settings.max_length)
     if settings.num_beams > 1:

@@ -66,7 +66,8 @@ class UnifiedTransformerConfig(PreTrainedConfig):
 
     `grid_height` x `grid_width` is the grid of image ids, `image_vocab_size` the codebook's size.
     The special ids are those of the text tokenizer; a caption ends at `sep_token_id`, and
-    `pad_token_id`, `cls_token_id` and `bos_token_id` are never generated.
+    `pad_token_id`, `cls_token_id`, `bos_token_id` and, where there is one, `unk_token_id` are never
+    generated.
     """
 
     model_type = "drawscribe_unified_transformer"
@@ -81,6 +82,7 @@ class UnifiedTransformerConfig(PreTrainedConfig):
         cls_token_id: int = 2,
         sep_token_id: int = 3,
         bos_token_id: int = 4,
+        unk_token_id: int | None = None,
         initializer_range: float = 0.02,
         hidden_size: int = 192,
         num_hidden_layers: int = 4,
@@ -113,6 +115,7 @@ class UnifiedTransformerConfig(PreTrainedConfig):
         self.bos_token_id = bos_token_id
         self.cls_token_id = cls_token_id
         self.sep_token_id = sep_token_id
+        self.unk_token_id = unk_token_id
         self.initializer_range = initializer_range
         super().__init__(**kwargs)
 

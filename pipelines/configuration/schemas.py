@@ -104,6 +104,11 @@ class BidirectionalRun:
                 f"initialize_from is {self.initialize_from}, which brings its own tokenizer; set "
                 "tokenizer and tokenizer_config to null."
             )
+        if self.initialize_from is not None and self.text_tokenizer.path is not None:
+            raise ValueError(
+                f"initialize_from is {self.initialize_from}, which brings its own text tokenizer; "
+                "set text_tokenizer.path to null."
+            )
         if self.initialize_from is None and tokenizers == (None, None):
             raise ValueError(
                 "tokenizer is null; name the checkpoint of a tokenizer run (tokenizer=DIR), or "

@@ -19,7 +19,8 @@ from pipelines.data.batches import (
     ReadingCounts,
 )
 from pipelines.data.orders import Bookmark, Order, Sample
-from pipelines.data.sources import Source
+from pipelines.data.settings import Wanted
+from pipelines.data.sources import Source, UnreadableRow
 from pipelines.data.text_batches import Batch, TextReader
 from pipelines.data.transforms import CENTERED, Cropping
 
@@ -159,8 +160,7 @@ class BatchLoader:
         The same rows every time, in order, with the same captions and none dropped, however many
         processes share them; fewer where there are fewer rows.
         """
-        length = self._validation.length
-        rows = np.arange(number * self.global_batch_size)[:length]
+        rows = self._validation_rows(number)
         together = self.global_batch_size // self._steps.accumulation
         for first in range(0, len(rows), together):
             shares = np.array_split(rows[first : first + together], self._steps.world_size)
@@ -169,6 +169,32 @@ class BatchLoader:
                 batch, counts = self._validation_reader.read(samples, caption_dropout=0.0)
                 self._name(counts)
                 yield batch
+
+    def check_validation(self, number: int, wanted: Wanted) -> None:
+        """That the rows of so many global batches have some of each text that is wanted.
+
+        Raises:
+            UserError: they have none; there would never be a validation loss.
+        """
+        lacking = {kind for kind in ("captions", "questions") if getattr(wanted, kind)}
+        rows = self._validation_rows(number)
+        for row in rows:
+            if not lacking:
+                return
+            try:
+                texts = self._validation.texts(int(row))
+            except UnreadableRow:
+                continue
+            lacking -= {kind for kind in lacking if any(getattr(texts, kind).values())}
+        if lacking:
+            raise UserError(
+                f"the {len(rows)} rows that are validated on have no {' and no '.join(lacking)}, "
+                "which are trained on; raise training.validation_batches or data.validation_rows, "
+                "or name another data.validation_split."
+            )
+
+    def _validation_rows(self, number: int) -> np.ndarray:
+        return np.arange(number * self.global_batch_size)[: self._validation.length]
 
     def _read_ahead(self, step: int) -> Iterator[Step | UserError]:
         return iter(

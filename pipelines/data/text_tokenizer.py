@@ -149,6 +149,9 @@ class TextCodec:
         self.cls_id: int = tokenizer.cls_token_id
         self.sep_id: int = tokenizer.sep_token_id
         self.bos_id: int = tokenizer.bos_token_id
+        unknown = tokenizer.unk_token_id  # of some kinds it is their end of text
+        taken = (self.pad_id, self.cls_id, self.sep_id, self.bos_id)
+        self.unk_id: int | None = None if unknown in taken else unknown
 
     def encode_prompt(self, text: str, positions: int) -> EncodedText:
         """A user's prompt -> [CLS] … [SEP], at most `positions` ids.

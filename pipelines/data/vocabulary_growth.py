@@ -135,6 +135,8 @@ def _extend_word_pieces(tokenizer: PreTrainedTokenizerBase, words: Counter[str],
         if not known.issuperset(piece.removeprefix(INSIDE))
     ]
     new = [entry for entry in letters + pieces if entry not in vocabulary][:room]
+    if not new:
+        return
     first = max(vocabulary.values()) + 1
     backend.model = models.WordPiece(
         vocabulary | {entry: first + number for number, entry in enumerate(new)},

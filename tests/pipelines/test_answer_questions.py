@@ -61,6 +61,13 @@ def test_one_question_is_for_all_pictures_and_several_for_one(pipe, images):
     assert of_one == pipe.answer_questions([images[0]] * 3, QUESTIONS)
     with pytest.raises(UserError, match="2 questions about 3 pictures; give one for each"):
         pipe.answer_questions(images, QUESTIONS[:2])
+    with pytest.raises(UserError, match="is one text; give a list"):
+        pipe.answer_questions(images[:1], QUESTIONS[0])
+
+
+def test_unknown_words_of_a_question_are_warned_of(pipe, images, caplog):
+    pipe.answer_questions(images[:1], ["火山?"])
+    assert "of '火山?' are unknown" in caplog.text
 
 
 def test_a_picture_that_is_asked_about_again_is_encoded_once(pipe, images, monkeypatch):

@@ -108,6 +108,15 @@ def test_the_command_prints_several_captions_or_scores(checkpoint, tmp_path, cap
     rows = printed("--score", texts[0], "--score", texts[1])
     assert [row["caption"] for row in rows] == texts * 2
     assert all(row["log_likelihood"] < 0 for row in rows)
+    for option, words in (
+        (["--score", "a", "--num-beams", "2"], "leave --num-beams out"),
+        (["--score", "a", "--seed", "1"], "leave --seed out"),
+        (["--min-length", "99"], "min_length is 99, and of the 16 text positions 15"),
+        (["--top-p", "0.5"], "temperature 0 does not sample"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            caption_images.main([*arguments, *option])
+        assert stop.value.code == 2 and words in capsys.readouterr().err
 
 
 def test_reranking_keeps_the_candidate_whose_caption_is_likeliest(pipe):
@@ -161,6 +170,19 @@ def test_settings_not_given_are_those_the_checkpoint_recommends(checkpoint, tmp_
 def test_unknown_words_are_counted_and_warned_of(pipe, caplog):
     pipe.generate_images(["a small red 火山"])
     assert "2 of 5 tokens" in caplog.text and "[UNK]" in caplog.text
+    caplog.clear()
+    pipe.score_captions([Image.new("RGB", (32, 32))], ["火山"])
+    assert "2 of 2 tokens of '火山' are unknown" in caplog.text
+
+
+def test_one_text_is_not_taken_for_a_list_of_letters(pipe):
+    image = Image.new("RGB", (32, 32))
+    for call in (
+        lambda: pipe.generate_images("star"),
+        lambda: pipe.score_captions([image], "star"),
+    ):
+        with pytest.raises(UserError, match="'star' is one text; give a list"):
+            call()
 
 
 @pytest.mark.parametrize("part", ["transformer/model.safetensors", "tokenizer/model.safetensors"])

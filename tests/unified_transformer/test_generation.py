@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unified_transformer import (
     CaptionSettings,
+    NoRoomError,
     SamplingSettings,
     generate_answers,
     generate_captions,
@@ -251,8 +252,33 @@ def test_an_answer_depends_on_its_question_and_picture_not_on_its_batch(model, b
     together = generate_answers(model, images, asked, length, settings)
     alone = generate_answers(model, images[1:2], asked[1:2, :2], length[1:2], settings)
     assert alone.ids[0] == together.ids[1]
-    other = generate_answers(model, images, asked.roll(1, 0), length.roll(1), settings)
-    assert other.ids != together.ids
+    # Lengths, and with them the room for answers, stay as they are.
+    another_question = asked.index_fill(1, torch.tensor([1]), 9)
+    other = generate_answers(model, images, another_question, length, settings)
+    another_picture = generate_answers(model, images.roll(1, 0), asked, length, settings)
+    for row in range(3):
+        assert other.log_likelihood[row] != together.log_likelihood[row]
+        assert another_picture.log_likelihood[row] != together.log_likelihood[row]
+
+
+def test_what_the_text_tokenizer_does_not_know_is_never_written(model, batch, monkeypatch):
+    images = batch["image_ids"]
+    for beams in (1, 3):
+        said = generate_captions(model, images, CaptionSettings(beams))
+        written = said.ids[0][0]
+        monkeypatch.setattr(model.config, "unk_token_id", written)
+        without = generate_captions(model, images, CaptionSettings(beams))
+        assert not any(written in ids for ids in without.ids) and without.ids != said.ids
+        monkeypatch.setattr(model.config, "unk_token_id", None)
+
+
+def test_a_length_that_finds_no_room_is_refused(model, batch):
+    images, (asked, length) = batch["image_ids"], questions_of(batch)
+    with pytest.raises(NoRoomError, match="of the 12 text positions 11 are left"):
+        generate_captions(model, images, CaptionSettings(min_length=12))
+    assert len(generate_captions(model, images, CaptionSettings(min_length=11)).ids[0]) >= 10
+    with pytest.raises(NoRoomError, match="6 are left"):  # after the longest question
+        generate_answers(model, images, asked, length, CaptionSettings(2, min_length=7))
 
 
 def test_a_question_that_leaves_no_room_is_refused(model, batch):
@@ -368,7 +394,11 @@ def test_wide_beam_search_finds_the_best_of_all_continuations(penalty):
         ({"num_captions": 0}, "num_captions"),
         ({"num_captions": 3, "num_beams": 2}, "choose num_beams=3 or a temperature"),
         ({"num_beams": 2, "temperature": 0.5}, "beam search"),
-        ({"top_p": 2.0}, "top_p"),
+        ({"top_p": 2.0, "temperature": 1.0}, "top_p"),
+        ({"top_p": 0.9}, "temperature 0 does not sample"),
+        ({"top_k": 5, "num_beams": 2}, "temperature 0 does not sample"),
+        ({"num_beams": 2, "length_penalty": 300.0}, "length_penalty is 300.0; it must be from -10"),
+        ({"num_beams": 2, "length_penalty": float("nan")}, "length_penalty is nan"),
     ],
 )
 def test_impossible_caption_settings_are_refused(change, words):

@@ -139,6 +139,7 @@ def _transformer_config(
         cls_token_id=codec.cls_id,
         sep_token_id=codec.sep_id,
         bos_token_id=codec.bos_id,
+        unk_token_id=codec.unk_id,
     )
 
 

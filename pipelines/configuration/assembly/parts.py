@@ -41,7 +41,7 @@ def build_loader(
     micro_batch_size, accumulation = or_user_error(lambda: training.divide_batch(processes.count))
     wanted = PICTURES_ALONE if texts is None else texts.wanted
     order, validation = open_training_data(data, wanted, seed, accept_ids)
-    return BatchLoader(
+    loader = BatchLoader(
         order,
         validation,
         size=data.height_width,
@@ -55,6 +55,9 @@ def build_loader(
         workers=data.workers,
         cropping=data.cropping,
     )
+    if training.validate_every:
+        loader.check_validation(training.validation_batches, wanted)
+    return loader
 
 
 def check_size(data: DataSettings, factor: int) -> tuple[int, int]:

@@ -153,6 +153,7 @@ def test_going_on_end_to_end_keeps_the_decoder_or_says_that_it_is_left_behind(
         ("model.hidden_size=64", "model.hidden_size is 64, but"),
         ("data.size=64", "draws 4 x 4 ids"),
         ("tokenizer=somewhere", "which brings its own tokenizer"),
+        ("text_tokenizer.path=somewhere", "which brings its own text tokenizer"),
         ("model.layer_patterns=[row]", "model.layer_patterns is"),
     ],
 )

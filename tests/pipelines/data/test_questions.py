@@ -16,7 +16,7 @@ from pipelines.data.columns import question_answers
 from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import open_source, open_training_data, texts_for_vocabulary
 from pipelines.data.settings import CAPTIONS, DataSettings, MixtureEntry, Wanted
-from pipelines.data.sources import UnreadableRow
+from pipelines.data.sources import Subset, UnreadableRow
 from pipelines.data.text_batches import TextReader
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 
@@ -235,6 +235,24 @@ def test_a_mixture_may_have_captions_here_and_questions_there(tmp_path, codec):
         open_training_data(DataSettings(question_column=[], answer_column=[]), BOTH)
     with pytest.raises(UserError, match="captions names no column of the texts"):
         open_training_data(settings, ASKED)
+
+
+def test_validation_rows_that_lack_what_is_trained_on_are_refused_at_the_start(tmp_path):
+    """There would never be a validation loss, and with it no checkpoint."""
+    write_table(tmp_path)
+    data = DataSettings(source=str(tmp_path / "train.parquet"))
+    order, validation = open_training_data(data, BOTH)
+    loader = BatchLoader(order, validation, 8, 1)
+    loader.check_validation(2, BOTH)  # row 1 has no caption, row 3 no question
+    only = {
+        "questions": Subset(validation, np.array([3])),
+        "captions": Subset(validation, np.array([1])),
+    }
+    for lacking, rows in only.items():
+        loader = BatchLoader(order, rows, 8, 1)
+        with pytest.raises(UserError, match=f"the 1 rows that are validated on have no {lacking},"):
+            loader.check_validation(4, BOTH)
+        loader.check_validation(4, Wanted(lacking != "captions", lacking != "questions"))
 
 
 def test_sources_without_questions_are_refused_by_name(tmp_path):

@@ -178,3 +178,9 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
         load_text_tokenizer(tmp_path / "nowhere")
     with pytest.raises(UserError, match="cannot be loaded"):
         load_text_tokenizer(tmp_path)
+
+
+def test_what_ends_a_text_is_not_what_is_unknown(tmp_path, codec):
+    assert codec.unk_id == codec.tokenizer.unk_token_id is not None
+    tokens = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|end|>")
+    assert TextCodec(load_text_tokenizer(foreign_tokenizer(tmp_path, **tokens))).unk_id is None
