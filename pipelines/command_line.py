@@ -13,6 +13,10 @@ import torch
 P = ParamSpec("P")
 
 
+# Of a file that is not JSON, or is other JSON than it should be.
+JSON_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
 class UserError(Exception):
     """A mistake of the user's: one sentence that names the thing and the remedy."""
 

@@ -25,6 +25,10 @@ from pipelines.command_line import (
 )
 from pipelines.data.settings import parse_data
 
+TASKS = ("text_to_image", "image_to_text", "question_answering")
+# Of --images and --captions, which were made in ways of their own.
+OF_CHECKPOINTS = ("tasks", "decoder", "temperature", "top_k", "top_p", "guidance_scale")
+OF_PICTURES = ("inception_weights", "lpips_weights", "matcher", "detector", "classifier", "beside")
 PACKAGES = ("accelerate", "jinja2", "torchmetrics")
 
 
@@ -39,6 +43,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--captions", metavar="FILE", help="as caption_images.py prints, or COCO's results"
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
+    parser.add_argument(
+        "--tasks", nargs="+", choices=TASKS, help="of those that a checkpoint was trained for"
+    )
     add_data_arguments(parser)
     judges = parser.add_argument_group("networks that judge (without them figures are missing)")
     judges.add_argument(
@@ -104,9 +111,28 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     source, _ = parse_data(arguments.data)
     if arguments.choose_sampling and source != "scenes":
         raise UserError("--choose-sampling needs --data scenes, whose pictures can be judged.")
+    check_subject(arguments)
     given = sampling_given(arguments)
     if arguments.choose_sampling and any(value is not None for value in given.values()):
         raise UserError("--choose-sampling chooses the sampling settings; give it none of them.")
+
+
+def check_subject(arguments: argparse.Namespace) -> None:
+    """Refuses what would have no effect on what is measured.
+
+    Raises:
+        UserError: there is such an option.
+    """
+    idle = ["rerank"] if arguments.rerank > 1 else []
+    idle += [name for name in OF_CHECKPOINTS if getattr(arguments, name) is not None]
+    if idle and arguments.checkpoint is None:
+        raise UserError(f"--{idle[0].replace('_', '-')} is about a checkpoint; leave it out.")
+    idle = [name for name in OF_PICTURES if getattr(arguments, name)]
+    if idle and arguments.captions is not None:
+        raise UserError(
+            f"--{idle[0].replace('_', '-')} is about pictures, and captions are measured; leave it "
+            "out."
+        )
 
 
 @command
@@ -115,7 +141,7 @@ def main(argv: list[str] | None = None) -> None:
     check_arguments(arguments)
     if absent := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         raise UserError(
-            f"measuring needs {', '.join(absent)}; pip install 'drawscribe[evaluation]'."
+            f"measuring needs {', '.join(absent)}; pip install 'drawscribe[evaluation,training]'."
         )
     from pipelines.evaluation.command import evaluate  # which imports them
 

@@ -4,7 +4,6 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
@@ -31,9 +30,6 @@ class Columns(Protocol):
 
     def picture(self, cells: Cells) -> Image.Image: ...
 
-    def name(self, cells: Cells) -> str:
-        """Of the picture's file; empty where it has none."""
-
     def texts(self, cells: Cells) -> Texts: ...
 
 
@@ -55,9 +51,6 @@ class TableColumns:
     def picture(self, cells: Cells) -> Image.Image:
         return _decode(cells[self.image])
 
-    def name(self, cells: Cells) -> str:
-        return _name(cells[self.image])
-
     def texts(self, cells: Cells) -> Texts:
         return read_texts(cells, self.columns)
 
@@ -76,13 +69,7 @@ class TarColumns:
         return ("txt", "json") if self.columns.names else ()
 
     def picture(self, cells: Cells) -> Image.Image:
-        return _decode(self._stored(cells))
-
-    def name(self, cells: Cells) -> str:
-        return _name(self._stored(cells))
-
-    def _stored(self, cells: Cells) -> Cells | None:
-        return next((cells[name] for name in self.pictures if cells[name]), None)
+        return _decode(next((cells[name] for name in self.pictures if cells[name]), None))
 
     def texts(self, cells: Cells) -> Texts:
         names = self.columns.names
@@ -104,10 +91,6 @@ def _decode(stored: Cells | None) -> Image.Image:
         return read_image(stored["bytes"] if stored["bytes"] is not None else stored["path"])
     except UserError as error:
         raise UnreadableRow(f"cannot be used: {str(error).rstrip('.')}") from error
-
-
-def _name(stored: Cells | None) -> str:
-    return Path(str(stored["path"])).name if stored and stored["path"] else ""
 
 
 def says_something(text: str) -> bool:

@@ -8,13 +8,10 @@ from typing import Any
 import datasets
 from PIL import Image
 
-from pipelines.command_line import UserError
+from pipelines.command_line import JSON_ERRORS, UserError
 from pipelines.data.columns import question_answers, says_something
 from pipelines.data.settings import TextColumns
 from pipelines.data.sources import QuestionAnswer, UnreadableRow
-
-# Of a file that is not JSON, or is other JSON than it should be.
-JSON_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def read_pictures(
@@ -118,7 +115,8 @@ def _table(image_column: str, paths: list[str], texts: dict[str, list]) -> datas
 def _read_metadata(file: Path) -> list[dict[str, Any]]:
     rows = []
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # Not by `splitlines`: JSON may hold what Unicode takes for the end of a line.
+        lines = file.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not a text in UTF-8 ({error}); save it as such.") from error
     for number, line in enumerate(lines, start=1):

@@ -38,9 +38,14 @@ class Texts:
     questions: dict[str, list[QuestionAnswer]] = field(default_factory=dict)
 
     @property
+    def all_captions(self) -> list[str]:
+        """Of all columns."""
+        return list(chain(*self.captions.values()))
+
+    @property
     def every(self) -> Iterator[str]:
         """Text by text."""
-        yield from chain(*self.captions.values())
+        yield from self.all_captions
         for pair in chain(*self.questions.values()):
             yield from pair
 
@@ -52,19 +57,17 @@ class Row:
     place: its number in the source, or numbers that stand for it; chance depends on them.
     image: a picture of any kind and size (see `transforms`); None where there are
     ids: of its crops, [crops, h, w], as `encode_images.py` wrote them.
-    name: of the picture's file, where it has one.
     """
 
     place: tuple[int, ...]
     image: Picture | None
     texts: Texts
     ids: np.ndarray | None = None
-    name: str = ""
 
     @property
     def captions(self) -> list[str]:
         """Of all columns."""
-        return list(chain(*self.texts.captions.values()))
+        return self.texts.all_captions
 
     @property
     def questions(self) -> list[QuestionAnswer]:

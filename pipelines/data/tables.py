@@ -3,7 +3,6 @@
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import datasets
 import pyarrow
@@ -40,17 +39,17 @@ class TableSource:
     def __getitem__(self, row: int) -> Row:
         texts = self.texts(row)
         with naming(f"row {row}"):
-            cells = self._pictures[row]
-            return Row((row,), self.columns.picture(cells), texts, name=self.columns.name(cells))
+            return Row((row,), self.columns.picture(self._pictures[row]), texts)
 
-    def names(self) -> list[str]:
-        """Of the pictures' files, empty where they have none; without reading the pictures."""
-        names = [""] * self.length
+    def files(self) -> list[str]:
+        """The pictures', by their paths as the table has them, empty where they have none; without
+        reading the pictures."""
+        files = [""] * self.length
         for column in self.columns.pictures:
             paths = pyarrow.compute.struct_field(self._pictures.data.column(column), "path")
             for row, path in enumerate(paths.to_pylist()):
-                names[row] = names[row] or (Path(path).name if path else "")
-        return names
+                files[row] = files[row] or path or ""
+        return files
 
     def texts(self, row: int) -> Texts:
         if self._texts is None:
@@ -95,8 +94,7 @@ class Stream:
         """Decodes; raises UnreadableRow."""
         with naming(f"row {number} of shard {shard}"):
             texts = self.columns.texts(cells)
-            name = self.columns.name(cells)
-            return Row((shard, number), self.columns.picture(cells), texts, name=name)
+            return Row((shard, number), self.columns.picture(cells), texts)
 
     def texts(self, shard: int) -> Iterator[Texts]:
         """Those of a shard's rows, without their pictures."""

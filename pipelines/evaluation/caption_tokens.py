@@ -55,6 +55,15 @@ def plain_tokens(caption: str) -> str:
     return " ".join(TOKEN.findall(caption.lower()))
 
 
+def equals_one_of(given: Sequence[str], caption: str) -> bool:
+    """Word by word, whatever case and punctuation; of signs alone ("-", "?!") sign by sign."""
+
+    def compared(text: str) -> str:
+        return plain_tokens(text) or "".join(text.split())
+
+    return compared(caption) in map(compared, given)
+
+
 def _ptb(lines: list[str]) -> list[str]:
     """By the program that comes with pycocoevalcap.
 

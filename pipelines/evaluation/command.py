@@ -3,15 +3,18 @@
 import argparse
 import platform
 from dataclasses import asdict, replace
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from pipelines.command_line import UserError, device_and_dtype, open_output
+from pipelines.command_line import UserError, device_and_dtype, in_short, open_output
+from pipelines.evaluation.figures import Missing
 from pipelines.evaluation.gallery import SHOWN, Gallery
 from pipelines.evaluation.measures import Judges
 from pipelines.evaluation.measuring import measure
 from pipelines.evaluation.opening import Data, open_data, open_judges, open_subject
+from pipelines.evaluation.other_systems import PicturesSubject
 from pipelines.evaluation.rating import Beside
 from pipelines.evaluation.report import draw_grid, sampling_in_words
 from pipelines.evaluation.report_files import Heading, write_files
@@ -40,7 +43,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         folder = processes.on_main(lambda: open_output(arguments.output))
         try:
             _evaluate_into(folder, arguments, subject, data, judges, beside, processes)
-        except UserError:
+        except (UserError, SystemExit):  # this process's mistake, or another's
             if processes.is_main and not any(folder.iterdir()):
                 folder.rmdir()
             raise
@@ -60,45 +63,75 @@ def _evaluate_into(
         _choose_sampling(arguments, subject, data, processes)
     gallery = Gallery(max(SHOWN, arguments.rate))
     measured = measure(subject, data.rows, judges, processes, data.scenes, gallery)
-    own = isinstance(subject, CheckpointSubject)
     if data.scenes and isinstance(subject, CheckpointSubject):
-        pipe, count = subject.pipe, arguments.rows
-        more = processes.on_main(lambda: scene_groups(pipe, count, data.language))
+        pipe, tasks = subject.pipe, subject.tasks
+        more = scene_groups(pipe, tasks, arguments.rows, data.language, processes)
         measured = replace(measured, figures=measured.figures | more)
+    if arguments.choose_sampling:
+        processes.on_main(lambda: _recommend(arguments.checkpoint, subject))
     if processes.is_main:
-        print(write_files(folder, measured, heading(arguments, subject)))
-        beside.write_sheet(folder, measured.gallery.first[: arguments.rate], with_real=own)
+        print(write_files(folder, measured, heading(arguments, subject, data, judges)))
+        print(beside.write_sheet(folder, measured.gallery.first[: arguments.rate]))
         if data.scenes and isinstance(subject, CheckpointSubject):
             _draw_samples(subject, data, folder)
     processes.wait()
 
 
-def heading(arguments: argparse.Namespace, subject: Subject) -> Heading:
+def heading(arguments: argparse.Namespace, subject: Subject, data: Data, judges: Judges) -> Heading:
     """Title and settings of the report."""
     what = arguments.checkpoint or arguments.images or arguments.captions
-    how: list[str] = []
-    settings = {"subject": what, "data": arguments.data, "tasks": list(subject.tasks)}
+    height, width = data.settings.height_width
+    how = [f"Pictures of {height} x {width} pixels."]
+    settings: dict[str, Any] = {
+        "subject": what,
+        "data": arguments.data,
+        "tasks": list(subject.tasks),
+        "height_width": [height, width],
+        "text_column": data.settings.text_column,
+    }
+    if isinstance(subject, PicturesSubject) and not subject.paired:
+        how.append("They were drawn of other prompts than the data's captions: compared as sets.")
+    for name in ("matcher", "detector", "classifier"):
+        if not isinstance(getattr(judges, name), Missing):
+            how.append(f"{name.capitalize()}: {getattr(arguments, name)}.")
+            settings[name] = getattr(arguments, name)
     if isinstance(subject, CheckpointSubject) and "text_to_image" in subject.tasks:
         pipe, rerank = subject.pipe, arguments.rerank
         source = "ids" if pipe.decoder == "codebook" else "hidden states"
         best = f", the best of {rerank} by its own captions" * (rerank > 1)
         how.append(f"Drawn with {sampling_in_words(pipe.sampling)}, painted from {source}{best}.")
         settings |= {"sampling": asdict(pipe.sampling), "decoder": pipe.decoder, "rerank": rerank}
-    versions = {"torch": torch.__version__, "python": platform.python_version()}
+    versions = {name: version(name) for name in ("torch", "torchmetrics", "transformers")}
+    versions["python"] = platform.python_version()
+    settings["date"] = date.today().isoformat()
     return Heading(f"{what} on {arguments.data}", how, {**settings, "versions": versions})
 
 
 def _choose_sampling(
     arguments: argparse.Namespace, subject: Subject, data: Data, processes: Processes
 ) -> None:
-    """On validation scenes; the checkpoint then recommends them."""
+    """On validation scenes."""
     if not (data.scenes and isinstance(subject, CheckpointSubject)):
         raise UserError("--choose-sampling needs a checkpoint and --data scenes, which are judged.")
     pipe = subject.pipe
     pipe.require("text_to_image")
-    pipe.sampling = processes.on_main(lambda: choose_sampling(pipe, arguments.rows, data.language))
-    if processes.is_main:
-        recommend_sampling(open_checkpoint(arguments.checkpoint).root, pipe.sampling)
+    pipe.sampling = choose_sampling(
+        pipe, arguments.rows, data.language, processes.share_out, quiet=not processes.is_main
+    )
+
+
+def _recommend(checkpoint: str, subject: Subject) -> None:
+    """Raises:
+    UserError: the checkpoint cannot be written to.
+    """
+    assert isinstance(subject, CheckpointSubject)
+    try:
+        recommend_sampling(open_checkpoint(checkpoint).root, subject.pipe.sampling)
+    except OSError as error:
+        raise UserError(
+            f"the sampling settings cannot be kept in {checkpoint} ({in_short(error)}); name a "
+            "copy that can be written to, or leave --choose-sampling out."
+        ) from error
 
 
 def _draw_samples(subject: CheckpointSubject, data: Data, folder: Path) -> None:

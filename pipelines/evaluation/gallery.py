@@ -21,12 +21,14 @@ class Shown:
     """A row with what was made of it.
 
     real, reconstructed, drawn: uint8 [height, width, 3].
+    given: captions of the row. Pictures that are drawn of others' have neither these nor a real one
+        beside them.
     psnr: of the reconstruction, in dB.
     fit: how well the drawn picture fits its prompt, to a matcher or to the subject itself.
     """
 
     row: int
-    real: np.ndarray
+    real: np.ndarray | None
     given: list[str]
     reconstructed: np.ndarray | None = None
     psnr: float | None = None
@@ -91,16 +93,15 @@ def _rows(block: Block, made: Made) -> Iterable[Shown]:
     if again is not None:
         ratios = psnr(again.pixels, arrays_to_pixels(np.stack(block.pictures))).tolist()
     for n, row in enumerate(block.rows):
-        has_drawn = made.drawn is not None and n < len(made.drawn)
         yield Shown(
             row,
-            block.pictures[n],
-            block.captions[n],
+            block.pictures[n] if made.paired else None,
+            block.captions[n] if made.paired else [],
             None if again is None else np.asarray(to_image(again.pixels[n].to(torch.float32))),
             None if again is None else ratios[n],
-            made.prompts[n] if has_drawn else "",
-            np.asarray(made.drawn[n]) if has_drawn and made.drawn else None,
-            made.fits[n] if has_drawn and made.fits is not None else None,
+            "" if made.drawn is None else made.prompts[n],
+            None if made.drawn is None else np.asarray(made.drawn[n]),
+            None if made.fits is None else made.fits[n],
             None if made.said is None else made.said[n],
             _answers(block, made, n),
         )

@@ -1,5 +1,6 @@
 """The Inception network that published FIDs and Inception Scores are measured with."""
 
+import hashlib
 import io
 import socket
 from collections.abc import Iterator
@@ -7,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.hub import HASH_REGEX
 
 from pipelines.command_line import UserError, in_short
 from pipelines.evaluation.figures import Missing
@@ -61,11 +62,11 @@ def load_inception(weights: str | Path | None = None) -> Inception | Missing:
     """The network, on the CPU.
 
     Args:
-        weights: a file of torch-fidelity's weights (.pth or .safetensors); without one they are
-            looked for where torch-fidelity keeps them (`torch.hub`'s folder) and downloaded.
+        weights: the file of torch-fidelity's weights; without one they are looked for where
+            torch-fidelity keeps them (`torch.hub`'s folder) and downloaded.
 
     Raises:
-        UserError: the file is not there, or holds something else.
+        UserError: the file is not there, or is another one.
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
@@ -78,7 +79,11 @@ def load_inception(weights: str | Path | None = None) -> Inception | Missing:
     try:
         with _time_limit(NO_ANSWER_SECONDS):
             state = torch.hub.load_state_dict_from_url(
-                URL_INCEPTION_V3, "cpu", progress=False, check_hash=True, weights_only=True
+                URL_INCEPTION_V3,
+                map_location="cpu",
+                progress=False,
+                check_hash=True,
+                weights_only=True,
             )
         return Inception(state)
     except Exception as error:  # no network, or whatever a damaged download makes torch raise
@@ -90,18 +95,20 @@ def load_inception(weights: str | Path | None = None) -> Inception | Missing:
 
 
 def _from_file(path: Path, url: str) -> Inception:
+    """Only the file that the address names by the beginning of its SHA-256, as torch.hub has it:
+    other weights would give another network's figures under this one's name."""
     remedy = f"give the one from {url}."
     if not path.is_file():
         raise UserError(f"--inception-weights {path} is not a file; {remedy}")
-    try:
-        if path.suffix == ".safetensors":
-            return Inception(load_file(path))
-        return Inception(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # whatever a damaged or foreign file makes the libraries raise
+    beginning = HASH_REGEX.search(Path(url).name)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if beginning and not digest.startswith(beginning[1]):
         raise UserError(
-            f"--inception-weights {path} does not hold the Inception network's weights "
-            f"({in_short(error)}); {remedy}"
-        ) from error
+            f"--inception-weights {path} is another file than torch-fidelity's, whose SHA-256 "
+            f"begins with {beginning[1]}; {remedy}"
+        )
+    return Inception(torch.load(path, map_location="cpu", weights_only=True))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """How likely the data's pairs are, summed over blocks."""
 
 import math
+from collections.abc import Sequence
 
 from einops import rearrange
 from torch import Tensor
@@ -14,27 +15,37 @@ from pipelines.evaluation.subjects import Made
 
 
 class LikelihoodMeasures:
-    """Of the data's pairs; also how likely ids are by their places, for a plot."""
+    """Of the data's pairs, by direction; also how likely ids are by their places, for a plot."""
 
-    def __init__(self, grid: tuple[int, int]) -> None:
+    def __init__(self, grid: tuple[int, int], directions: Sequence[str]) -> None:
+        self.directions = directions
         self.bits, self.perplexity = BitsPerId(), CaptionPerplexity()
-        self.by_place, self.found = NatsByPlace(grid), FoundAmong()
+        self.by_place = NatsByPlace(grid)
+        self.captions, self.pictures = FoundAmong(), FoundAmong()
 
     def update(self, block: Block, made: Made) -> None:
         nats = made.likelihoods
         assert nats is not None
-        self.bits.update(nats.image)
-        self.perplexity.update(nats.caption, int(nats.tokens.sum()))
-        self.by_place.update(nats.image)
-        if nats.found is not None:
-            self.found.update(nats.found)
+        if nats.image is not None:
+            self.bits.update(nats.image)
+            self.by_place.update(nats.image)
+            self.captions.update(nats.caption_found)
+        if nats.caption is not None:
+            self.perplexity.update(nats.caption, int(nats.tokens.sum()))
+            self.pictures.update(nats.picture_found)
 
     def figures(self) -> Figures:
-        return {
-            "bits_per_image_id": self.bits.figure(),
-            "perplexity_per_caption_token": self.perplexity.figure(),
-            **self.found.figures(),
-        }
+        found: Figures = {}
+        if "text_to_image" in self.directions:
+            share, among = self.captions.figures()
+            bits = self.bits.figure()
+            found |= {"bits_per_image_id": bits, "caption_found": share, "found_among": among}
+        if "image_to_text" in self.directions:
+            share, among = self.pictures.figures()
+            perplexity = self.perplexity.figure()
+            found |= {"perplexity_per_caption_token": perplexity, "picture_found": share}
+            found |= {"found_among": among}
+        return found
 
 
 class NatsByPlace(StreamedSums):
@@ -63,30 +74,24 @@ class NatsByPlace(StreamedSums):
 class FoundAmong(StreamedSums):
     """How many rows' own were found (see `likelihoods.Found`)."""
 
-    captions: Tensor
-    pictures: Tensor
+    own: Tensor
     rows: Tensor
     candidates: Tensor
 
     def __init__(self) -> None:
-        super().__init__(captions=(), pictures=(), rows=(), candidates=())
+        super().__init__(own=(), rows=(), candidates=())
 
-    def update(self, found: Found) -> None:
-        self.captions += found.captions
-        self.pictures += found.pictures
-        self.rows += found.rows
-        self.candidates += found.candidates
+    def update(self, found: Found | None) -> None:
+        """Adds a block; None of one that did not look for them."""
+        if found is not None:
+            self.own += found.own
+            self.rows += found.rows
+            self.candidates += found.candidates
 
-    def figures(self) -> Figures:
-        """Shares, and among how many candidates."""
-        sums = {name: value.item() for name, value in self.sums().items()}
-        nothing = Missing("all captions are the same, and none can be told from the others.")
-
-        def mean(name: str) -> Figure:
-            return sums[name] / sums["rows"] if sums["rows"] else nothing
-
-        return {
-            "caption_found": mean("captions"),
-            "picture_found": mean("pictures"),
-            "found_among": mean("candidates"),
-        }
+    def figures(self) -> tuple[Figure, Figure]:
+        """Their share, and among how many candidates on average."""
+        own, rows, candidates = (value.item() for value in self.sums().values())
+        if not rows:
+            nothing = Missing("all captions are the same, and none can be told from the others.")
+            return nothing, nothing
+        return own / rows, candidates / rows

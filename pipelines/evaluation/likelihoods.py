@@ -21,65 +21,72 @@ BLOCKS_WITH_RETRIEVAL = 2
 
 @dataclass(frozen=True)
 class Found:
-    """Of how many rows, among how many candidates in all, the own one was likelier than any other:
-    the caption of a picture (by text -> image), and the picture of a caption (image -> text)."""
+    """Of how many rows, among how many candidates in all, the own one was likelier than any
+    other."""
 
-    captions: int
-    pictures: int
+    own: int
     rows: int
     candidates: int
 
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """Of a block's pairs, in nats.
+    """Of a block's pairs, in nats; None of a direction that is not measured.
 
     image: -log p(id | caption, earlier ids), [row, n].
     caption: -log p(token | picture, earlier tokens), [row, T - 1], 0 where there is no target.
     tokens: targets of each caption, [row].
+    caption_found: the caption of a picture, by text -> image.
+    picture_found: the picture of a caption, by image -> text.
     """
 
-    image: Tensor
-    caption: Tensor
+    image: Tensor | None
+    caption: Tensor | None
     tokens: Tensor
-    found: Found | None
+    caption_found: Found | None
+    picture_found: Found | None
 
 
 @torch.no_grad()
-def measure_likelihoods(pipe: BidirectionalPipeline, ids: Tensor, block: Block) -> Likelihoods:
+def measure_likelihoods(
+    pipe: BidirectionalPipeline, ids: Tensor, block: Block, directions: Sequence[str]
+) -> Likelihoods:
     """Of each row with its first caption; in the first blocks against the others'."""
     texts = encode_captions(pipe, block.prompts)
     rows = torch.arange(len(ids), device=ids.device)
-    image = nats(pipe, image_nll, ids, texts, rows, rows)
-    caption = nats(pipe, caption_nll, ids, texts, rows, rows)
-    found = None
-    if block.number < BLOCKS_WITH_RETRIEVAL:
-        found = retrieve(pipe, ids, texts, block.prompts)
-    return Likelihoods(image, caption, texts["text_length"].cpu() - 1, found)
+    image = caption = caption_found = picture_found = None
+    pairs = candidates(block.prompts) if block.number < BLOCKS_WITH_RETRIEVAL else None
+    if "text_to_image" in directions:
+        image = nats(pipe, image_nll, ids, texts, rows, rows)
+        if pairs is not None:
+            row, other = pairs.nonzero(as_tuple=True)
+            caption_found = found_among(pairs, nats(pipe, image_nll, ids, texts, row, other))
+    if "image_to_text" in directions:
+        caption = nats(pipe, caption_nll, ids, texts, rows, rows)
+        if pairs is not None:
+            row, other = pairs.nonzero(as_tuple=True)
+            picture_found = found_among(pairs, nats(pipe, caption_nll, ids, texts, other, row))
+    return Likelihoods(image, caption, texts["text_length"].cpu() - 1, caption_found, picture_found)
 
 
-def retrieve(
-    pipe: BidirectionalPipeline, ids: Tensor, texts: dict[str, Tensor], captions: Sequence[str]
-) -> Found:
-    """Every row's own against all others of the block; equal captions are not compared."""
+def candidates(captions: Sequence[str]) -> Tensor:
+    """Which rows are compared with which, bool [row, row]: each with itself, and with all those of
+    other captions."""
     numbers = {caption: number for number, caption in enumerate(dict.fromkeys(captions))}
-    which = torch.tensor([numbers[caption] for caption in captions], device=ids.device)
-    comparable = which[:, None] != which
-    comparable.fill_diagonal_(True)
-    row, other = comparable.nonzero(as_tuple=True)
-    of_captions = nats(pipe, image_nll, ids, texts, row, other).sum(dim=1)
-    of_pictures = nats(pipe, caption_nll, ids, texts, other, row).sum(dim=1)
-    several = comparable.sum(dim=1) > 1
+    which = torch.tensor([numbers[caption] for caption in captions])
+    return (which[:, None] != which).fill_diagonal_(True)
 
-    def won(flat: Tensor) -> int:
-        table = torch.full(comparable.shape, torch.inf, device=flat.device)
-        table[row.to(flat.device), other.to(flat.device)] = flat
-        own = table.diagonal().clone()
-        table.fill_diagonal_(torch.inf)
-        return int(((own < table.amin(dim=1)) & several.to(flat.device)).sum())
 
-    counted = comparable[several]
-    return Found(won(of_captions), won(of_pictures), len(counted), int(counted.sum()))
+def found_among(pairs: Tensor, losses: Tensor) -> Found:
+    """`losses` [pair, target] of the pairs [row, row], in the order of their numbers; rows without
+    any other are left out. As likely as another is not found."""
+    table = torch.full(pairs.shape, torch.inf)
+    table[pairs] = losses.sum(dim=1)
+    own = table.diagonal().clone()
+    table.fill_diagonal_(torch.inf)
+    several = pairs.sum(dim=1) > 1
+    won = (own < table.amin(dim=1)) & several
+    return Found(int(won.sum()), int(several.sum()), int(pairs[several].sum()))
 
 
 def nats(
@@ -95,6 +102,7 @@ def nats(
     parts = []
     pairs = torch.stack([pictures, captions], dim=1)
     for some in pairs.split(PICTURES_AT_ONCE):
+        some = some.to(ids.device)
         batch = {name: tensor[some[:, 1]] for name, tensor in texts.items()}
         batch["image_ids"] = ids[some[:, 0]]
         parts.append(nll(pipe.transformer, batch, pipe.transformer.config).cpu())

@@ -1,7 +1,8 @@
-"""All that is measured of what a subject makes, block by block."""
+"""What is measured of reconstructions, captions and answers, block by block."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,17 +11,16 @@ from torch import Tensor
 
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.caption_metrics import score_captions
-from pipelines.evaluation.caption_tokens import plain_tokens
-from pipelines.evaluation.classification import ClassificationScore, Classifier
+from pipelines.evaluation.caption_tokens import equals_one_of
+from pipelines.evaluation.classification import Classifier
 from pipelines.evaluation.codebook_usage import CodebookUsage
-from pipelines.evaluation.fidelity import FeatureStatistics, InceptionScore, fid
+from pipelines.evaluation.fidelity import FeatureStatistics, fid
 from pipelines.evaluation.figures import Figure, Figures, Missing
 from pipelines.evaluation.inception import Inception
-from pipelines.evaluation.matching import Matching
-from pipelines.evaluation.objects import ObjectAccuracy, TransformersDetector
-from pipelines.evaluation.question_metrics import ExactMatch
+from pipelines.evaluation.objects import TransformersDetector
 from pipelines.evaluation.rows import Block
 from pipelines.evaluation.similarity import Similarity
+from pipelines.evaluation.streaming import Mean
 from pipelines.evaluation.subjects import Made
 from pipelines.training.distributed import Processes
 from vq import PerceptualLoss
@@ -35,6 +35,14 @@ class Judges:
     matcher: Matcher | Missing
     detector: TransformersDetector | Missing
     classifier: Classifier | Missing
+
+
+class Measure(Protocol):
+    """Figures of what is made of all blocks; every process asks for them."""
+
+    def update(self, block: Block, made: Made) -> None: ...
+
+    def figures(self) -> Mapping[str, Figure | int | str]: ...
 
 
 class RealPictures:
@@ -83,72 +91,6 @@ class TokenizerMeasures:
         }
 
 
-class DrawingMeasures:
-    """Of pictures drawn of prompts."""
-
-    def __init__(self, judges: Judges, real: RealPictures) -> None:
-        self.judges, self.real = judges, real
-        self.fits: list[float] | None = None  # of the last block's pictures, to the matcher
-        self.features, self.score = FeatureStatistics(), InceptionScore()
-        self.matching = Matching()
-        detector, classifier = judges.detector, judges.classifier
-        if not isinstance(detector, Missing):
-            self.objects = ObjectAccuracy(detector.names)
-        if not isinstance(classifier, Missing):
-            self.classes = ClassificationScore(len(classifier.names))
-
-    def update(self, block: Block, made: Made) -> None:
-        assert made.drawn is not None
-        pictures, judges = made.drawn, self.judges
-        self.fits = None
-        if not pictures:
-            return
-        if not isinstance(judges.inception, Missing):
-            features, logits = judges.inception(as_bytes([np.asarray(one) for one in pictures]))
-            self.features.update(features)
-            self.score.update(logits, torch.tensor(block.rows[: len(pictures)]))
-        if not isinstance(judges.matcher, Missing):
-            image = judges.matcher.image_features(pictures)
-            text = judges.matcher.text_features(made.prompts)
-            self.matching.update(image, text, made.prompts)
-            self.fits = (image * text).sum(dim=1).tolist()
-        if not isinstance(judges.detector, Missing):
-            self.objects.update(made.prompts, judges.detector.find(pictures))
-        if not isinstance(judges.classifier, Missing):
-            labels = judges.classifier.numbers(block.labels[: len(pictures)])
-            self.classes.update(judges.classifier.probabilities(pictures), labels)
-
-    def figures(self) -> Figures:
-        inception, matcher = self.judges.inception, self.judges.matcher
-        detector, classifier = self.judges.detector, self.judges.classifier
-        found: Figures = {"fid": self.real.fid(self.features)}
-        if isinstance(inception, Missing):
-            found |= {"inception_score": inception}
-        else:
-            mean, deviation = self.score.figures()
-            found |= {"inception_score": mean, "inception_score_deviation": deviation}
-        if isinstance(matcher, Missing):
-            found |= {"clip_score": matcher, "r_precision": matcher}
-        else:
-            # Another network's figures bear another name.
-            before = "" if matcher.is_clip else "dual_encoder_"
-            figures = self.matching.figures()
-            found[f"{before}{'clip_' if matcher.is_clip else ''}score"] = figures.clip_score
-            found[f"{before}r_precision"] = figures.r_precision
-            found[f"{before}r_precision_candidates"] = figures.candidates
-        if isinstance(detector, Missing):
-            found |= {"soa_c": detector, "soa_i": detector}
-        else:
-            found |= {n: v for n, v in asdict_of(self.objects.figures()).items() if n[:3] == "soa"}
-        if isinstance(classifier, Missing):
-            found |= {"top_1_accuracy": classifier, "mean_average_precision": classifier}
-        else:
-            classes = self.classes.figures()
-            found |= {"top_1_accuracy": classes.top1}
-            found |= {"mean_average_precision": classes.mean_average_precision}
-        return found
-
-
 class CaptionMeasures:
     """Of captions beside given ones."""
 
@@ -176,17 +118,15 @@ def equal_share(said: Sequence[str], given: Sequence[Sequence[str]]) -> Figure:
     """Of captions that are one of those given, word by word."""
     if not said:
         return Missing("there were no captions to compare.")
-    right = [
-        plain_tokens(one) in map(plain_tokens, of) for one, of in zip(said, given, strict=True)
-    ]
-    return sum(right) / len(right)
+    return sum(map(equals_one_of, given, said)) / len(said)
 
 
 class AnswerMeasures:
-    """Of answers to the data's questions."""
+    """Of answers to the data's questions: the share that equals a right one, but for case and
+    punctuation, of which a text tokenizer may know its own alone."""
 
     def __init__(self) -> None:
-        self.match = ExactMatch()
+        self.right = Mean()
 
     def update(self, block: Block, made: Made) -> None:
         assert made.answers is not None
@@ -195,14 +135,18 @@ class AnswerMeasures:
             for one in asked:
                 right.setdefault(one.question, []).append(one.answer)
             of_question = dict(zip((one.question for one in asked), said, strict=True))
-            # A text tokenizer knows no other punctuation or case than its own.
-            self.match.update(
-                [plain_tokens(of_question[question]) for question in right],
-                [list(map(plain_tokens, accepted)) for accepted in right.values()],
-            )
+            hits = [
+                equals_one_of(given, of_question[question]) for question, given in right.items()
+            ]
+            self.right.update(torch.tensor(hits))
 
     def figures(self) -> Figures:
-        return {"exact": self.match.figures()["all"]}
+        return {
+            "exact": self.right.figure(
+                "the data have no questions; name their columns with --question-column and "
+                "--answer-column."
+            )
+        }
 
 
 def as_bytes(pictures: list[np.ndarray]) -> Tensor:

@@ -1,36 +1,31 @@
 """Everything that can be measured of a subject on a data set, in one pass over its rows."""
 
 import sys
-from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from pipelines.evaluation.figures import Figure, Figures
+from pipelines.command_line import UserError
+from pipelines.dual_encoder.matcher import Matcher
+from pipelines.evaluation.drawing_measures import DrawingMeasures
+from pipelines.evaluation.figures import Figures, Missing
 from pipelines.evaluation.gallery import Gallery
 from pipelines.evaluation.likelihood_measures import LikelihoodMeasures
 from pipelines.evaluation.measures import (
     AnswerMeasures,
     CaptionMeasures,
-    DrawingMeasures,
     Judges,
+    Measure,
     RealPictures,
     TokenizerMeasures,
 )
-from pipelines.evaluation.rows import Block, Rows
+from pipelines.evaluation.rows import Rows
 from pipelines.evaluation.scene_measures import ScenesDescribed, ScenesDrawn
 from pipelines.evaluation.subjects import CheckpointSubject, Made, Subject, TokenizerSubject
 from pipelines.training.distributed import Processes
-
-
-class Measure(Protocol):
-    """Figures of what is made of all blocks; every process asks for them."""
-
-    def update(self, block: Block, made: Made) -> None: ...
-
-    def figures(self) -> Mapping[str, Figure | int | str]: ...
+from unified_transformer.sequence import DIRECTIONS
 
 
 @dataclass(frozen=True)
@@ -66,9 +61,14 @@ def measure(
     Args:
         scenes: the data are scenes, which the exact reader can tell.
         gallery: keeps rows to look at.
+
+    Raises:
+        UserError: fewer than two rows can be read.
     """
-    real = RealPictures(judges.inception, processes)
-    measures = measures_of(subject, judges, real, processes, scenes)
+    # Sums on a GPU, where there is one: among several processes nccl adds up nothing else.
+    with processes.device if processes.device.type == "cuda" else nullcontext():
+        real = RealPictures(judges.inception, processes)
+        measures = measures_of(subject, judges, real, processes, scenes)
 
     def pass_by() -> int:
         """This process's rows."""
@@ -79,13 +79,10 @@ def measure(
         ) as bar:  # fmt: skip
             for block in rows.blocks(processes.rank, processes.count):
                 if block.rows:
-                    made = subject.make(block)
+                    made = matched(subject.make(block), judges.matcher)
                     real.update(block)
                     for one in measures.values():
                         one.update(block, made)
-                    drawing = measures.get("text_to_image")
-                    if isinstance(drawing, DrawingMeasures) and drawing.fits is not None:
-                        made = replace(made, fits=drawing.fits)
                     gallery.update(block, made)
                 read += len(block.rows)
                 bar.update(len(block.rows) * processes.count)
@@ -93,15 +90,35 @@ def measure(
 
     # Sums are taken over processes only once none of them has stopped.
     read = processes.together(pass_by)
+    totals = [sum(part) for part in zip(*processes.gather((read, rows.unreadable)), strict=True)]
+    processes.on_main(lambda: refuse_too_few(*totals))
     figures = {name: dict(one.figures()) for name, one in measures.items()}
     tokenizer, likelihood = measures.get("tokenizer"), measures.get("likelihood")
     counts = bits = None
     if isinstance(tokenizer, TokenizerMeasures):
-        counts = tokenizer.usage.sums()["counts"].numpy()
-    if isinstance(likelihood, LikelihoodMeasures):
-        bits = likelihood.by_place.bits().numpy()
-    totals = [sum(part) for part in zip(*processes.gather((read, rows.unreadable)), strict=True)]
+        counts = tokenizer.usage.sums()["counts"].cpu().numpy()
+    if isinstance(likelihood, LikelihoodMeasures) and "text_to_image" in likelihood.directions:
+        bits = likelihood.by_place.bits().cpu().numpy()
     return Measured(figures, gallery.of_all(processes), counts, bits, *totals)
+
+
+def refuse_too_few(read: int, unreadable: int) -> None:
+    """Raises:
+    UserError: there was next to nothing to measure.
+    """
+    if read < 2:
+        raise UserError(
+            f"of {read + unreadable} rows {read} could be read, and measuring takes two at least; "
+            "check the pictures' paths and the columns (--image-column, --text-column)."
+        )
+
+
+def matched(made: Made, matcher: Matcher | Missing) -> Made:
+    """With a matcher's features of drawn pictures and their prompts, which tell how they fit."""
+    if isinstance(matcher, Missing) or made.drawn is None:
+        return made
+    image, text = matcher.image_features(made.drawn), matcher.text_features(made.prompts)
+    return replace(made, features=(image, text), fits=(image * text).sum(dim=1).tolist())
 
 
 def measures_of(
@@ -118,8 +135,10 @@ def measures_of(
         found["image_to_text"] = CaptionMeasures(processes)
     if "question_answering" in subject.tasks:
         found["question_answering"] = AnswerMeasures()
-    if isinstance(subject, CheckpointSubject) and subject.rates_pairs:
-        found["likelihood"] = LikelihoodMeasures(subject.pipe.transformer.config.grid)
+    directions = [task for task in DIRECTIONS if task in subject.tasks]
+    if isinstance(subject, CheckpointSubject) and directions:
+        grid = subject.pipe.transformer.config.grid
+        found["likelihood"] = LikelihoodMeasures(grid, directions)
     if scenes and "text_to_image" in subject.tasks:
         found["scenes_drawn"] = ScenesDrawn()
     if scenes and "image_to_text" in subject.tasks:

@@ -25,18 +25,14 @@ from pipelines.evaluation.matching import open_matcher
 from pipelines.evaluation.measures import Judges
 from pipelines.evaluation.objects import open_detector
 from pipelines.evaluation.opening_judges import open_in_all
-from pipelines.evaluation.rows import Rows
+from pipelines.evaluation.other_systems import CaptionsSubject, PicturesSubject
+from pipelines.evaluation.rows import Rows, by_lot
 from pipelines.evaluation.similarity import load_lpips
-from pipelines.evaluation.subjects import (
-    CaptionsSubject,
-    CheckpointSubject,
-    PicturesSubject,
-    Subject,
-    TokenizerSubject,
-)
+from pipelines.evaluation.subjects import CheckpointSubject, Subject, TokenizerSubject
 from pipelines.model_loading import load_tokenizer
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.distributed import Processes
+from vq import VQGAN
 
 T = TypeVar("T")
 
@@ -86,7 +82,9 @@ def open_subject(arguments: argparse.Namespace, processes: Processes) -> Subject
         return CaptionsSubject(Path(arguments.captions))
     paths = open_checkpoint(arguments.checkpoint)
     if paths.kind == "tokenizer":
-        return TokenizerSubject(load_tokenizer(paths.tokenizer).to(processes.device))
+        if arguments.tasks:
+            raise UserError("--tasks is about a transformer's checkpoint; leave it out.")
+        return _tokenizer(load_tokenizer(paths.tokenizer).to(processes.device), _size(arguments))
     pipe = BidirectionalPipeline.from_pretrained(
         arguments.checkpoint, device_name(processes.device), arguments.dtype
     )
@@ -95,8 +93,8 @@ def open_subject(arguments: argparse.Namespace, processes: Processes) -> Subject
             f"--size is {size}, but the checkpoint takes pictures of {pipe.picture_size}; leave it "
             "out."
         )
-    subject = CheckpointSubject(pipe, rerank=arguments.rerank)
-    if "text_to_image" in pipe.tasks:
+    subject = CheckpointSubject(pipe, arguments.tasks, rerank=arguments.rerank)
+    if "text_to_image" in subject.tasks:
         pipe.sampling = pipe.sampling_settings(**sampling_given(arguments))
         settings = pipe.drawing_settings(decoder=arguments.decoder, rerank=arguments.rerank)
         pipe.decoder = settings.decoder
@@ -108,6 +106,19 @@ def device_name(device: torch.device) -> str:
     return "cpu" if device.type == "cpu" else str(device)
 
 
+def _tokenizer(tokenizer: VQGAN, size: tuple[int, int] | None) -> TokenizerSubject:
+    """Raises:
+    UserError: it does not take pictures of that size.
+    """
+    factor = tokenizer.downsampling_factor
+    if any(side % factor for side in size or DEFAULT_SIZE):
+        raise UserError(
+            f"--size is {size or DEFAULT_SIZE}, and the tokenizer takes sides that are multiples "
+            f"of {factor}; give such a --size."
+        )
+    return TokenizerSubject(tokenizer)
+
+
 def _pictures(folder: Path, size: tuple[int, int] | None) -> PicturesSubject:
     """Brought to one size: the one asked for, else that of the first."""
 
@@ -116,7 +127,7 @@ def _pictures(folder: Path, size: tuple[int, int] | None) -> PicturesSubject:
         return Image.fromarray(to_array(read_image(path), subject.picture_size))
 
     subject = PicturesSubject(folder, open_picture)
-    first = read_image(folder / subject.rows[0][0])
+    first = read_image(subject.pictures[0][0])
     subject.picture_size = size or (first.height, first.width)
     return subject
 
@@ -145,23 +156,30 @@ def open_data(arguments: argparse.Namespace, subject: Subject) -> Data:
         )
     )
     tasks = set(subject.tasks)
-    wanted = Wanted(
-        captions=bool(tasks & {"text_to_image", "image_to_text"}),
-        questions="question_answering" in tasks and bool(as_list(settings.question_column)),
-    )
+    captions = bool(tasks & {"text_to_image", "image_to_text"})
+    questions = "question_answering" in tasks and bool(as_list(settings.question_column))
     labels = None
     if arguments.classifier is not None:
         labels = open_source(replace(settings, text_column=[arguments.label_column]))
-    opened = open_source(settings, wanted=wanted)
+    opened = open_source(settings, wanted=Wanted(captions, questions))
+    if isinstance(subject, PicturesSubject):
+        chosen = subject.suit(opened, arguments.rows)
+        if labels is not None and not subject.paired:
+            raise UserError(
+                f"{arguments.images} has pictures of other prompts than the data's captions, which "
+                "have no class; leave --classifier out."
+            )
+    else:
+        chosen = by_lot(opened.length, arguments.rows)
     if isinstance(subject, CaptionsSubject):
-        subject.suit(_names(opened, arguments.rows))
-    return Data(settings, Rows(opened, size, arguments.rows, labels))
+        subject.suit(_files(opened, arguments.rows), chosen)
+    return Data(settings, Rows(opened, size, chosen, captions, labels))
 
 
-def _names(source: Source, rows: int) -> list[str]:
-    """Of all pictures' files; empty ones where they have none."""
+def _files(source: Source, rows: int) -> list[str]:
+    """Of all pictures; empty where they have none."""
     if isinstance(source, TableSource):
-        return source.names()
+        return source.files()
     return [""] * (rows if source.length is None else source.length)
 
 

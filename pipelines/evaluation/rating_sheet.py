@@ -82,20 +82,27 @@ def _check_places(folder: Path, key_file: Path) -> None:
         raise UserError(f"the rating sheet {folder} exists already; name a new folder.")
 
 
+def check_systems(names: Sequence[str]) -> None:
+    """Raises:
+    UserError: so many, or systems of such names, cannot be compared on a sheet.
+    """
+    if not 2 <= len(names) <= len(ascii_uppercase):
+        raise UserError(
+            f"{len(names)} systems cannot be compared on a sheet; give 2 to {len(ascii_uppercase)}."
+        )
+    for name in names:
+        if not any(map(str.isalnum, name)):
+            raise UserError(f"a system is named {name!r}; give it a name with a letter or digit.")
+
+
 def _check_pictures(
     prompts: Sequence[str], systems: Mapping[str, Sequence[Image.Image]]
 ) -> dict[str, list[Image.Image]]:
     """The pictures in RGB, systems by name: who was named first must not tell anything."""
     if not prompts:
         raise UserError("there is no prompt to rate pictures of; give one at least.")
-    if not 2 <= len(systems) <= len(ascii_uppercase):
-        raise UserError(
-            f"{len(systems)} systems cannot be compared on a sheet; give 2 to "
-            f"{len(ascii_uppercase)}."
-        )
+    check_systems(list(systems))
     for name, pictures in systems.items():
-        if not any(map(str.isalnum, name)):
-            raise UserError(f"a system is named {name!r}; give it a name with a letter or digit.")
         if len(pictures) != len(prompts):
             raise UserError(
                 f"the system {name!r} has {len(pictures)} pictures of {len(prompts)} prompts; give "

@@ -1,6 +1,7 @@
-"""What was measured -> `report.json`, `report.md`, `report.html` with its pictures and plots."""
+"""What was measured -> `report.json`, `report.md`, `rows.png`, `report.html` with its pictures and
+plots."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from PIL import Image
 
+from pipelines.evaluation.caption_tokens import equals_one_of
 from pipelines.evaluation.descriptions import GROUPS, called, rows_of
 from pipelines.evaluation.figures import Figure, Missing
 from pipelines.evaluation.gallery import SHOWN, Gallery, Shown
 from pipelines.evaluation.measuring import Measured
 from pipelines.evaluation.plots import plot_codes, plot_places, plot_shares
-from pipelines.evaluation.report import table, write_report
+from pipelines.evaluation.report import Drawn, draw_grid, table, write_report
 from pipelines.training.storage import replace_file
 
-PICTURES, PLOTS = "pictures", "plots"
+PICTURES, PLOTS, ROWS = "pictures", "plots", "rows.png"
+IN_GRID = 12
 BARS = ("scenes_drawn", "scenes_described", "answers", "answers_to_another_picture")
 
 
@@ -64,8 +67,12 @@ def write_files(folder: Path, measured: Measured, heading: Heading) -> str:
     )
     reasons = "\n".join(f"- {', '.join(names)}: {reason}" for reason, names in missing.items())
     absent = f"\n## Missing\n\n{reasons}\n" if missing else ""
+    draw_grid(
+        folder / ROWS, [cell for row in measured.gallery.first[:IN_GRID] for cell in cells(row)]
+    )
     how = " ".join([f"{measured.rows} rows, {measured.unreadable} unreadable.", *heading.how])
-    page = f"# {heading.title}\n\n{how} Pictures: report.html.\n\n{figures}\n{absent}"
+    pictures = f"![the first rows]({ROWS})\n\nMore pictures: report.html."
+    page = f"# {heading.title}\n\n{how}\n\n{pictures}\n\n{figures}\n{absent}"
     write_report(folder, page, as_json(measured, heading))
     return f"{figures}\n{absent}"
 
@@ -125,6 +132,19 @@ def write_sheets(folder: Path, gallery: Gallery) -> dict[str, list[PageRow]]:
         name.capitalize(): rows for name, rows in gallery.extremes.items()
     }
     return {name: [write_row(folder, row) for row in rows] for name, rows in sheets.items() if rows}
+
+
+def cells(row: Shown) -> Iterator[Drawn]:
+    """A row in a grid: the real picture with what is said of it, then what was made of it."""
+    if row.real is not None:
+        title = f"given: {row.given[0]}" if row.given else "given"
+        # What equals no given caption may be right as well.
+        right = True if row.said and equals_one_of(row.given, row.said) else None
+        yield Drawn(title, Image.fromarray(row.real), row.said or "", caption_right=right)
+    if row.reconstructed is not None:
+        yield Drawn("reconstructed", Image.fromarray(row.reconstructed), "")
+    if row.drawn is not None:
+        yield Drawn(f"drawn: {row.prompt}", Image.fromarray(row.drawn), "")
 
 
 def write_row(folder: Path, row: Shown) -> PageRow:

@@ -21,7 +21,6 @@ class Block:
     rows: their places among the rows that are measured, from 0 on.
     places: those in the data.
     pictures: uint8 [height, width, 3], all of one size.
-    names: of the pictures' files, empty where they have none.
     captions: all that would be right, row by row; the first one is drawn.
     questions: likewise.
     labels: class names; empty strings where none are read.
@@ -31,7 +30,6 @@ class Block:
     rows: list[int]
     places: list[int]
     pictures: list[np.ndarray]
-    names: list[str]
     captions: list[list[str]]
     questions: list[list[QuestionAnswer]]
     labels: list[str]
@@ -43,31 +41,30 @@ class Block:
 
 
 class Rows:
-    """At most `most` rows of a source, chosen by lot (the same every time): neighbours are often
-    alike, and the others of a block are to be anybody's.
+    """Rows of a source.
 
     Args:
         size: (height, width) that the pictures are brought to.
+        chosen: the rows' numbers.
+        captions: whether a row without one is left out with those that cannot be read.
         labels: the same rows with their class names for captions.
+
+    Raises:
+        UserError: they are fewer than two.
     """
 
     def __init__(
         self,
         source: Source,
         size: tuple[int, int],
-        most: int,
+        chosen: Sequence[int],
+        captions: bool = True,
         labels: Source | None = None,
     ) -> None:
-        self.source, self.size, self.labels = source, size, labels
-        if source.length is None:
-            self.chosen: Sequence[int] = range(most)
-        else:
-            order = np.random.default_rng(0).permutation(source.length)
-            self.chosen = [int(row) for row in order[:most]]
-        if len(self.chosen) < 2:
-            raise UserError(
-                f"the data have {len(self.chosen)} rows, and measuring takes two at least."
-            )
+        self.source, self.size, self.chosen = source, size, chosen
+        self.captions, self.labels = captions, labels
+        if len(chosen) < 2:
+            raise UserError(f"there are {len(chosen)} rows, and measuring takes two at least.")
         self.unreadable = 0
 
     def blocks(self, rank: int, processes: int) -> Iterator[Block]:
@@ -77,11 +74,13 @@ class Rows:
             yield self._read(number, range(first, min(first + BLOCK_ROWS, len(self.chosen))))
 
     def _read(self, number: int, places: Sequence[int]) -> Block:
-        block = Block(number, [], [], [], [], [], [], [])
+        block = Block(number, [], [], [], [], [], [])
         for place in places:
             row = self.chosen[place]
             try:
                 found = self.source[row]
+                if self.captions and not found.captions:
+                    raise UnreadableRow(f"row {row} has no caption")
                 label = self.labels.texts(row).every if self.labels is not None else iter(())
                 assert found.image is not None  # ids are refused on opening
                 picture = to_array(found.image, self.size)
@@ -92,8 +91,15 @@ class Rows:
             block.rows.append(place)
             block.places.append(row)
             block.pictures.append(picture)
-            block.names.append(found.name)
             block.captions.append(found.captions)
             block.questions.append(found.questions)
             block.labels.append(name)
         return block
+
+
+def by_lot(length: int | None, most: int) -> list[int]:
+    """At most so many of `length` rows, the same every time: neighbours are often alike, and the
+    others of a block are to be anybody's. Of endless data the first ones."""
+    if length is None:
+        return list(range(most))
+    return [int(row) for row in np.random.default_rng(0).permutation(length)[:most]]

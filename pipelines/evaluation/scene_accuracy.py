@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from statistics import fmean
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
@@ -19,17 +20,56 @@ from pipelines.data.scenes import (
     read_scene,
     scene_at,
 )
-from pipelines.data.transforms import arrays_to_pixels, to_image
+from pipelines.data.transforms import to_image
+from pipelines.drawing import PICTURES_AT_ONCE
+from pipelines.evaluation.subjects import reconstruct
 from vq import VQGAN
+
+T = TypeVar("T")
+
+
+class Share(Protocol):
+    """How parts of a set are measured: what comes of each, in their order."""
+
+    def __call__(
+        self, work: Callable[[slice], list[T]], parts: Sequence[slice], /
+    ) -> list[list[T]]: ...
+
+
+def in_turn(work: Callable[[slice], list[T]], parts: Sequence[slice]) -> list[list[T]]:
+    """By this process alone; `Processes.share_out` is the `Share` of several."""
+    return list(map(work, parts))
+
+
+def parts_of(count: int) -> list[slice]:
+    """All of so many, as many at once as are drawn together."""
+    firsts = range(0, count, PICTURES_AT_ONCE)
+    return [slice(first, min(first + PICTURES_AT_ONCE, count)) for first in firsts]
 
 
 @dataclass(frozen=True)
 class SceneSet:
-    """Scenes with one caption and one picture (uint8 [height, width, 3]) each."""
+    """Scenes with one caption each, and one picture of `size` (height, width), which is drawn when
+    it is asked for."""
 
     scenes: list[Scene]
     captions: list[str]
-    pictures: list[np.ndarray]
+    size: tuple[int, int]
+
+    def picture(self, number: int) -> np.ndarray:
+        """uint8 [height, width, 3]."""
+        return draw_scene(self.scenes[number], *self.size)
+
+    @property
+    def pictures(self) -> list[np.ndarray]:
+        """All of them."""
+        return list(map(self.picture, range(len(self.scenes))))
+
+    def __getitem__(self, some: slice) -> "SceneSet":
+        return SceneSet(self.scenes[some], self.captions[some], self.size)
+
+    def __add__(self, other: "SceneSet") -> "SceneSet":
+        return SceneSet(self.scenes + other.scenes, self.captions + other.captions, self.size)
 
 
 @dataclass(frozen=True)
@@ -68,7 +108,7 @@ def scene_set(
             caption(scene, np.random.default_rng((seed, index)), language)
             for index, scene in enumerate(scenes)
         ],
-        [draw_scene(scene, height, width) for scene in scenes],
+        size,
     )
 
 
@@ -81,14 +121,16 @@ def accuracy(matches: Sequence[Match]) -> Accuracy:
     return Accuracy(**{name: share(name) for name in Accuracy.__dataclass_fields__})
 
 
-@torch.no_grad()
-def reconstruction_accuracy(tokenizer: VQGAN, scenes: SceneSet) -> float:
+def reconstruction_accuracy(tokenizer: VQGAN, scenes: SceneSet, share: Share = in_turn) -> float:
     """The share of pictures that read as the same scene after `encode_to_ids` and `decode_ids`."""
-    device = next(tokenizer.parameters()).device
-    pixels = arrays_to_pixels(np.stack(scenes.pictures)).to(device)
-    again = tokenizer.decode_ids(tokenizer.encode_to_ids(pixels))
-    right = sum(map(shows, scenes.scenes, map(to_image, again)))
-    return right / len(scenes.scenes)
+
+    def right(some: slice) -> list[bool]:
+        part = scenes[some]
+        images = map(to_image, reconstruct(tokenizer, part.pictures).pixels)
+        return list(map(shows, part.scenes, images))
+
+    found: list[list[bool]] = share(right, parts_of(len(scenes.scenes)))
+    return fmean(chain.from_iterable(found))
 
 
 def shows(scene: Scene, image: Image.Image) -> bool:
@@ -106,27 +148,31 @@ def drawing_accuracy(
     scenes: SceneSet,
     rerank: int = 1,
     progress: Callable[[int], None] = lambda done: None,
+    share: Share = in_turn,
     **sampling: Any,
 ) -> Accuracy:
     """Pictures drawn from the captions, read, and compared with what the captions state."""
-    seeds = range(0, rerank * len(scenes.captions), rerank)  # every candidate has its own
-    images = pipe.generate_images(
-        scenes.captions, seed=seeds, rerank=rerank, progress=progress, **sampling
-    )
-    return accuracy(
-        [
-            compare(parse_caption(text), read_scene(np.asarray(image)))
-            for text, image in zip(scenes.captions, images, strict=True)
-        ]
-    )
+
+    def draw(some: slice) -> list[Match]:
+        captions = scenes.captions[some]
+        seeds = range(some.start * rerank, some.stop * rerank, rerank)  # a candidate has its own
+        images = pipe.generate_images(
+            captions, seed=seeds, rerank=rerank, progress=progress, **sampling
+        )
+        read = [read_scene(np.asarray(image)) for image in images]
+        return list(map(compare, map(parse_caption, captions), read))
+
+    return accuracy(list(chain.from_iterable(share(draw, parts_of(len(scenes.scenes))))))
 
 
-def caption_accuracy(pipe: BidirectionalPipeline, scenes: SceneSet) -> Accuracy:
+def caption_accuracy(
+    pipe: BidirectionalPipeline, scenes: SceneSet, share: Share = in_turn
+) -> Accuracy:
     """Greedy captions of the pictures, parsed and compared with the scenes."""
-    said = pipe.caption_images(scenes.pictures)
-    return accuracy(
-        [
-            compare(parse_caption(text), scene)
-            for text, scene in zip(said, scenes.scenes, strict=True)
-        ]
-    )
+
+    def describe(some: slice) -> list[Match]:
+        part = scenes[some]
+        said = pipe.caption_images(part.pictures)
+        return list(map(compare, map(parse_caption, said), part.scenes))
+
+    return accuracy(list(chain.from_iterable(share(describe, parts_of(len(scenes.scenes))))))

@@ -3,13 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.data.scenes import Question, questions, scene_at
 from pipelines.data.scenes.questions import KINDS
-from pipelines.evaluation.scene_accuracy import SceneSet
+from pipelines.evaluation.scene_accuracy import SceneSet, Share, in_turn, parts_of
 
 TRAINING_SCENES = 20_000
 """Whose questions tell the commonest answer to each."""
@@ -22,10 +23,13 @@ class Asked:
     numbers: list[int]
     questions: list[Question]
 
-    def pictures(self, scenes: SceneSet, other: bool = False) -> list[np.ndarray]:
-        """Of each question its picture, or that of the next scene."""
-        count = len(scenes.pictures)
-        return [scenes.pictures[(number + other) % count] for number in self.numbers]
+    def pictures(
+        self, scenes: SceneSet, some: slice = slice(None), other: bool = False
+    ) -> list[np.ndarray]:
+        """Of some questions each one's picture, or that of the next scene."""
+        numbers = [(number + other) % len(scenes.scenes) for number in self.numbers[some]]
+        drawn = {number: scenes.picture(number) for number in set(numbers)}
+        return [drawn[number] for number in numbers]
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,26 @@ def commonest_answers(
 
 
 def answer_shares(
-    pipe: BidirectionalPipeline, scenes: SceneSet, commonest: dict[str, str], language: str = "en"
+    pipe: BidirectionalPipeline,
+    scenes: SceneSet,
+    commonest: dict[str, str],
+    language: str = "en",
+    share: Share = in_turn,
 ) -> AnswerShares:
     """All shares over the questions about a scene set."""
     asked = ask(scenes, language=language)
     texts = [one.question for one in asked.questions]
     kinds = Counter(one.kind for one in asked.questions)
+
+    def answers(other: bool) -> list[str]:
+        def said(some: slice) -> list[str]:
+            return pipe.answer_questions(asked.pictures(scenes, some, other), texts[some])
+
+        return list(chain.from_iterable(share(said, parts_of(len(texts)))))
+
     return AnswerShares(
-        by_kind(asked, pipe.answer_questions(asked.pictures(scenes), texts)),
-        by_kind(asked, pipe.answer_questions(asked.pictures(scenes, other=True), texts)),
+        by_kind(asked, answers(other=False)),
+        by_kind(asked, answers(other=True)),
         by_kind(asked, [commonest.get(text, "") for text in texts]),
         {kind: kinds[kind] for kind in KINDS if kind in kinds} | {"all": len(texts)},
     )

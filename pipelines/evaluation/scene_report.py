@@ -14,8 +14,10 @@ from pipelines.data.scenes.reader import RESOLUTION
 from pipelines.evaluation.report import Drawn
 from pipelines.evaluation.scene_accuracy import (
     SceneSet,
+    Share,
     caption_accuracy,
     drawing_accuracy,
+    in_turn,
     reconstruction_accuracy,
     scene_set,
 )
@@ -73,11 +75,17 @@ def check_readable(size: tuple[int, int]) -> None:
 
 
 def choose_sampling(
-    pipe: BidirectionalPipeline, scenes: int, language: str = "en"
+    pipe: BidirectionalPipeline,
+    scenes: int,
+    language: str = "en",
+    share: Share = in_turn,
+    quiet: bool = False,
 ) -> SamplingSettings:
     """The sampling settings that draw best on validation scenes of one and of two objects.
 
-    `scenes` is the number of test scenes that will be drawn with them; an eighth of it are tried.
+    Args:
+        scenes: the number of test scenes that will be drawn with them; an eighth of it are tried.
+        share, quiet: as of `measure_scenes`.
     """
     sets = [
         scene_set(
@@ -87,38 +95,57 @@ def choose_sampling(
     ]
 
     def score(settings: SamplingSettings) -> float:
-        return sum(drawing_accuracy(pipe, part, **asdict(settings)).exact for part in sets)
+        found = [drawing_accuracy(pipe, one, share=share, **asdict(settings)) for one in sets]
+        return sum(one.exact for one in found)
 
     candidates = [
         SamplingSettings(temperature=temperature, guidance_scale=scale)
         for temperature, scale in product(TEMPERATURES, GUIDANCE_SCALES)
     ]
-    return max(tqdm(candidates, desc="choosing sampling settings", file=sys.stderr), key=score)
+    bar = tqdm(candidates, desc="choosing sampling settings", file=sys.stderr, disable=quiet)
+    return max(bar, key=score)
 
 
-def measure_scenes(pipe: BidirectionalPipeline, scenes: int, language: str = "en") -> SceneReport:
+def measure_scenes(
+    pipe: BidirectionalPipeline,
+    scenes: int,
+    language: str = "en",
+    share: Share = in_turn,
+    quiet: bool = False,
+) -> SceneReport:
     """All figures on test scenes with captions in `language` ("en", "zh"); pictures are drawn with
-    the pipeline's sampling settings."""
+    the pipeline's sampling settings.
+
+    Args:
+        share: how parts of the sets are measured: by one process, or by several.
+        quiet: shows no progress.
+    """
 
     def some(split: str, objects: int) -> SceneSet:
         return scene_set(split, scenes, objects, pipe.picture_size, 0, language)
 
     one, two, held_out = some("test", 1), some("test", 2), some("held_out", 1)
-    both = SceneSet(
-        *(getattr(one, name)[::2] + getattr(two, name)[::2] for name in SceneSet.__annotations__)
-    )
-    with tqdm(total=scenes * 11, desc="measuring", unit="picture", file=sys.stderr) as progress:
+    with tqdm(
+        total=scenes * 11, desc="measuring", unit="picture", file=sys.stderr, disable=quiet
+    ) as bar:
+
+        def drawn(scenes: SceneSet, rerank: int = 1) -> float:
+            found = drawing_accuracy(
+                pipe, scenes, rerank, lambda done: bar.update(rerank * done), share
+            )
+            return found.exact
+
         return SceneReport(
-            reconstruction_accuracy=reconstruction_accuracy(pipe.tokenizer, both),
-            one_object_accuracy=drawing_accuracy(pipe, one, progress=progress.update).exact,
-            two_object_accuracy=drawing_accuracy(pipe, two, progress=progress.update).exact,
-            two_object_accuracy_best_of_8=drawing_accuracy(
-                pipe, two, rerank=8, progress=lambda done: progress.update(8 * done)
-            ).exact,
-            one_object_caption_accuracy=caption_accuracy(pipe, one).exact,
-            two_object_caption_accuracy=caption_accuracy(pipe, two).exact,
-            held_out_pair_accuracy=drawing_accuracy(pipe, held_out, progress=progress.update).exact,
-            held_out_pair_caption_accuracy=caption_accuracy(pipe, held_out).exact,
+            reconstruction_accuracy=reconstruction_accuracy(
+                pipe.tokenizer, one[::2] + two[::2], share
+            ),
+            one_object_accuracy=drawn(one),
+            two_object_accuracy=drawn(two),
+            two_object_accuracy_best_of_8=drawn(two, rerank=8),
+            one_object_caption_accuracy=caption_accuracy(pipe, one, share).exact,
+            two_object_caption_accuracy=caption_accuracy(pipe, two, share).exact,
+            held_out_pair_accuracy=drawn(held_out),
+            held_out_pair_caption_accuracy=caption_accuracy(pipe, held_out, share).exact,
             scenes=scenes,
             language=language,
         )

@@ -37,7 +37,7 @@ class Similarity(StreamedSums):
     """PSNR, SSIM and LPIPS of pictures of any one size.
 
     Args:
-        lpips: the network (`.to` moves it along), or why there is none.
+        lpips: the network, on any device, or why there is none.
     """
 
     psnr: Tensor
@@ -78,7 +78,8 @@ class Similarity(StreamedSums):
         if shortest < LPIPS_SMALLEST[self.network.lpips.pnet_type]:
             self.too_small_for_lpips += len(made)
         else:
-            self.lpips += self.double_here(self.network(made, real)).sum()
+            device = next(self.network.parameters()).device
+            self.lpips += self.double_here(self.network(made.to(device), real.to(device))).sum()
 
     def figures(self) -> SimilarityFigures:
         sums = self.sums()

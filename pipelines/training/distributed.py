@@ -5,7 +5,8 @@ import gc
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import Any, Self, TypeVar
 
 import torch
@@ -17,10 +18,16 @@ from pipelines.command_line import UserError
 from pipelines.training.processor import keep_freed_memory, share_cores
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 # Gradients are summed over processes in pieces of at most this many bytes: few enough messages,
 # and no second copy of a large model's gradients.
 BUCKET_BYTES = 64 * 2**20
+
+
+LONGEST_WAIT = timedelta(hours=2)
+"""Of the other processes for what the first one does alone, such as scores of captions by SPICE;
+after ten minutes nccl would take it for lost. Launchers stop all processes where one ends."""
 
 
 class Processes:
@@ -49,7 +56,7 @@ class Processes:
             # announce that it found no GPU.
             os.environ.setdefault("DS_ACCELERATOR", "cpu")
         _import_deepspeed()
-        state = PartialState(cpu=device.type == "cpu")
+        state = PartialState(cpu=device.type == "cpu", timeout=LONGEST_WAIT)
         self.rank: int = state.process_index
         self.count: int = state.num_processes
         # With several processes accelerate gives each its own GPU.
@@ -127,6 +134,13 @@ class Processes:
         if failed:
             raise SystemExit(2)
         return found  # type: ignore[return-value]
+
+    def share_out(self, work: Callable[[Item], T], items: Sequence[Item]) -> list[T]:
+        """What `work` makes of each item, in their order, given to all; the processes share the
+        items, and the `UserError` of any of them stops all."""
+        mine = self.together(lambda: [work(item) for item in items[self.rank :: self.count]])
+        parts = self.gather(mine)
+        return [parts[n % self.count][n // self.count] for n in range(len(items))]
 
     def gather(self, value: T) -> list[T]:
         """Every process's `value`, in the order of their ranks."""

@@ -57,14 +57,19 @@ def test_pictures_too_small_for_the_reader_are_refused(own, tmp_path, capsys):
     assert "32 x 32" in error and "64" in error
 
 
+def make_large_enough(checkpoint):
+    """For the reader, and for captions of two objects."""
+    config = UnifiedTransformerConfig.from_pretrained(f"{checkpoint}/transformer")
+    config.grid_height = config.grid_width = 8  # 64 pixels
+    config.text_positions = 40
+    UnifiedTransformer(config).save_pretrained(f"{checkpoint}/transformer")
+
+
 def test_scenes(own, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pipelines.evaluation.scene_report.TEMPERATURES", (0.5,))
     monkeypatch.setattr("pipelines.evaluation.scene_report.GUIDANCE_SCALES", (3.0,))
     monkeypatch.setattr("pipelines.evaluation.scene_questions.TRAINING_SCENES", 20)
-    config = UnifiedTransformerConfig.from_pretrained(f"{own}/transformer")
-    config.grid_height = config.grid_width = 8  # 64 pixels
-    config.text_positions = 40
-    UnifiedTransformer(config).save_pretrained(f"{own}/transformer")
+    make_large_enough(own)
     index = json.loads((Path(own) / "model_index.json").read_text())
     index["tasks"].append("question_answering")
     (Path(own) / "model_index.json").write_text(json.dumps(index))
@@ -82,8 +87,8 @@ def test_scenes(own, tmp_path, capsys, monkeypatch):
     )
     for group in ("answers", "answers_to_another_picture", "commonest_answers"):
         assert figures[group].keys() == figures["questions_asked"].keys()
-    assert 0 <= figures["scenes_described"]["count"] <= 1 and "scenes_drawn" in figures
-    assert figures["scene_sets"]["two_object_accuracy"] <= 1
+    assert "count" in figures["scenes_described"] and "exact" in figures["scenes_drawn"]
+    assert "two_object_accuracy" in figures["scene_sets"]
     assert "Chinese by character" in figures["image_to_text"]["tokenizer"]
     out = capsys.readouterr().out
     assert "two object accuracy" in out and "colour" in out
@@ -100,7 +105,7 @@ def test_captioned_pictures(own, pictures, tmp_path, capsys):
     figures = report["figures"]
     assert report["rows"] == 3 and report["sampling"]["guidance_scale"] == 2
     assert figures["likelihood"]["bits_per_image_id"] > 0
-    assert 0 <= figures["likelihood"]["caption_found"] <= 1
+    assert figures["likelihood"]["found_among"] == 3
     # What cannot be had is null, with a reason, and never zero.
     assert figures["text_to_image"]["fid"] is None
     assert "--inception-weights" in report["missing"]["text_to_image.fid"]
@@ -111,6 +116,9 @@ def test_captioned_pictures(own, pictures, tmp_path, capsys):
         assert (output / found).is_file()
     assert page.count("_drawn.png") >= 3 and page.count("_reconstructed.png") >= 3
     assert "a large red circle number 0" in page and "<script" not in page
+    assert min(Image.open(output / "rows.png").size) > 300
+    assert "![the first rows](rows.png)" in (output / "report.md").read_text()
+    assert report["height_width"] == [32, 32] and report["versions"].keys() >= {"torch", "python"}
     assert (output / "rating" / "sheet.html").is_file()
     assert len(json.loads((output / "rating_key.json").read_text())["items"]) == 3
 
@@ -143,9 +151,35 @@ def test_pictures_of_another_system(own, pictures, tmp_path, clip):
     run("--images", drawn, "--data", f"{pictures}:train", "--output", output, "--matcher", clip)
     report = json.loads((output / "report.json").read_text())
     assert report["figures"].keys() == {"text_to_image"} and report["rows"] == 4
-    assert report["figures"]["text_to_image"]["r_precision_candidates"] == 4
-    assert "clip_score" not in report["missing"]
-    assert "Best drawn" in (output / "report.html").read_text()
+    figures = report["figures"]["text_to_image"]
+    assert figures["r_precision_candidates"] == 4 and report["matcher"] == str(clip)
+    page = (output / "report.html").read_text()
+    assert "Best drawn" in page and "_real.png" in page
+    # By the same rules as the checkpoint itself, but for the seeds, which go by rows there.
+    run("--checkpoint", own, "--data", f"{pictures}:train", "--output", tmp_path / "ours",
+        "--matcher", clip, "--tasks", "text_to_image")  # fmt: skip
+    ours = json.loads((tmp_path / "ours" / "report.json").read_text())
+    assert ours["figures"].keys() == {"tokenizer", "text_to_image", "likelihood"}
+    assert ours["figures"]["text_to_image"]["clip_score"] == pytest.approx(
+        figures["clip_score"], rel=0.2
+    )
+
+
+def test_pictures_of_other_prompts_are_compared_as_a_set(own, pictures, tmp_path, capsys):
+    drawn, output = tmp_path / "drawn", tmp_path / "report"
+    generate_images.main(
+        ["--checkpoint", own, "--prompt", "a small star", "a circle", "--output", str(drawn)]
+    )
+    data = ("--images", drawn, "--data", f"{pictures}:train", "--output", output)
+    classes = ("--classifier", "x/y", "--label-column", "text")
+    assert "have no class; leave --classifier out" in refusal(capsys, *data, *classes)
+    assert not output.exists()
+    run(*data)
+    assert json.loads((output / "report.json").read_text())["rows"] == 2
+    assert "compared as sets" in (output / "report.md").read_text()
+    assert "_real.png" not in (output / "report.html").read_text()
+    assert not (output / "rating").exists()
+    assert "No rating sheet" in capsys.readouterr().out
 
 
 def test_bad_input_of_other_systems_leaves_nothing_behind(pictures, tmp_path, capsys):
@@ -194,19 +228,37 @@ def test_processes_share_the_rows(own, tmp_path):
         Image.fromarray(picture).resize((32, 32)).save(folder / f"{number}.png")
         (folder / f"{number}.txt").write_text(f"a large red circle number {number}")
     (folder / "7.png").write_bytes(b"no picture")
-    script = launching.REPOSITORY / "pipelines" / "evaluate_checkpoint.py"
-    arguments = ["--checkpoint", own, "--data", f"{folder}:train", "--device", "cpu"]
-    reports = []
-    for processes in (1, 2):
-        output = tmp_path / f"report_{processes}"
-        launching.run(
-            "accelerate", processes, script, *arguments, "--output", str(output), cwd=tmp_path
-        )
-        reports.append(json.loads((output / "report.json").read_text()))
-        assert len(list((output / "pictures").glob("*_drawn.png"))) >= 24
-    one, two = reports
+    one, two = of_one_and_two_processes(tmp_path, "--checkpoint", own, "--data", f"{folder}:train")
     assert one["rows"] == two["rows"] == 229 and one["unreadable"] == two["unreadable"] == 1
     assert one["missing"].keys() == two["missing"].keys()
+    same_figures(one, two)
+
+
+@pytest.mark.slow
+def test_processes_share_the_scenes(own, tmp_path):
+    """In two parts, one of them short."""
+    make_large_enough(own)
+    one, two = of_one_and_two_processes(
+        tmp_path, "--checkpoint", own, "--data", "scenes", "--rows", "130"
+    )
+    assert {"scene_sets", "scenes_drawn", "scenes_described"} <= one["figures"].keys()
+    same_figures(one, two)
+
+
+def of_one_and_two_processes(folder, *arguments):
+    """Their reports."""
+    script = launching.REPOSITORY / "pipelines" / "evaluate_checkpoint.py"
+    reports = []
+    for processes in (1, 2):
+        output = folder / f"report_{processes}"
+        whole = [*arguments, "--device", "cpu", "--output", str(output)]
+        launching.run("accelerate", processes, script, *whole, cwd=folder)
+        reports.append(json.loads((output / "report.json").read_text()))
+        assert len(list((output / "pictures").glob("*_drawn.png"))) >= 24
+    return reports
+
+
+def same_figures(one, two):
     for group, figures in one["figures"].items():
         for name, value in figures.items():
             theirs = two["figures"][group][name]
@@ -246,6 +298,7 @@ def test_the_decoder_can_be_chosen(end_to_end_checkpoint, pictures, tmp_path, mo
         (["--data", "scenes", "--size", "64"], "takes pictures of (32, 32)"),
         (["--data", "scenes", "--rerank", "0"], "--rerank is 0"),
         (["--data", "scenes", "--classifier", "x"], "--label-column"),
+        (["--data", "scenes", "--tasks", "question_answering"], "was not trained for question"),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_written(
@@ -255,3 +308,54 @@ def test_mistakes_are_refused_before_anything_is_written(
     error = refusal(capsys, "--checkpoint", own, "--output", output, *arguments)
     assert sentence in error and error.count("\n") == 1
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--images", "x", "--temperature", "1"], "--temperature is about a checkpoint"),
+        (["--captions", "x", "--rerank", "4"], "--rerank is about a checkpoint"),
+        (["--captions", "x", "--matcher", "y"], "--matcher is about pictures, and captions are"),
+        (["--images", "x", "--tasks", "text_to_image"], "--tasks is about a checkpoint"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(tmp_path, capsys, arguments, sentence):
+    error = refusal(capsys, *arguments, "--data", "scenes", "--output", tmp_path / "report")
+    assert sentence in error and not (tmp_path / "report").exists()
+
+
+def test_a_size_that_a_tokenizer_does_not_take(tokenizer_checkpoint, pictures, tmp_path, capsys):
+    error = refusal(
+        capsys, "--checkpoint", tokenizer_checkpoint, "--data", f"{pictures}:train",
+        "--output", tmp_path / "report", "--size", "33",
+    )  # fmt: skip
+    assert "multiples of" in error and not (tmp_path / "report").exists()
+
+
+def test_data_that_cannot_be_read_have_no_report(own, pictures, tmp_path, capsys):
+    for number in range(1, 4):
+        (Path(pictures) / f"{number}.png").write_bytes(b"no picture")
+    output = tmp_path / "report"
+    error = refusal(capsys, "--checkpoint", own, "--data", f"{pictures}:train", "--output", output)
+    assert "of 4 rows 1 could be read" in error and not output.exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_to_keeps_its_settings(
+    own, tmp_path, capsys, monkeypatch
+):
+    def refuse(folder, sampling):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("pipelines.evaluation.command.recommend_sampling", refuse)
+    monkeypatch.setattr(
+        "pipelines.evaluation.command.choose_sampling", lambda pipe, *_, **__: pipe.sampling
+    )
+    monkeypatch.setattr("pipelines.evaluation.command.scene_groups", lambda *_: {})
+    monkeypatch.setattr("pipelines.evaluation.command.check_readable", lambda size: None)
+    monkeypatch.setattr("pipelines.evaluation.scene_measures.read_scene", lambda picture: None)
+    output = tmp_path / "report"
+    error = refusal(
+        capsys, "--checkpoint", own, "--data", "scenes", "--output", output, "--rows", "2",
+        "--choose-sampling",
+    )  # fmt: skip
+    assert "cannot be kept" in error and "read-only" in error and not output.exists()

@@ -166,7 +166,7 @@ def rows(output: Path, split: str, column: str | list[str]) -> list[tuple[str, l
     """The pictures' names and captions, as every command reads them."""
     source = open_source(DataSettings(source=str(output), text_column=column), split)
     assert all(source[n].image.size == (8, 6) for n in range(source.length))
-    return [(source[n].name, source[n].captions) for n in range(source.length)]
+    return [(Path(file).name, source[n].captions) for n, file in enumerate(source.files())]
 
 
 def test_every_protocol_is_tested():
@@ -267,7 +267,7 @@ def test_fmiqa(tmp_path):
     output = prepare("fmiqa", tmp_path)
     settings = DataSettings(source=str(output), text_column=[])
     train, test = (open_source(settings, split, QUESTIONS) for split in ("train", "test"))
-    asked = [(train[n].name[-5], *train[n].questions) for n in range(train.length)]
+    asked = [(file[-5], *train[n].questions) for n, file in enumerate(train.files())]
     assert asked == [("1", ("这是什么？", "这是花。")), ("1", ("什么颜色？", "红色。"))]
     assert test[0].questions == [("几个人？", "三个。")] and test[0].image.size == (8, 6)
 

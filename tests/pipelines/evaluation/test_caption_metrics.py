@@ -13,7 +13,7 @@ from sacrebleu.metrics import BLEU
 from pipelines.command_line import UserError
 from pipelines.evaluation import caption_metrics, java_captions, java_programs
 from pipelines.evaluation.caption_metrics import score_captions
-from pipelines.evaluation.caption_tokens import plain_tokens, tokenize
+from pipelines.evaluation.caption_tokens import equals_one_of, plain_tokens, tokenize
 from pipelines.evaluation.figures import Missing
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")
@@ -163,3 +163,11 @@ def test_without_the_library(monkeypatch):
 def test_white_space_that_java_takes_for_lines():
     texts = ["a\u2028b\x85c\r\nd\x0be\tf", "g", "\ud800 h"]
     assert tokenize(texts)[0][:2] == ["a b c d e f", "g"]
+
+
+def test_captions_are_equal_word_by_word():
+    assert equals_one_of(["A red star.", "x"], "a  red star")
+    assert not equals_one_of(["a red star"], "a red stars") and not equals_one_of([], "")
+    # Signs alone have no words, and are compared themselves.
+    assert equals_one_of(["?!"], "? !") and not equals_one_of(["+"], "-")
+    assert not equals_one_of(["-5"], "?")

@@ -20,9 +20,8 @@ def block_of(rows, errors, fits):
     count = len(rows)
     asked = [[QuestionAnswer("q", "a")]] * count
     block = Block(
-        0, list(rows), list(rows), pictures, [""] * count, [[f"row {r}"] for r in rows], asked,
-        [""] * count,
-    )  # fmt: skip
+        0, list(rows), list(rows), pictures, [[f"row {r}"] for r in rows], asked, [""] * count
+    )
     made = Made(
         Reconstructed(torch.zeros(count, 1, 1), arrays_to_pixels(np.stack(again))),
         drawn=[Image.fromarray(picture) for picture in again],
@@ -78,3 +77,11 @@ def test_what_a_subject_does_not_do_has_no_extremes():
     kept.update(block, Made(said=made.said))
     assert kept.extremes["best drawn"] == kept.extremes["best reconstructed"] == []
     assert kept.first[0].drawn is None and kept.first[0].said == "said 0"
+
+
+def test_pictures_of_other_prompts_stand_alone():
+    kept = Gallery()
+    block, made = block_of([0, 1], [1, 2], [0.5, 0.6])
+    kept.update(block, Made(drawn=made.drawn, prompts=made.prompts, paired=False))
+    (row, _) = kept.first
+    assert row.real is None and row.given == [] and row.prompt == "prompt 0"

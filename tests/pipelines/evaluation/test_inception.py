@@ -1,11 +1,12 @@
 """The Inception network: whose it is, and what is refused."""
 
+import hashlib
 import pickle
 import urllib.error
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch_fidelity import feature_extractor_inceptionv3 as library
 
 from pipelines.command_line import UserError
@@ -23,10 +24,19 @@ def theirs():
         return library.FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"])
 
 
+def name_by_content(file, monkeypatch):
+    """As if torch-fidelity's weights were these."""
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+    url = f"https://example.org/inception-{digest}.pth"
+    monkeypatch.setattr(library, "URL_INCEPTION_V3", url)
+    return Path(url).name
+
+
 @pytest.mark.slow
-def test_features_are_torch_fidelitys(theirs, tmp_path):
-    file = tmp_path / "inception.safetensors"
-    save_file(theirs.state_dict(), file)
+def test_features_are_torch_fidelitys(theirs, tmp_path, monkeypatch):
+    file = tmp_path / "inception.pth"
+    torch.save(theirs.state_dict(), file)
+    name_by_content(file, monkeypatch)
     inception = load_inception(file)
     generator = torch.Generator().manual_seed(0)
     pictures = torch.randint(256, (2, 3, 40, 48), generator=generator, dtype=torch.uint8)
@@ -47,12 +57,22 @@ def test_other_files_are_refused(tmp_path):
     assert "is not a file" in refusal(tmp_path / "nowhere.pth")
     small = tmp_path / "small.pth"
     torch.save({"fc.weight": torch.zeros(3, 3)}, small)
-    assert "does not hold the Inception network's weights" in refusal(small)
-    small.write_bytes(b"not weights")
-    assert "does not hold" in refusal(small)
+    assert "is another file than torch-fidelity's, whose SHA-256 begins with" in refusal(small)
 
 
-def test_nothing_is_unpickled(tmp_path):
+@pytest.mark.slow
+def test_weights_are_found_where_torch_keeps_them(theirs, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "hub" / "checkpoints" / "weights"
+    file.parent.mkdir(parents=True)
+    torch.save(theirs.state_dict(), file)
+    file.rename(file.with_name(name_by_content(file, monkeypatch)))
+    assert not isinstance(load_inception(), Missing)
+    assert [one.name for one in tmp_path.iterdir()] == ["hub"]  # and nothing else is left behind
+
+
+def test_nothing_is_unpickled(tmp_path, monkeypatch):
     class Trap:
         def __reduce__(self):
             return (tmp_path.joinpath("sprung").touch, ())
@@ -62,6 +82,10 @@ def test_nothing_is_unpickled(tmp_path):
     torch.save({"fc.weight": Trap()}, tmp_path / "zipped.pth")
     refusal(trap)
     refusal(tmp_path / "zipped.pth")
+    for file in (trap, tmp_path / "zipped.pth"):  # even of the right name
+        name_by_content(file, monkeypatch)
+        with pytest.raises(pickle.UnpicklingError):
+            load_inception(file)
     assert not (tmp_path / "sprung").exists()
 
 

@@ -8,13 +8,15 @@ from pipelines import BidirectionalPipeline
 from pipelines.data.transforms import arrays_to_pixels
 from pipelines.evaluation import likelihoods
 from pipelines.evaluation.likelihoods import (
+    candidates,
     caption_fits,
     encode_captions,
+    found_among,
     measure_likelihoods,
-    retrieve,
 )
 from pipelines.evaluation.rows import Block
 from unified_transformer import BidirectionalObjective, BidirectionalObjectiveSettings
+from unified_transformer.sequence import DIRECTIONS
 
 CAPTIONS = ["a small red circle", "a large blue star", "a large red star", "a small red circle"]
 
@@ -29,7 +31,7 @@ def block():
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in CAPTIONS]
     texts = [[caption] for caption in CAPTIONS]
-    return Block(0, [0, 1, 2, 3], [0, 1, 2, 3], pictures, [""] * 4, texts, [[]] * 4, [""] * 4)
+    return Block(0, [0, 1, 2, 3], [0, 1, 2, 3], pictures, texts, [[]] * 4, [""] * 4)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def ids(pipe, block):
 
 
 def test_likelihoods_are_those_of_training(pipe, block, ids):
-    found = measure_likelihoods(pipe, ids, block)
+    found = measure_likelihoods(pipe, ids, block, DIRECTIONS)
     objective = BidirectionalObjective(
         pipe.transformer, pipe.transformer.config, BidirectionalObjectiveSettings()
     )
@@ -52,36 +54,61 @@ def test_likelihoods_are_those_of_training(pipe, block, ids):
 
 
 def test_only_the_first_blocks_look_for_their_own(pipe, block, ids, monkeypatch):
-    assert measure_likelihoods(pipe, ids, block).found.rows == 4
-    monkeypatch.setattr(likelihoods, "BLOCKS_WITH_RETRIEVAL", 0)
-    assert measure_likelihoods(pipe, ids, block).found is None
-
-
-def test_a_pair_is_found_where_it_is_the_likeliest(pipe, ids, monkeypatch):
-    texts = encode_captions(pipe, CAPTIONS) | {"wanted": torch.tensor([0.0, -1.0, 1.0, 0.0])}
-    of_picture = torch.tensor([3.0, 1.0, 2.0, 4.0])
-    numbers = torch.arange(4)[:, None, None].expand(4, 4, 4)
-    monkeypatch.setattr(likelihoods, "image_nll", lambda m, batch, c: batch["wanted"][:, None])
-    monkeypatch.setattr(
-        likelihoods, "caption_nll", lambda m, batch, c: of_picture[batch["image_ids"][:, 0, :1]]
-    )
-    found = retrieve(pipe, numbers, texts, CAPTIONS)
-    # Whatever the picture, row 1's caption is the likeliest: only row 1 finds its own.
-    assert found.captions == 1
-    # Whatever the caption, row 1's picture is.
-    assert found.pictures == 1
+    found = measure_likelihoods(pipe, ids, block, DIRECTIONS)
     # Rows 0 and 3 share a caption and have two others.
-    assert found.rows == 4 and found.candidates == 3 + 4 + 4 + 3
-    monkeypatch.setattr(
-        likelihoods, "caption_nll", lambda m, batch, c: torch.zeros(len(batch["image_ids"]), 1)
-    )
-    assert retrieve(pipe, numbers, texts, CAPTIONS).pictures == 0  # equally likely is not found
+    for one in (found.caption_found, found.picture_found):
+        assert (one.rows, one.candidates) == (4, 3 + 4 + 4 + 3)
+    monkeypatch.setattr(likelihoods, "BLOCKS_WITH_RETRIEVAL", 0)
+    found = measure_likelihoods(pipe, ids, block, DIRECTIONS)
+    assert found.caption_found is found.picture_found is None
 
 
-def test_rows_without_any_other_caption_are_not_looked_for(pipe, ids):
-    texts = encode_captions(pipe, ["a red star"] * 4)
-    found = retrieve(pipe, ids, texts, ["a red star"] * 4)
-    assert (found.rows, found.captions, found.candidates) == (0, 0, 0)
+def test_a_direction_that_is_not_measured_has_no_likelihood(pipe, block, ids):
+    drawing = measure_likelihoods(pipe, ids, block, ["text_to_image"])
+    assert drawing.image is not None and drawing.caption_found is not None
+    assert drawing.caption is drawing.picture_found is None
+    describing = measure_likelihoods(pipe, ids, block, ["image_to_text"])
+    assert describing.image is describing.caption_found is None
+    assert describing.caption is not None and describing.picture_found is not None
+
+
+def test_a_pair_is_found_where_it_is_the_likeliest(pipe, block, monkeypatch):
+    """Whatever the picture, row 1's caption is the likeliest; whatever the caption, row 2's
+    picture."""
+    of_caption = {text: n for n, text in enumerate(CAPTIONS)}
+    encoded = encode_captions(pipe, CAPTIONS)["text_ids"].tolist()
+    numbers = torch.arange(4)[:, None, None].expand(4, 4, 4)
+    nats = {tuple(encoded[n]): 1.0 + (n != 1) for n in of_caption.values()}
+
+    def image_nll(model, batch, config):
+        return torch.tensor([nats[tuple(ids)] for ids in batch["text_ids"].tolist()])[:, None]
+
+    def caption_nll(model, batch, config):
+        return 1.0 + (batch["image_ids"][:, 0, :1] != 2)
+
+    monkeypatch.setattr(likelihoods, "image_nll", image_nll)
+    monkeypatch.setattr(likelihoods, "caption_nll", caption_nll)
+    found = measure_likelihoods(pipe, numbers, block, DIRECTIONS)
+    assert found.caption_found.own == found.picture_found.own == 1
+
+
+def test_own_among_others():
+    pairs = candidates(["a", "b", "c", "a"])
+    assert pairs.tolist() == [
+        [True, True, True, False],
+        [True, True, True, True],
+        [True, True, True, True],
+        [False, True, True, True],
+    ]
+    row, other = pairs.nonzero(as_tuple=True)
+    nearest = torch.where(row == other, 0.0, 1.0)
+    assert found_among(pairs, nearest[:, None]).own == 4
+    # As likely as another is not found; the loss is the sum over targets.
+    assert found_among(pairs, torch.ones(len(row), 2)).own == 0
+    only_second = torch.where((row == other) & (row == 2), 0.0, 1.0)
+    assert found_among(pairs, torch.stack([only_second, only_second], 1)).own == 1
+    alone = found_among(candidates(["a", "a"]), torch.zeros(2, 1))
+    assert (alone.own, alone.rows, alone.candidates) == (0, 0, 0)
 
 
 def test_a_picture_fits_by_the_mean_log_likelihood_of_its_caption(pipe, block):

@@ -13,9 +13,15 @@ from pipelines.evaluation.rating import Beside
 PROMPTS = ["a red star", "a blue star", "a green star"]
 
 
-def shown(row, drawn=True):
+def shown(row, drawn=True, paired=True):
     real, made = (np.full((32, 48, 3), level, np.uint8) for level in (10 * row, 100 + row))
-    return Shown(row, real, [PROMPTS[row]], prompt=PROMPTS[row], drawn=made if drawn else None)
+    return Shown(
+        row,
+        real if paired else None,
+        [PROMPTS[row]],
+        prompt=PROMPTS[row],
+        drawn=made if drawn else None,
+    )
 
 
 def folder_of(path, prompts):
@@ -37,7 +43,8 @@ def test_drawn_pictures_stand_beside_real_ones_and_other_systems(tmp_path):
     other = folder_of(tmp_path / "theirs_xyz", [*PROMPTS[:2], "something else"])
     (tmp_path / "report").mkdir()
     rows = [shown(0), shown(1), shown(2)]
-    assert Beside([other]).write_sheet(tmp_path / "report", rows, with_real=True)
+    said = Beside([other]).write_sheet(tmp_path / "report", rows)
+    assert "of 2 prompts (the other systems lack 1 more)" in said
     # The third prompt was not drawn by all.
     expected = {prompt: {"drawn", "real", "theirs_xyz"} for prompt in PROMPTS[:2]}
     assert systems_of(tmp_path / "report") == expected
@@ -47,9 +54,15 @@ def test_drawn_pictures_stand_beside_real_ones_and_other_systems(tmp_path):
 
 
 def test_there_is_no_sheet_of_one_system_alone(tmp_path):
-    assert not Beside([]).write_sheet(tmp_path, [shown(0)], with_real=False)
-    assert not Beside([]).write_sheet(tmp_path, [shown(0, drawn=False)], with_real=True)
-    assert not list(tmp_path.iterdir())
+    other = folder_of(tmp_path / "theirs", ["something else"])
+    for folders, row in (
+        ([], shown(0, paired=False)),
+        ([], shown(0, drawn=False)),
+        ([other], shown(0)),
+    ):
+        said = Beside(folders).write_sheet(tmp_path / "report", [row])
+        assert said == "No rating sheet: no prompt has pictures of two systems."
+    assert [file.name for file in tmp_path.iterdir()] == ["theirs"]
 
 
 def test_systems_are_told_apart_by_their_folders_names(tmp_path):
@@ -62,3 +75,18 @@ def test_systems_are_told_apart_by_their_folders_names(tmp_path):
         Beside([folder_of(tmp_path / "drawn", PROMPTS)])
     with pytest.raises(UserError, match="metadata.jsonl cannot be read"):
         Beside([str(tmp_path)])
+
+
+def test_what_cannot_be_rated_is_refused_before_anything_is_measured(tmp_path):
+    broken = folder_of(tmp_path / "broken", PROMPTS)
+    (tmp_path / "broken" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match="1.png cannot be read"):
+        Beside([broken])
+    (tmp_path / "broken" / "1.png").unlink()
+    with pytest.raises(UserError, match="names 1.png, which is not there"):
+        Beside([broken])
+    with pytest.raises(UserError, match="'---'; give it a name with a letter"):
+        Beside([folder_of(tmp_path / "---", PROMPTS)])
+    many = [folder_of(tmp_path / f"system {n}", PROMPTS) for n in range(25)]
+    with pytest.raises(UserError, match="27 systems cannot be compared"):
+        Beside(many)

@@ -15,8 +15,8 @@ def test_pictures_and_captions_are_judged_attribute_by_attribute():
     scenes = scene_set("test", 20, 2, (64, 64))
     count, places = 20, list(range(20))
     block = Block(
-        0, places, places, scenes.pictures, [""] * count, [[c] for c in scenes.captions],
-        [[]] * count, [""] * count,
+        0, places, places, scenes.pictures, [[c] for c in scenes.captions], [[]] * count,
+        [""] * count,
     )  # fmt: skip
     right = [Image.fromarray(picture) for picture in scenes.pictures]
     blank = Image.fromarray(np.full((64, 64, 3), 255, np.uint8))

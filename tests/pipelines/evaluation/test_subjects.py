@@ -1,108 +1,28 @@
-"""What is measured beside checkpoints: other systems' pictures and captions."""
-
-import json
+"""Checkpoints and tokenizers, measured in all that they do."""
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pipelines import BidirectionalPipeline
 from pipelines.command_line import UserError
+from pipelines.data.sources import QuestionAnswer
 from pipelines.data.transforms import arrays_to_pixels
 from pipelines.evaluation.rows import Block
-from pipelines.evaluation.subjects import (
-    CaptionsSubject,
-    CheckpointSubject,
-    PicturesSubject,
-    TokenizerSubject,
-)
-
-NAMES = ["COCO_val2014_000000000139.jpg", "COCO_val2014_000000000285.jpg"]
+from pipelines.evaluation.subjects import CheckpointSubject, TokenizerSubject, longest_that_fits
 
 
-def block_of(names, captions=None):
+def block_of(captions, questions=None):
     rng = np.random.default_rng(0)
-    count = len(names)
-    pictures = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in names]
-    texts = [[caption] for caption in captions or ["a large red star"] * count]
-    places = list(range(count))
-    return Block(0, places, places, pictures, list(names), texts, [[]] * count, [""] * count)
-
-
-def write(path, rows, as_list=True):
-    text = json.dumps(rows) if as_list else "\n".join(map(json.dumps, rows))
-    path.write_text(text)
-    return CaptionsSubject(path)
-
-
-@pytest.mark.parametrize("as_list", [True, False])
-def test_captions_belong_to_pictures_by_name_number_or_order(tmp_path, as_list):
-    file = tmp_path / "captions.json"
-
-    def said(rows, names=NAMES):
-        subject = write(file, rows, as_list)
-        subject.suit(names)
-        return subject.make(block_of(names)).said
-
-    by_id = [{"image_id": 285, "caption": "b"}, {"image_id": 139, "caption": "a"}]
-    assert said(by_id) == ["a", "b"]
-    by_name = [
-        {"image": f"some/where/{NAMES[1]}", "caption": "b"},
-        {"file_name": NAMES[0], "caption": "a"},
-    ]
-    assert said(by_name) == ["a", "b"]
-    in_order = [{"caption": "a"}, {"caption": "b"}]
-    assert said(in_order) == ["a", "b"]
-    # Data without names leave the order.
-    assert said(by_id, ["", ""]) == ["b", "a"]
-    # Of several captions of a picture the first counts.
-    assert said([*by_id, {"image_id": 139, "caption": "c"}]) == ["a", "b"]
-
-
-def test_captions_that_do_not_match_the_data_are_refused(tmp_path):
-    file = tmp_path / "captions.json"
-    with pytest.raises(UserError, match="has a caption of 7, and the data have no such picture"):
-        write(file, [{"image_id": 7, "caption": "a"}]).suit(NAMES)
-    with pytest.raises(UserError, match="has a caption of x.png, and the data have no such"):
-        write(file, [{"image": "a/x.png", "caption": "a"}]).suit(NAMES)
-    with pytest.raises(UserError, match="has 1 captions and the data 2 rows without names"):
-        write(file, [{"caption": "a"}]).suit(["", ""])
-    subject = write(file, [{"image_id": 139, "caption": "a"}])
-    subject.suit(NAMES)
-    with pytest.raises(UserError, match="captions.json has no caption of COCO_val2014_.*285.jpg"):
-        subject.make(block_of(NAMES))
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '[{"image_id": 1}]', "[1]", '{"caption": 3}'])
-def test_files_without_captions_are_refused(tmp_path, text):
-    file = tmp_path / "captions.json"
-    file.write_text(text)
-    with pytest.raises(UserError, match="captions.json cannot be read"):
-        CaptionsSubject(file)
-
-
-def test_pictures_of_another_system_bring_their_prompts(tmp_path):
-    rows = []
-    for number, colour in enumerate(("red", "blue", "green")):
-        Image.new("RGB", (20, 10), colour).save(tmp_path / f"{number}.png")
-        rows.append(json.dumps({"file_name": f"{number}.png", "text": f"a {colour} field"}))
-    (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
-    made = PicturesSubject(tmp_path, Image.open).make(block_of(["x"] * 4))
-    # Fewer than the data have are measured as far as they go.
-    assert made.prompts == ["a red field", "a blue field", "a green field"]
-    assert [picture.getpixel((0, 0)) for picture in made.drawn][1] == (0, 0, 255)
-    (tmp_path / "1.png").unlink()
-    with pytest.raises(UserError, match="names 1.png, which is not there"):
-        PicturesSubject(tmp_path, Image.open)
-    (tmp_path / "metadata.jsonl").write_text('{"file_name": "0.png"}')
-    with pytest.raises(UserError, match="metadata.jsonl cannot be read .*'text'"):
-        PicturesSubject(tmp_path, Image.open)
+    count = len(captions)
+    pictures = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in captions]
+    places, asked = list(range(count)), questions or [[]] * count
+    return Block(0, places, places, pictures, [[one] for one in captions], asked, [""] * count)
 
 
 def test_a_tokenizer_reconstructs(checkpoint):
     pipe = BidirectionalPipeline.from_pretrained(checkpoint)
-    block = block_of(["", "", ""])
+    block = block_of(["a large red star"] * 3)
     made = TokenizerSubject(pipe.tokenizer).make(block)
     again = pipe.tokenizer(arrays_to_pixels(np.stack(block.pictures))).reconstruction
     torch.testing.assert_close(made.reconstructed.pixels, again.clamp(-1, 1), atol=1e-4, rtol=1e-4)
@@ -111,25 +31,72 @@ def test_a_tokenizer_reconstructs(checkpoint):
 
 def test_a_checkpoint_does_what_it_was_trained_for(checkpoint):
     pipe = BidirectionalPipeline.from_pretrained(checkpoint)
-    block = block_of(["", ""], ["a small red circle", "a large star " * 20])
-    made = CheckpointSubject(pipe, rerank=1).make(block)
+    captions = ["a small red circle", "a large star " * 20]
+    block = block_of(captions)
+    subject = CheckpointSubject(pipe, rerank=1)
+    made = subject.make(block)
     assert made.said == pipe.caption_images(block.pictures) and made.answers is None
-    # What is too long is cut as in training, and drawn.
-    assert made.prompts[0] == "a small red circle"
-    assert pipe.codec.encode_prompt(made.prompts[1], 16)
-    again = pipe.generate_images(made.prompts, seed=[0, 1])
+    # What is too long is cut to be drawn, and measured against all of it.
+    assert made.prompts == captions
+    cut = [longest_that_fits(caption, subject.prompt_fits) for caption in captions]
+    assert cut[0] == captions[0] and captions[1].startswith(cut[1])
+    again = pipe.generate_images(cut, seed=[0, 1])
     assert all(
         np.array_equal(a, b)
         for a, b in zip(map(np.asarray, made.drawn), map(np.asarray, again), strict=True)
     )
-    drawing = BidirectionalPipeline(
-        pipe.tokenizer, pipe.codec, pipe.transformer, tasks=("text_to_image",)
+
+
+@pytest.mark.parametrize("narrowed", [False, True])
+def test_what_is_not_a_task_is_neither_made_nor_rated(checkpoint, narrowed):
+    """Of a checkpoint that draws alone, and of one of which drawing alone is measured."""
+    pipe = BidirectionalPipeline.from_pretrained(checkpoint)
+    if not narrowed:
+        pipe = BidirectionalPipeline(
+            pipe.tokenizer, pipe.codec, pipe.transformer, tasks=("text_to_image",)
+        )
+    made = CheckpointSubject(pipe, ["text_to_image"] if narrowed else None, rerank=1).make(
+        block_of(["a small red circle", "a large star"])
     )
-    alone = CheckpointSubject(drawing, rerank=1).make(block)
-    assert alone.said is alone.fits is None and len(alone.drawn) == 2
+    assert made.said is made.fits is made.answers is None and len(made.drawn) == 2
+    assert made.likelihoods.image is not None and made.likelihoods.caption is None
+
+
+def test_a_task_that_it_was_not_trained_for_is_refused(checkpoint):
+    pipe = BidirectionalPipeline.from_pretrained(checkpoint)
+    with pytest.raises(UserError, match="was not trained for question_answering"):
+        CheckpointSubject(pipe, ["question_answering"])
+
+
+def test_texts_are_cut_to_the_longest_beginning_that_fits(checkpoint):
+    pipe = BidirectionalPipeline.from_pretrained(checkpoint)
+    subject = CheckpointSubject(pipe)
+    long = "a large red circle above " * 30
+    for text in (long, "字" * 300, "a ж ю " * 60):  # the latter two are unknown
+        for fits, positions in (
+            (subject.prompt_fits, subject.positions),
+            (subject.question_fits, subject.positions - 2),
+        ):
+            cut = longest_that_fits(text, fits)
+            assert text.startswith(cut) and cut and fits(cut)
+            assert not fits(text[: len(cut) + 8])
+            assert len(pipe.codec.encode_caption(cut, 1000).ids) <= positions
+    assert longest_that_fits("a red star", subject.prompt_fits) == "a red star"
+
+
+def test_questions_that_are_too_long_are_cut_and_answered(checkpoint):
+    pipe = BidirectionalPipeline.from_pretrained(checkpoint)
+    asking = BidirectionalPipeline(
+        pipe.tokenizer, pipe.codec, pipe.transformer, tasks=("question_answering",)
+    )
+    long = "what colour is the large circle " * 10
+    block = block_of(["", ""], [[QuestionAnswer(long, "red"), QuestionAnswer("what?", "red")], []])
+    made = CheckpointSubject(asking).make(block)
+    assert [len(answers) for answers in made.answers] == [2, 0]
+    assert made.drawn is made.said is made.likelihoods is None
 
 
 def test_every_candidate_of_every_row_has_a_seed_of_its_own(checkpoint):
     pipe = BidirectionalPipeline.from_pretrained(checkpoint)
-    block = block_of(["", "", ""])
+    block = block_of(["a large red star"] * 3)
     assert CheckpointSubject(pipe, rerank=4).seeds(block) == [0, 4, 8]
