@@ -58,6 +58,14 @@ FIGURES = {
     "picture_found": "own picture likelier than all others, image → text",
     "found_among": "among so many",
     "all": "all questions",
+    "reconstruction_accuracy": "the tokenizer's reconstructions read right",
+    "one_object_accuracy": "one object drawn",
+    "two_object_accuracy": "two objects with their relation drawn",
+    "two_object_accuracy_best_of_8": "the same, best of 8 by its own captions",
+    "one_object_caption_accuracy": "one object described",
+    "two_object_caption_accuracy": "two objects with their relation described",
+    "held_out_pair_accuracy": "held-out colour-shape pairs drawn",
+    "held_out_pair_caption_accuracy": "held-out colour-shape pairs described",
 }
 
 

@@ -1,6 +1,7 @@
 """What a person looks at after a run: pictures, their prompts and captions, and a short page."""
 
 import json
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -54,10 +55,14 @@ def draw_grid(path: Path, drawn: Sequence[Drawn], columns: int = 6) -> None:
     known to be right, red where they are known to be wrong."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = ["DejaVu Sans", *(font for font in CHINESE_FONTS if font in installed)]
+    log = logging.getLogger("matplotlib.font_manager")
+    before = log.level
     with plt.rc_context({"font.family": fonts}), warnings.catch_warnings():
         # Without such a font boxes stand for the characters; the page has the texts.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        log.setLevel(logging.ERROR)  # of another weight than wanted it will do
         _draw_grid(path, drawn, columns)
+        log.setLevel(before)
 
 
 def _draw_grid(path: Path, drawn: Sequence[Drawn], columns: int) -> None:

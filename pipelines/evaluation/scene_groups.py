@@ -1,13 +1,12 @@
 """What is measured of a checkpoint on scenes besides: sets of one kind, and answers by kind."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.evaluation.figures import Figures
 from pipelines.evaluation.scene_accuracy import Share, scene_set
 from pipelines.evaluation.scene_questions import AnswerShares, answer_shares, commonest_answers
-from pipelines.evaluation.scene_report import DESCRIPTIONS, measure_scenes
+from pipelines.evaluation.scene_report import measure_scenes
 from pipelines.training.distributed import Processes
 
 
@@ -22,8 +21,8 @@ def scene_groups(
     groups: dict[str, Figures] = {}
     share = processes.share_out
     if {"text_to_image", "image_to_text"} <= set(tasks):
-        report = asdict(measure_scenes(pipe, scenes, language, share, quiet=not processes.is_main))
-        groups["scene_sets"] = {name: report[name] for _, name in DESCRIPTIONS}
+        report = measure_scenes(pipe, scenes, language, share, quiet=not processes.is_main)
+        groups["scene_sets"] = {**report.shares}
     if "question_answering" in tasks:
         groups |= answer_groups(pipe, scenes, language, share)
     return groups

@@ -91,7 +91,7 @@ def test_scenes(own, tmp_path, capsys, monkeypatch):
     assert "two_object_accuracy" in figures["scene_sets"]
     assert "Chinese by character" in figures["image_to_text"]["tokenizer"]
     out = capsys.readouterr().out
-    assert "two object accuracy" in out and "colour" in out
+    assert "two objects with their relation drawn" in out and "colour" in out
     assert "guidance_scale 3.0" in (output / "report.md").read_text()
     assert min(Image.open(output / "samples.png").size) > 300
     assert (output / "plots" / "answers.png").is_file()
