@@ -251,8 +251,11 @@ def as_unicode(text: str) -> str:
 
 CHINESE = r"[\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]"
 SPACE_TO_DROP = re.compile(rf"(?<={CHINESE})\s+(?={CHINESE})|\s+(?=[,.:;!?)\]])|(?<=[(\[])\s+")
+# "medium - light" was "medium-light" far more often than not, and "dog ' s" was "dog's".
+WITHIN_A_WORD = re.compile(r"(?<=\w)\s+(-)\s+(?=\w)|(?<=\w)\s+(['’])\s+(?=(?:s|t|d|m|re|ve|ll)\b)")
 
 
 def _join(text: str) -> str:
     """Takes away the spaces that splitting into words put between characters and at signs."""
+    text = WITHIN_A_WORD.sub(lambda found: found[1] or found[2], text)
     return SPACE_TO_DROP.sub("", text).strip()

@@ -11,6 +11,7 @@ from pipelines.evaluation.java_programs import JavaError, run_java
 CHARACTER = r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 LETTERS = rf"(?:(?!{CHARACTER})\w)+"
 TOKEN = re.compile(rf"{CHARACTER}|{LETTERS}(?:[-'’]{LETTERS})*")
+PIECE = re.compile(rf"{CHARACTER}|{LETTERS}")
 
 PTB = "the tokenizer of the Penn Treebank"
 PLAIN = "a plain one, words without punctuation, since java does not run"
@@ -56,10 +57,11 @@ def plain_tokens(caption: str) -> str:
 
 
 def equals_one_of(given: Sequence[str], caption: str) -> bool:
-    """Word by word, whatever case and punctuation; of signs alone ("-", "?!") sign by sign."""
+    """Word by word, whatever case and punctuation, hyphens too; of signs alone ("-", "?!") sign by
+    sign."""
 
-    def compared(text: str) -> str:
-        return plain_tokens(text) or "".join(text.split())
+    def compared(text: str) -> list[str]:
+        return PIECE.findall(text.lower()) or ["".join(text.split())]
 
     return compared(caption) in map(compared, given)
 

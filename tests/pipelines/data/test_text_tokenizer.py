@@ -184,3 +184,19 @@ def test_what_ends_a_text_is_not_what_is_unknown(tmp_path, codec):
     assert codec.unk_id == codec.tokenizer.unk_token_id is not None
     tokens = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|end|>")
     assert TextCodec(load_text_tokenizer(foreign_tokenizer(tmp_path, **tokens))).unk_id is None
+
+
+def test_words_with_hyphens_and_apostrophes_come_back_whole():
+    texts = [
+        "a medium-light t-shirt: the dog's",
+        "don't, she'll and we've",
+        "中等-浅肤色",
+        "it’s 9-12",
+    ]
+    codec = TextCodec(train_text_tokenizer(texts, TextTokenizerSettings()))
+    for text in texts:
+        assert codec.decode_caption(codec.encode_caption(text, 64).ids) == text
+    # Quotes stay apart, as nothing tells where they open.
+    quoted = "the sign 'stop' and -"
+    other = TextCodec(train_text_tokenizer([quoted], TextTokenizerSettings()))
+    assert other.decode_caption(other.encode_caption(quoted, 64).ids) == "the sign ' stop ' and -"

@@ -168,6 +168,7 @@ def test_white_space_that_java_takes_for_lines():
 def test_captions_are_equal_word_by_word():
     assert equals_one_of(["A red star.", "x"], "a  red star")
     assert not equals_one_of(["a red star"], "a red stars") and not equals_one_of([], "")
+    assert equals_one_of(["medium-light skin, the dog's"], "Medium - light skin the dog ' s")
     # Signs alone have no words, and are compared themselves.
     assert equals_one_of(["?!"], "? !") and not equals_one_of(["+"], "-")
     assert not equals_one_of(["-5"], "?")
