@@ -24,8 +24,8 @@ from pipelines.command_line import (
     sampling_given,
 )
 from pipelines.data.settings import parse_data
+from unified_transformer.sequence import TASKS
 
-TASKS = ("text_to_image", "image_to_text", "question_answering")
 # Of --images and --captions, which were made in ways of their own.
 OF_CHECKPOINTS = ("tasks", "decoder", "temperature", "top_k", "top_p", "guidance_scale")
 OF_PICTURES = ("inception_weights", "lpips_weights", "matcher", "detector", "classifier", "beside")

@@ -25,7 +25,6 @@ from pipelines.evaluation.rows import Rows
 from pipelines.evaluation.scene_measures import ScenesDescribed, ScenesDrawn
 from pipelines.evaluation.subjects import CheckpointSubject, Made, Subject, TokenizerSubject
 from pipelines.training.distributed import Processes
-from unified_transformer.sequence import DIRECTIONS
 
 
 @dataclass(frozen=True)
@@ -135,10 +134,9 @@ def measures_of(
         found["image_to_text"] = CaptionMeasures(processes)
     if "question_answering" in subject.tasks:
         found["question_answering"] = AnswerMeasures()
-    directions = [task for task in DIRECTIONS if task in subject.tasks]
-    if isinstance(subject, CheckpointSubject) and directions:
+    if isinstance(subject, CheckpointSubject) and subject.directions:
         grid = subject.pipe.transformer.config.grid
-        found["likelihood"] = LikelihoodMeasures(grid, directions)
+        found["likelihood"] = LikelihoodMeasures(grid, subject.directions)
     if scenes and "text_to_image" in subject.tasks:
         found["scenes_drawn"] = ScenesDrawn()
     if scenes and "image_to_text" in subject.tasks:

@@ -41,10 +41,11 @@ def in_turn(work: Callable[[slice], list[T]], parts: Sequence[slice]) -> list[li
     return list(map(work, parts))
 
 
-def parts_of(count: int) -> list[slice]:
-    """All of so many, as many at once as are drawn together."""
+def of_all(count: int, work: Callable[[slice], list[T]], share: Share) -> list[T]:
+    """What comes of all of so many, measured as many at once as are drawn together."""
     firsts = range(0, count, PICTURES_AT_ONCE)
-    return [slice(first, min(first + PICTURES_AT_ONCE, count)) for first in firsts]
+    parts = [slice(first, min(first + PICTURES_AT_ONCE, count)) for first in firsts]
+    return list(chain.from_iterable(share(work, parts)))
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def reconstruction_accuracy(tokenizer: VQGAN, scenes: SceneSet, share: Share = i
         images = map(to_image, reconstruct(tokenizer, part.pictures).pixels)
         return list(map(shows, part.scenes, images))
 
-    found: list[list[bool]] = share(right, parts_of(len(scenes.scenes)))
-    return fmean(chain.from_iterable(found))
+    found = of_all(len(scenes.scenes), right, share)
+    return fmean(found)
 
 
 def shows(scene: Scene, image: Image.Image) -> bool:
@@ -162,7 +163,7 @@ def drawing_accuracy(
         read = [read_scene(np.asarray(image)) for image in images]
         return list(map(compare, map(parse_caption, captions), read))
 
-    return accuracy(list(chain.from_iterable(share(draw, parts_of(len(scenes.scenes))))))
+    return accuracy(of_all(len(scenes.scenes), draw, share))
 
 
 def caption_accuracy(
@@ -175,4 +176,4 @@ def caption_accuracy(
         said = pipe.caption_images(part.pictures)
         return list(map(compare, map(parse_caption, said), part.scenes))
 
-    return accuracy(list(chain.from_iterable(share(describe, parts_of(len(scenes.scenes))))))
+    return accuracy(of_all(len(scenes.scenes), describe, share))

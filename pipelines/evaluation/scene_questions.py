@@ -3,14 +3,13 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.data.scenes import Question, questions, scene_at
 from pipelines.data.scenes.questions import KINDS
-from pipelines.evaluation.scene_accuracy import SceneSet, Share, in_turn, parts_of
+from pipelines.evaluation.scene_accuracy import SceneSet, Share, in_turn, of_all
 
 TRAINING_SCENES = 20_000
 """Whose questions tell the commonest answer to each."""
@@ -87,7 +86,7 @@ def answer_shares(
         def said(some: slice) -> list[str]:
             return pipe.answer_questions(asked.pictures(scenes, some, other), texts[some])
 
-        return list(chain.from_iterable(share(said, parts_of(len(texts)))))
+        return of_all(len(texts), said, share)
 
     return AnswerShares(
         by_kind(asked, answers(other=False)),

@@ -95,6 +95,7 @@ class CheckpointSubject(TokenizerSubject):
             pipe.require(task)
         self.pipe, self.drawing = pipe, drawing
         self.tasks = ("reconstruction", *(tasks or pipe.tasks))
+        self.directions = [task for task in DIRECTIONS if task in self.tasks]
         self.picture_size = pipe.picture_size
 
     def make(self, block: Block) -> Made:
@@ -110,9 +111,8 @@ class CheckpointSubject(TokenizerSubject):
                 fits = caption_fits(pipe, drawn, block.prompts)
         if "question_answering" in self.tasks:
             answers = self._answers(block)
-        directions = [task for task in DIRECTIONS if task in self.tasks]
-        if directions:
-            likelihoods = measure_likelihoods(pipe, reconstructed.ids, block, directions)
+        if self.directions:
+            likelihoods = measure_likelihoods(pipe, reconstructed.ids, block, self.directions)
         return Made(
             reconstructed,
             drawn,
