@@ -1,5 +1,47 @@
 """One-stage text-to-image GANs; this package knows no ids."""
 
-from gan.adversarial_losses import HingeLoss
+from gan.adversarial_losses import (
+    AdversarialLoss,
+    DualContrastiveLoss,
+    HingeLoss,
+    NonSaturatingLoss,
+    matching_aware,
+)
+from gan.attribute_memory import AttributeMemory, co_occurrence_graph
+from gan.discriminators import Discriminator, DiscriminatorShape, Judged
+from gan.generators import Generator, GeneratorConfig, GeneratorShape, MemoryShape
+from gan.objective import GANObjective
+from gan.settings import GANObjectiveSettings
+from gan.text_encoders import (
+    ALPHABET,
+    BertTextEncoder,
+    CharacterConfig,
+    CharacterEncoder,
+    TextBatch,
+    TextEncoder,
+)
 
-__all__ = ["HingeLoss"]
+__all__ = [
+    "ALPHABET",
+    "AdversarialLoss",
+    "AttributeMemory",
+    "BertTextEncoder",
+    "CharacterConfig",
+    "CharacterEncoder",
+    "Discriminator",
+    "DiscriminatorShape",
+    "DualContrastiveLoss",
+    "GANObjective",
+    "GANObjectiveSettings",
+    "Generator",
+    "GeneratorConfig",
+    "GeneratorShape",
+    "HingeLoss",
+    "Judged",
+    "MemoryShape",
+    "NonSaturatingLoss",
+    "TextBatch",
+    "TextEncoder",
+    "co_occurrence_graph",
+    "matching_aware",
+]

@@ -1,11 +1,26 @@
-"""Hinge losses, worked out by hand."""
+"""Adversarial losses, worked out by hand."""
 
+import math
+
+import pytest
 import torch
+from torch.nn import functional as F
 
-from gan import HingeLoss
+from gan import DualContrastiveLoss, HingeLoss, NonSaturatingLoss, matching_aware
+from gan.adversarial_losses import (
+    attribute_discriminator_loss,
+    attribute_generator_loss,
+    attribute_targets,
+)
+
+EVERY_LOSS = [HingeLoss(), NonSaturatingLoss(), DualContrastiveLoss()]
 
 
-def test_discriminator():
+def logit(score: float) -> torch.Tensor:
+    return torch.tensor([score]).logit()
+
+
+def test_hinge_of_the_discriminator():
     real = torch.tensor([[2.0, 0.5], [-1.0, 1.0]])
     fake = torch.tensor([[-2.0, 0.5], [0.0, -1.0]])
     losses = HingeLoss().discriminator(real, fake)
@@ -13,19 +28,131 @@ def test_discriminator():
     assert torch.allclose(losses, torch.tensor([1.0, 1.5]))
 
 
-def test_generator():
+def test_hinge_of_the_generator():
     assert torch.equal(HingeLoss().generator(torch.tensor([[2.0, 4.0]])), torch.tensor([-3.0]))
 
 
-def test_one_value_per_picture_of_any_shape():
-    for shape in [(3,), (3, 1), (3, 1, 5, 4)]:
-        logits = torch.randn(shape)
-        expected = -logits.reshape(3, -1).mean(dim=1)
-        assert torch.allclose(HingeLoss().generator(logits), expected)
-        assert HingeLoss().discriminator(logits, logits).shape == (3,)
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 1, 5, 4)])
+def test_one_value_per_picture_of_any_shape(loss, shape):
+    torch.manual_seed(0)
+    real, fake = torch.randn(shape), torch.randn(shape)
+    means = [logits.reshape(3, -1).mean(dim=1) for logits in (real, fake)]
+    assert loss.discriminator(real, fake).shape == loss.generator(fake, real).shape == (3,)
+    if not isinstance(loss, NonSaturatingLoss):  # which bends each logit before the mean
+        assert torch.allclose(loss.generator(fake, real), loss.generator(means[1], means[0]))
 
 
 def test_a_sure_discriminator_has_no_gradient():
     logits = torch.tensor([[1.5]], requires_grad=True)
     HingeLoss().discriminator(logits, -logits).sum().backward()
     assert logits.grad == 0
+
+
+def test_non_saturating_loss_without_knowledge():
+    half = logit(0.5)
+    plain = NonSaturatingLoss().discriminator(half, half)
+    assert plain.item() == pytest.approx(2 * math.log(2))
+    assert matching_aware(NonSaturatingLoss(), [half] * 3).item() == pytest.approx(1.386294)
+
+
+def test_matching_aware_scores():
+    logits = [logit(score) for score in (0.8, 0.4, 0.3)]  # real, fake, wrong
+    assert matching_aware(NonSaturatingLoss(), logits).item() == pytest.approx(0.656894, abs=1e-6)
+
+
+def test_matching_aware_hinge_without_knowledge():
+    assert matching_aware(HingeLoss(), [torch.zeros(1)] * 3).item() == 2.0
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+def test_wrong_pairs_count_by_their_weight(loss):
+    torch.manual_seed(0)
+    real, fake, wrong = torch.randn(3, 4)
+    wrong.requires_grad_()
+    assert torch.equal(
+        matching_aware(loss, [real, fake, wrong], weight=0.0), loss.discriminator(real, fake)
+    )
+    matching_aware(loss, [real, fake, wrong], weight=0.5).sum().backward()
+    assert (wrong.grad != 0).any()
+
+
+def dual(real: list[float], fake: list[float]) -> torch.Tensor:
+    return DualContrastiveLoss().discriminator(torch.tensor(real), torch.tensor(fake)).mean()
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, 1.386294), (4, 3.218876), (32, 6.993015)])
+def test_dual_contrastive_loss_without_knowledge(n, expected):
+    assert dual([0.0] * n, [0.0] * n).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_dual_contrastive_loss_of_one_pair_is_logistic():
+    expected = 2 * F.softplus(torch.tensor(-0.4 - 1.3))
+    assert dual([1.3], [-0.4]).item() == pytest.approx(expected.item())
+
+
+def test_dual_contrastive_loss_and_its_gradients():
+    real = torch.tensor([1.0, 0.0], requires_grad=True)
+    fake = torch.tensor([0.0, -1.0], requires_grad=True)
+    loss = DualContrastiveLoss().discriminator(real, fake).mean()
+    loss.backward()
+    assert loss.item() == pytest.approx(1.269601, abs=1e-6)
+    assert torch.allclose(real.grad, torch.tensor([-0.290076, -0.622364]), atol=1e-6)
+    assert torch.allclose(fake.grad, torch.tensor([0.622364, 0.290076]), atol=1e-6)
+    swapped = DualContrastiveLoss("swap").generator(fake, real).mean()
+    assert swapped.item() == pytest.approx(3.959051, abs=1e-6)
+    minimax = DualContrastiveLoss("minimax").generator(fake, real).mean()
+    assert minimax.item() == pytest.approx(-1.269601, abs=1e-6)
+
+
+def test_dual_contrastive_loss_sees_differences_alone():
+    torch.manual_seed(0)
+    real, fake = torch.randn(2, 5)
+    loss = DualContrastiveLoss().discriminator
+    value = loss(real, fake).mean()
+    assert torch.allclose(loss(real + 3, fake + 3).mean(), value)
+    assert torch.allclose(loss(-fake, -real).mean(), value)
+    assert not torch.allclose(loss(fake, real).mean(), value)
+    halves = torch.cat([loss(real[:2], fake[:2]), loss(real[2:], fake[2:])]).mean()
+    assert halves < value - 0.1
+
+
+@pytest.mark.parametrize(("side", "expected"), [("swap", 0.5), ("minimax", 4e-9)])
+def test_pull_of_a_sure_discriminator_on_the_generator(side, expected):
+    real = torch.full((4,), 10.0)
+    fake = torch.full((4,), -10.0, requires_grad=True)
+    DualContrastiveLoss(side).generator(fake, real).mean().backward()
+    assert fake.grad.abs().mean().item() == pytest.approx(expected, rel=0.05)
+    assert (fake.grad < 0).all()  # lower loss where fakes look more real
+
+
+def test_dual_contrastive_generator_needs_real_pictures():
+    with pytest.raises(ValueError, match="real pictures"):
+        DualContrastiveLoss().generator(torch.zeros(2))
+
+
+def test_targets_of_attributes_take_turns():
+    attributes = torch.tensor([[1, 0, 1]])
+    real = attribute_targets(attributes, real=True)
+    fake = attribute_targets(attributes, real=False)
+    assert real.tolist() == [[1, 0, 0, 0, 1, 0]]
+    assert torch.equal(fake, real.roll(1, dims=1))
+
+
+def test_attributes_without_knowledge():
+    zeros = torch.zeros(2, 6)
+    loss = attribute_discriminator_loss(zeros, zeros, torch.tensor([[1, 0, 1], [0, 0, 0]]))
+    assert torch.allclose(loss, torch.tensor(2 * math.log(2)))
+
+
+def test_attributes_of_the_generator_are_linear_in_present_ones():
+    torch.manual_seed(0)
+    attributes = torch.tensor([[1, 0, 1]])
+    logits = torch.randn(1, 6, dtype=torch.double, requires_grad=True)
+    loss = attribute_generator_loss(logits, attributes)
+    pairs = logits.reshape(3, 2)
+    expected = -(pairs[[0, 2], 0] - pairs[[0, 2], 1]).sum() / 6
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-12)
+    loss.sum().backward()
+    expected = torch.tensor([[-1, 1, 0, 0, -1, 1]], dtype=torch.double) / 6
+    assert torch.allclose(logits.grad, expected, atol=1e-15)

@@ -1,0 +1,7 @@
+"""A picture, and a text where there is one -> features, and how real they look."""
+
+from gan.discriminators.config import DiscriminatorShape
+from gan.discriminators.discriminator import Discriminator, Judged
+from gan.discriminators.trunks import ImageFeatures
+
+__all__ = ["Discriminator", "DiscriminatorShape", "ImageFeatures", "Judged"]

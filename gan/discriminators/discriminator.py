@@ -1,0 +1,113 @@
+"""A trunk and its heads: features and what is read off them, no losses."""
+
+from dataclasses import dataclass
+
+from einops import rearrange
+from torch import Tensor, nn
+
+from gan.blocks import initialize_as_glorot
+from gan.discriminators.config import DiscriminatorShape
+from gan.discriminators.heads import ContrastHead, DCGANHead, FusionHead, ProjectionHead
+from gan.discriminators.trunks import TRUNKS, ImageFeatures, normalize_spectrum
+from gan.generators.config import map_sizes
+from gan.text_encoders import TextBatch
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a discriminator is asked for beside its logit.
+
+    sentences: image vectors to compare with sentences and with other pictures'.
+    regions: vectors of regions to compare with words.
+    places: local and global vectors to compare with each other.
+    attributes: how many attributes it is to know.
+    """
+
+    sentences: bool = False
+    regions: bool = False
+    places: bool = False
+    attributes: int = 0
+
+
+class Discriminator(nn.Module):
+    """Judges pictures, beside texts where there are any.
+
+    Args:
+        shape: what a user chooses.
+        size: (height, width) of the pictures.
+        text_width: of the text encoder's vectors; 0 without text.
+        judged: which heads there are.
+
+    Raises:
+        ValueError: attributes are asked of an architecture that does not know them.
+    """
+
+    def __init__(
+        self, shape: DiscriminatorShape, size: tuple[int, int], text_width: int, judged: Judged
+    ) -> None:
+        super().__init__()
+        sizes = map_sizes(*size)
+        self.trunk = TRUNKS[shape.architecture](shape.base_channels, len(sizes) - 1, min(size))
+        channels = self.trunk.channels
+        if judged.attributes and shape.architecture != "deep_fusion":
+            raise ValueError(
+                f"a discriminator of the {shape.architecture} architecture knows no attributes; "
+                "choose deep_fusion."
+            )
+        self.head: nn.Module
+        if shape.architecture == "dcgan":
+            self.head = DCGANHead(channels, text_width, shape.text_dim, sizes[0])
+        elif shape.architecture == "residual":
+            self.head = ProjectionHead(channels, text_width)
+        else:
+            self.head = FusionHead(channels, text_width, judged.attributes, sizes[0])
+        self.image = self.region = self.local = self.whole = None
+        # The projection compares sentences with the pooled features themselves.
+        if judged.sentences and shape.architecture != "residual":
+            self.image = nn.Linear(channels, text_width or channels)
+        if judged.regions:
+            self.region = nn.Conv2d(self.trunk.region_channels, text_width, 1)
+        if judged.places:
+            self.local = ContrastHead(self.trunk.local_channels, shape.contrast_dim)
+            self.whole = ContrastHead(channels, shape.contrast_dim)
+        if shape.architecture == "residual" and self.region is not None:
+            self.region.apply(initialize_as_glorot).apply(normalize_spectrum)
+
+    def features(self, pixels: Tensor) -> ImageFeatures:
+        """Pixels [b, 3, H, W] in [-1, 1] -> what all the rest is read off."""
+        return self.trunk(pixels)
+
+    def logits(self, features: ImageFeatures, texts: TextBatch | None) -> Tensor:
+        """fp32 [b], high where a picture looks real and like its text."""
+        return self.head(features, None if texts is None else texts.sentence).float()
+
+    def forward(self, pixels: Tensor, texts: TextBatch | None = None) -> Tensor:
+        """The logits of pictures."""
+        return self.logits(self.features(pixels), texts)
+
+    def image_vectors(self, features: ImageFeatures) -> Tensor:
+        """[b, d], to compare with `sentence_vectors` and with each other."""
+        return features.pooled if self.image is None else self.image(features.pooled)
+
+    def sentence_vectors(self, texts: TextBatch) -> Tensor:
+        """[b, d]."""
+        if isinstance(self.head, ProjectionHead):
+            assert self.head.sentence is not None
+            return self.head.sentence(texts.sentence)
+        return texts.sentence
+
+    def region_vectors(self, features: ImageFeatures) -> Tensor:
+        """[b, region, d], to compare with words."""
+        assert self.region is not None
+        return rearrange(self.region(features.regions), "b d h w -> b (h w) d")
+
+    def place_vectors(self, features: ImageFeatures) -> tuple[Tensor, Tensor]:
+        """Of each place [b, place, d], and of the picture [b, d]."""
+        assert self.local is not None and self.whole is not None
+        places = rearrange(features.local, "b c h w -> b (h w) c")
+        return self.local(places), self.whole(features.pooled)
+
+    def attribute_logits(self, features: ImageFeatures, texts: TextBatch | None) -> Tensor:
+        """[b, 2n], as `attribute_targets` has them."""
+        assert isinstance(self.head, FusionHead)
+        return self.head.attribute_logits(features, None if texts is None else texts.sentence)
