@@ -31,6 +31,17 @@ def draw_reconstructions(path: Path, tokenizer: VQGAN, batch: dict[str, Tensor])
     save_grid(path.with_suffix(".png"), [pixels, tokenizer(pixels).reconstruction])
 
 
+def draw_pictures(
+    path: Path, batch: dict[str, Tensor], drawn: Tensor, codec: TextCodec | None
+) -> None:
+    """`path`.png: pictures of a batch over ones that were drawn [b, 3, h, w], of their captions
+    where there are any; those in `path`.jsonl."""
+    save_grid(path.with_suffix(".png"), [batch["pixels"][:PICTURES], drawn[:PICTURES]])
+    if codec is not None:
+        texts = [codec.decode_caption(ids) for ids in batch["text_ids"][:PICTURES].tolist()]
+        save_lines(path, {"prompt": texts})
+
+
 def draw_tasks(
     path: Path,
     transformer: UnifiedTransformer,
@@ -74,6 +85,11 @@ def draw_tasks(
     if "question_answering" in tasks:
         texts |= answer_questions(transformer, codec, batch)
     save_grid(path.with_suffix(".png"), rows)
+    save_lines(path, texts)
+
+
+def save_lines(path: Path, texts: dict[str, list[str]]) -> None:
+    """`path`.jsonl: a line for each picture, with one of each of the texts."""
     lines = [
         json.dumps(dict(zip(texts, row, strict=True)), ensure_ascii=False)
         for row in zip(*texts.values(), strict=True)

@@ -36,6 +36,20 @@ class GlobalBatch:
         everyone[offset : offset + len(rows)] = rows
         return self.all_reduce_sum(everyone), offset
 
+    def with_gradients(self, rows: Tensor) -> Tensor:
+        """Rows [n, ...] of all processes, for a loss of the whole batch that each process computes.
+
+        This one's gradient counts as often as there are processes: gradients are averaged over them
+        afterwards, and each has that of its own rows alone.
+        """
+        if self.world_size == 1:
+            return rows
+        everyone, first = self.gather(rows.detach())
+        own = rows
+        if rows.requires_grad:
+            own = rows.detach() + self.world_size * (rows - rows.detach())
+        return torch.cat([everyone[:first], own, everyone[first + len(rows) :]])
+
     def best(self, keys: Tensor, rows: Tensor, count: int) -> Tensor:
         """The rows [<= count, d] with the largest keys [n] of all processes, largest first."""
         chosen = keys.topk(min(count, len(keys))).indices

@@ -8,13 +8,26 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoConfig, AutoProcessor, CLIPModel, VisionTextDualEncoderModel
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    CLIPModel,
+    PreTrainedConfig,
+    VisionTextDualEncoderModel,
+)
 
 from pipelines.command_line import UserError, device_and_dtype, in_short
 from pipelines.data.locations import local_path
 from pipelines.data.text_tokenizer import TextCodec, load_text_tokenizer
 from pipelines.data.transforms import Picture, to_pixels, to_rgb
-from pipelines.dual_encoder.model import attention_mask, image_vectors, text_vectors
+from pipelines.dual_encoder.model import (
+    CharacterDualEncoder,
+    CharacterDualEncoderConfig,
+    attention_mask,
+    image_vectors,
+    text_positions,
+    text_vectors,
+)
 from pipelines.training.checkpoint import open_checkpoint
 
 AT_ONCE = 128
@@ -39,7 +52,7 @@ class Matcher:
 
     def __init__(
         self,
-        model: VisionTextDualEncoderModel | CLIPModel,
+        model: VisionTextDualEncoderModel | CharacterDualEncoder | CLIPModel,
         prepare_pictures: Callable[[Sequence[Picture]], Tensor],
         prepare_texts: Callable[[Sequence[str]], tuple[Tensor, Tensor]],
     ) -> None:
@@ -111,9 +124,9 @@ def _in_parts(encode: Callable[[Sequence[Any]], Tensor], items: Sequence[Any]) -
 
 def _open_dual_encoder(folder: Path) -> Matcher:
     paths = open_checkpoint(folder, "dual_encoder")
-    model = _load(VisionTextDualEncoderModel, paths.dual_encoder)
+    model = load_dual_encoder(paths.dual_encoder)
     height, width = model.config.vision_config.image_size
-    positions = model.config.text_config.max_position_embeddings
+    positions = text_positions(model)
     codec = TextCodec(load_text_tokenizer(paths.text_tokenizer))
 
     def prepare_texts(texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -125,6 +138,17 @@ def _open_dual_encoder(folder: Path) -> Matcher:
         lambda pictures: torch.stack([to_pixels(one, (height, width)) for one in pictures]),
         prepare_texts,
     )
+
+
+def load_dual_encoder(folder: Path) -> Any:
+    """The model in a checkpoint's folder, with every weight present.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    kind = _or_user_error(folder, PreTrainedConfig.get_config_dict)[0].get("model_type")
+    of_characters = kind == CharacterDualEncoderConfig.model_type
+    return _load(CharacterDualEncoder if of_characters else VisionTextDualEncoderModel, folder)
 
 
 def _open_clip(name_or_path: str | Path) -> Matcher:

@@ -1,26 +1,38 @@
-"""The dual encoder that is trained here: a small ResNet and a small BERT into one space."""
+"""The dual encoders that are trained here: a small ResNet, and a small BERT or a network that
+reads characters, into one space."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import (
     BertConfig,
-    CLIPModel,
+    PreTrainedConfig,
+    PreTrainedModel,
     ResNetConfig,
+    ResNetModel,
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
 )
 
+from gan import ALPHABET, CharacterConfig, CharacterEncoder
 from pipelines.data.text_tokenizer import TextCodec
+
+CHARACTERS = 201
+"""Of a text (Reed et al., 1605.05396, as in the authors' code)."""
 
 
 @dataclass(frozen=True)
 class DualEncoderShape:
-    """A ResNet of basic blocks (He et al., 1512.03385) and a BERT (Devlin et al., 1810.04805).
+    """A ResNet of basic blocks (He et al., 1512.03385) and a BERT (Devlin et al., 1810.04805), or
+    the character encoder of Reed et al. (1605.05396).
 
     Args:
+        text_encoder: `bert`, of which `text_layers`, `text_heads`, `text_positions` and `dropout`
+            are; or `characters`, which reads 201 of them, with convolutions of
+        character_channels: and a recurrence of `text_hidden_size`.
         vision_hidden_sizes: channels of each stage (and of the stem, those of the first); the
             picture's sides are divided by 4 before the first and by 2 before each other one.
         vision_depths: blocks of each stage.
@@ -29,6 +41,8 @@ class DualEncoderShape:
         dropout: in the text tower, while training.
     """
 
+    text_encoder: Literal["bert", "characters"] = "bert"
+    character_channels: tuple[int, int] = (384, 512)
     vision_hidden_sizes: tuple[int, ...] = (32, 64, 128, 256)
     vision_depths: tuple[int, ...] = (2, 2, 2, 2)
     text_hidden_size: int = 128
@@ -60,6 +74,11 @@ class DualEncoderShape:
             raise ValueError(f"dropout is {self.dropout}; it must lie in [0, 1).")
 
     @property
+    def ids_of_a_text(self) -> int:
+        """The most, [CLS] and [SEP] included."""
+        return CHARACTERS + 2 if self.text_encoder == "characters" else self.text_positions
+
+    @property
     def smallest_picture(self) -> int:
         """The shortest side in pixels that leaves the last stage something to see."""
         return 4 * 2 ** (len(self.vision_depths) - 1)
@@ -67,7 +86,7 @@ class DualEncoderShape:
 
 def build_dual_encoder(
     shape: DualEncoderShape, codec: TextCodec, picture_size: tuple[int, int]
-) -> VisionTextDualEncoderModel:
+) -> "VisionTextDualEncoderModel | CharacterDualEncoder":
     """A dual encoder with random weights; its `config.vision_config.image_size` is the pictures'
     (height, width)."""
     vision = ResNetConfig(
@@ -79,6 +98,17 @@ def build_dual_encoder(
     # Neither is a ResNet's own, but what it ends in is asked for by this name.
     vision.hidden_size = shape.vision_hidden_sizes[-1]
     vision.image_size = list(picture_size)
+    if shape.text_encoder == "characters":
+        characters = CharacterConfig(
+            CHARACTERS,
+            shape.projection_dim,
+            shape.character_channels,
+            shape.text_hidden_size,
+            codec.tokenizer.get_vocab()[ALPHABET[0]],
+        )
+        return CharacterDualEncoder(
+            CharacterDualEncoderConfig(vision.to_dict(), characters.to_dict())
+        )
     text = BertConfig(
         vocab_size=codec.vocabulary_size,
         hidden_size=shape.text_hidden_size,
@@ -99,22 +129,81 @@ def build_dual_encoder(
     )
 
 
-def image_vectors(model: VisionTextDualEncoderModel | CLIPModel, pixels: Tensor) -> Tensor:
-    """Pixels [n, 3, height, width] -> unit vectors fp32 [n, d].
+class CharacterDualEncoderConfig(PreTrainedConfig):
+    """Of a ResNet, as Hugging Face has it, and of a `CharacterEncoder`."""
+
+    model_type = "drawscribe_character_dual_encoder"
+
+    def __init__(
+        self,
+        vision_config: dict[str, Any] | None = None,
+        text_config: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        vision = dict(vision_config or {})
+        size = vision.pop("image_size", [64, 64])
+        self.vision_config = ResNetConfig(**vision)
+        self.vision_config.image_size = size
+        self.text_config = CharacterConfig(**(text_config or {}))
+        super().__init__(**kwargs)
+
+
+class CharacterDualEncoder(PreTrainedModel):
+    """A picture's vector is projected to the width of a text's embedding, which stays as it is."""
+
+    config_class = CharacterDualEncoderConfig
+    base_model_prefix = "dual_encoder"
+
+    def __init__(self, config: CharacterDualEncoderConfig) -> None:
+        super().__init__(config)
+        self.vision_model = ResNetModel(config.vision_config)
+        channels = list(config.vision_config.hidden_sizes or ())[-1]
+        self.visual_projection = nn.Linear(channels, config.text_config.width, bias=False)
+        self.text_model = CharacterEncoder(config.text_config)
+        self.text_projection = nn.Identity()
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """As torch initializes them."""
+
+
+def image_features(model: Any, pixels: Tensor) -> Tensor:
+    """Pixels [n, 3, height, width] -> vectors fp32 [n, d] of any length.
+
+    Args:
+        model: a dual encoder of either kind, a `CLIPModel`, or what has the picture's half of one.
 
     Not through the model's own `forward`: that takes no ResNet, whose output keeps its two axes of
     places, 1 x 1.
     """
     pooled = model.vision_model(pixel_values=pixels).pooler_output
-    return normalize(model.visual_projection(pooled.flatten(1)).float(), dim=1)
+    return model.visual_projection(pooled.flatten(1)).float()
 
 
-def text_vectors(
-    model: VisionTextDualEncoderModel | CLIPModel, text_ids: Tensor, attention_mask: Tensor
-) -> Tensor:
-    """Ids [n, length], and where they are not padding -> unit vectors fp32 [n, d]."""
+def text_features(model: Any, text_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """Ids [n, length], and where they are not padding -> vectors fp32 [n, d] of any length."""
+    if isinstance(model, CharacterDualEncoder):
+        return model.text_model(text_ids, attention_mask.sum(dim=1)).sentence.float()
     pooled = model.text_model(input_ids=text_ids, attention_mask=attention_mask).pooler_output
-    return normalize(model.text_projection(pooled).float(), dim=1)
+    return model.text_projection(pooled).float()
+
+
+def image_vectors(model: Any, pixels: Tensor) -> Tensor:
+    """`image_features` as unit vectors."""
+    return normalize(image_features(model, pixels), dim=1)
+
+
+def text_vectors(model: Any, text_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """`text_features` as unit vectors."""
+    return normalize(text_features(model, text_ids, attention_mask), dim=1)
+
+
+def text_positions(model: Any) -> int:
+    """The most ids of a text, [CLS] and [SEP] included."""
+    config = model.config.text_config
+    if isinstance(model, CharacterDualEncoder):
+        return config.characters + 2
+    return config.max_position_embeddings
 
 
 def attention_mask(text_ids: Tensor, text_length: Tensor) -> Tensor:

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, pad
-from transformers import VisionTextDualEncoderModel
+from torch.nn.functional import cross_entropy, normalize, pad
 
-from pipelines.dual_encoder.model import attention_mask, image_vectors, text_vectors
+from gan.contrastive_losses import joint_embedding_loss
+from gan.terms import text_numbers
+from pipelines.dual_encoder.model import (
+    CharacterDualEncoder,
+    attention_mask,
+    image_features,
+    text_features,
+)
 from pipelines.training.contracts import Batch, Turn
 from vq.global_batch import GlobalBatch
 
@@ -33,7 +39,9 @@ class ContrastiveObjectiveSettings:
 
 
 class ContrastiveObjective:
-    """InfoNCE in both directions with a learned temperature (Radford et al., 2103.00020, figure 3).
+    """Tells a picture's own caption from others, and the other way round: by InfoNCE of cosines
+    with a learned temperature (Radford et al., 2103.00020, figure 3), or where characters are read
+    by a margin between inner products (Reed et al., 1605.05396, section 3).
 
     Every pair of the global batch is compared with every other one, but pairs with the same caption
     are not each other's negatives. Validation compares the pairs of a batch with each other, so
@@ -47,7 +55,7 @@ class ContrastiveObjective:
 
     def __init__(
         self,
-        model: VisionTextDualEncoderModel,
+        model: Any,
         settings: ContrastiveObjectiveSettings,
         global_batch: GlobalBatch,
         seed: int,
@@ -66,10 +74,10 @@ class ContrastiveObjective:
     def _loss(self, batch: Batch, step: int) -> Iterator[dict[str, Tensor]]:
         pixels = self._shifted(batch["pixels"], step)
         image, text = self.features(batch | {"pixels": pixels})
-        image, text = self._everyone(image), self._everyone(text)
-        logits = self._logits(image, text, self._everyones_captions(batch["text_ids"]))
-        terms = {"loss": contrastive_loss(logits), "r_precision": found(logits)}
-        yield terms | {"scale": self._scale().detach()}
+        numbers = text_numbers(batch["text_ids"], batch["text_length"])
+        everyone = self.global_batch.with_gradients
+        logits = self._logits(everyone(image), everyone(text), everyone(numbers))
+        yield {"loss": self._of(logits), "r_precision": found(logits), **self._figures()}
 
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """The loss, and the share of pictures whose own caption is the nearest of the batch's.
@@ -77,9 +85,10 @@ class ContrastiveObjective:
         Args:
             batch: whole, not a process's share: the processes do not talk to each other here.
         """
-        logits = self._logits(*self.features(batch), batch["text_ids"])
+        numbers = text_numbers(batch["text_ids"], batch["text_length"])
+        logits = self._logits(*self.features(batch), numbers)
         count = torch.tensor(float(len(logits)))
-        means = {"loss": contrastive_loss(logits), "r_precision": found(logits)}
+        means = {"loss": self._of(logits), "r_precision": found(logits)}
         return {name: (mean * count, count) for name, mean in means.items()}
 
     def validation_loss(self, means: dict[str, float]) -> float:
@@ -92,34 +101,33 @@ class ContrastiveObjective:
         """There is nothing but the weights."""
 
     def features(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Unit vectors fp32 [n, d] of this process's pictures and captions."""
+        """Vectors fp32 [n, d] of this process's pictures and captions, for InfoNCE unit vectors."""
         mask = attention_mask(batch["text_ids"], batch["text_length"])
-        return (
-            image_vectors(self.model, batch["pixels"]),
-            text_vectors(self.model, batch["text_ids"], mask),
-        )
+        image = image_features(self.model, batch["pixels"])
+        text = text_features(self.model, batch["text_ids"], mask)
+        if self.margin:
+            return image, text
+        return normalize(image, dim=1), normalize(text, dim=1)
 
-    def _logits(self, image: Tensor, text: Tensor, text_ids: Tensor) -> Tensor:
-        """Scaled cosines [pictures, captions]; -inf where another pair has the same caption."""
-        same = (text_ids[:, None] == text_ids[None]).all(dim=2).fill_diagonal_(False)
-        return (self._scale() * cosines(image, text)).masked_fill(same, -torch.inf)
+    @property
+    def margin(self) -> bool:
+        """Whether inner products are to differ by a margin."""
+        return isinstance(self.model, CharacterDualEncoder)
+
+    def _of(self, logits: Tensor) -> Tensor:
+        return joint_embedding_loss(logits).mean() if self.margin else contrastive_loss(logits)
+
+    def _figures(self) -> dict[str, Tensor]:
+        return {} if self.margin else {"scale": self._scale().detach()}
+
+    def _logits(self, image: Tensor, text: Tensor, numbers: Tensor) -> Tensor:
+        """Scores [pictures, captions]; -inf where another pair has the same caption's number."""
+        same = (numbers[:, None] == numbers[None]).fill_diagonal_(False)
+        scores = cosines(image, text)
+        return (scores if self.margin else self._scale() * scores).masked_fill(same, -torch.inf)
 
     def _scale(self) -> Tensor:
         return self.model.logit_scale.exp().clamp(max=LARGEST_SCALE)
-
-    def _everyone(self, rows: Tensor) -> Tensor:
-        """Features of all processes. This one's gradient counts as often as there are processes:
-        each has the loss of the whole batch, and gradients are then averaged over processes."""
-        everyone, first = self.global_batch.gather(rows.detach())
-        own = rows.detach() + self.global_batch.world_size * (rows - rows.detach())
-        return torch.cat([everyone[:first], own, everyone[first + len(rows) :]])
-
-    def _everyones_captions(self, text_ids: Tensor) -> Tensor:
-        """Of all processes [n, text positions]; each pads its own to its own longest."""
-        config: Any = self.model.config.text_config
-        missing = config.max_position_embeddings - text_ids.shape[1]
-        padded = pad(text_ids, (0, missing), value=config.pad_token_id)
-        return self.global_batch.gather(padded)[0]
 
     def _shifted(self, pixels: Tensor, step: int) -> Tensor:
         """Each picture moved by lot: the same lot at a step, however many processes share it."""
@@ -135,8 +143,8 @@ class ContrastiveObjective:
 
 
 def cosines(image: Tensor, text: Tensor) -> Tensor:
-    """Of unit vectors [n, d] and [m, d]: [n, m], in fp32 whatever the towers compute in. Multiplied
-    by the scale, bf16's rounding would be as large as what tells pairs apart."""
+    """Inner products of vectors [n, d] and [m, d]: [n, m], in fp32 whatever the towers compute in.
+    Multiplied by the scale, bf16's rounding would be as large as what tells pairs apart."""
     with torch.autocast(image.device.type, enabled=False):
         return image @ text.T
 

@@ -44,7 +44,7 @@ def dual_encoder_task(
         validation=validation,
         size=config.data.height_width,
         seed=config.seed,
-        texts=TextReader(codec, config.model.text_positions, config.wanted, config.seed),
+        texts=TextReader(codec, config.model.ids_of_a_text, config.wanted, config.seed),
     )
     loader = read(
         order,
@@ -59,7 +59,7 @@ def dual_encoder_task(
     torch.manual_seed(config.seed)
     model = build_dual_encoder(config.model, codec, config.data.height_width)
     # A step is a sixth faster so on a CPU.
-    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-arg]
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-arg,arg-type]
     disable_progress_bar()  # the run has one of its own
 
     def write_parts(folder: Path) -> None:

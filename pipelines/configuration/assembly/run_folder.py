@@ -1,16 +1,22 @@
 """What a run with texts leaves in its folder at the start: configuration and text tokenizer; and
 that it is resumed with them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
+from gan import ALPHABET
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.parts import WHAT_WEIGHTS_ARE_FOR
 from pipelines.configuration.loading import as_plain_values, dump_configuration, read_yaml
 from pipelines.configuration.schemas import BidirectionalRun, DualEncoderRun
 from pipelines.data.opening import texts_for_vocabulary
-from pipelines.data.text_tokenizer import load_text_tokenizer, train_text_tokenizer
+from pipelines.data.text_tokenizer import (
+    character_tokenizer,
+    load_text_tokenizer,
+    train_text_tokenizer,
+)
 from pipelines.data.vocabulary_growth import grow_vocabulary
 from pipelines.training import storage
 from pipelines.training.checkpoint import CheckpointPaths
@@ -67,6 +73,9 @@ def run_text_tokenizer(
         if start is None and config.text_tokenizer.path is not None:
             return load_text_tokenizer(config.text_tokenizer.path)
         texts = texts_for_vocabulary(config.data, config.wanted, config.seed)
+        if isinstance(config, DualEncoderRun) and config.model.text_encoder == "characters":
+            refuse_other_alphabets(texts)
+            return character_tokenizer(ALPHABET)
         if start is None:
             return train_text_tokenizer(texts, config.text_tokenizer)
         tokenizer = load_text_tokenizer(start.text_tokenizer)
@@ -75,3 +84,18 @@ def run_text_tokenizer(
         return tokenizer
 
     return processes.on_main(prepare)
+
+
+def refuse_other_alphabets(texts: Iterable[str]) -> None:
+    """Raises:
+    UserError: more than a hundredth of the texts have characters that a character encoder does
+        not read.
+    """
+    found = list(texts)
+    others = [text for text in found if set(text.lower()) - {*ALPHABET}]
+    if len(others) > len(found) / 100:
+        raise UserError(
+            f"the character encoder reads small letters, digits and punctuation of English, and "
+            f"{len(others)} of {len(found)} captions have others, such as {others[0][:60]!r}; "
+            "set model.text_encoder to bert."
+        )

@@ -8,6 +8,7 @@ from threading import Barrier
 import pytest
 import torch
 
+from gan.terms import text_numbers
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 from pipelines.dual_encoder.model import build_dual_encoder
 from pipelines.dual_encoder.objective import (
@@ -57,6 +58,10 @@ def step(objective, batch, number=0):
     return terms, {name: p.grad.clone() for name, p in parameters if p.grad is not None}
 
 
+def numbers(batch):
+    return text_numbers(batch["text_ids"], batch["text_length"])
+
+
 def rows(batch, chosen):
     return {name: tensor[chosen] for name, tensor in batch.items()}
 
@@ -74,7 +79,7 @@ def test_the_loss_is_the_mean_of_both_directions():
 def test_pairs_with_the_same_caption_are_not_each_others_negatives(objective, batch):
     model = objective(largest_shift=0)
     image, text = model.features(batch)
-    logits = model._logits(image, text, batch["text_ids"])
+    logits = model._logits(image, text, numbers(batch))
     assert logits.isneginf().nonzero().tolist() == [[0, 2], [2, 0]]
     cosines = image @ text.T
     everywhere = logits.isfinite()
@@ -84,9 +89,9 @@ def test_pairs_with_the_same_caption_are_not_each_others_negatives(objective, ba
 def test_cosines_are_not_rounded_under_autocast(objective, batch):
     model = objective()
     image, text = model.features(batch)
-    exact = model._logits(image, text, batch["text_ids"])
+    exact = model._logits(image, text, numbers(batch))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(model._logits(image, text, batch["text_ids"]), exact)
+        assert torch.equal(model._logits(image, text, numbers(batch)), exact)
 
 
 def on_processes(count, work):
@@ -158,7 +163,7 @@ def test_validation_compares_whole_batches_of_pictures_as_they_are(objective, ba
     model = objective()
     model.model.eval()
     figures = {name: float(total / n) for name, (total, n) in model.evaluate(batch).items()}
-    logits = model._logits(*model.features(batch), batch["text_ids"])
+    logits = model._logits(*model.features(batch), numbers(batch))
     assert figures["loss"] == pytest.approx(contrastive_loss(logits).item())
     assert figures["r_precision"] == pytest.approx(found(logits).item())
     assert model.validation_loss(figures) == figures["loss"]

@@ -31,15 +31,17 @@ SMALL = [
     "model.text_hidden_size=16",
     "model.text_layers=1",
     "model.text_heads=2",
+    "model.character_channels=[8,8]",
 ]
 FILES = sorted((REPOSITORY / "configs" / "dual_encoder").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_configurations(file, tmp_path):
-    assert load_configuration(file, [], DualEncoderRun).model.projection_dim <= 64
-    run = tmp_path / "run"
-    train_dual_encoder.main(["--config", str(file), *SMALL, f"output={run}"])
+    model, run, small = load_configuration(file, [], DualEncoderRun).model, tmp_path / "run", SMALL
+    if model.text_encoder == "characters":
+        small = [*SMALL, "data.text_column=text"]
+    train_dual_encoder.main(["--config", str(file), *small, f"output={run}"])
     checkpoint = open_checkpoint(run, "dual_encoder")
     assert checkpoint.tasks == ("image_text_matching",)
     texts = ["a red circle", "大红色圆形"]
@@ -52,6 +54,14 @@ def test_configurations(file, tmp_path):
     assert (run / "samples" / "step_2.png").is_file()
     said = [json.loads(line) for line in (run / "samples" / "step_2.jsonl").open(encoding="utf-8")]
     assert len(said) == 4 and {row["nearest"] for row in said} <= {row["caption"] for row in said}
+
+
+def test_a_character_encoder_refuses_what_it_does_not_read(tmp_path, capsys):
+    arguments = ["--config", "dual_encoder/characters_scenes_64.yaml", *SMALL]
+    with pytest.raises(SystemExit) as stopped:
+        train_dual_encoder.main([*arguments, f"output={tmp_path}/run"])
+    assert stopped.value.code == 2
+    assert "set model.text_encoder to bert" in capsys.readouterr().err
 
 
 def test_a_resumed_run_is_one_that_never_stopped(tmp_path):
