@@ -143,7 +143,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", help="fp32, bf16 or fp16; bf16 on CUDA and fp32 elsewhere")
 
 
-def add_decoder_argument(parser: argparse.ArgumentParser) -> None:
+def add_decoder_argument(parser: argparse._ActionsContainer) -> None:
     """`--decoder`: what paints, None where the command line is silent."""
     parser.add_argument(
         "--decoder",

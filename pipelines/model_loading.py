@@ -1,11 +1,17 @@
 """The models in a checkpoint's folders, each with every weight present."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from transformers import PreTrainedModel
+
+from gan import Generator
+from gan.style_encoder import StyleEncoder
 from pipelines.command_line import UserError, in_short
 from unified_transformer import Reconstructor, UnifiedTransformer
 from vq import VQGAN, Decoder, VQGANConfig
+
+Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 def load_tokenizer(folder: Path) -> VQGAN:
@@ -42,18 +48,32 @@ def load_transformer(folder: Path) -> UnifiedTransformer:
     Raises:
         UserError: the folder is damaged or its weights do not fit its config.
     """
+    return _load_whole(UnifiedTransformer, folder, "transformer")
+
+
+def load_generator(folder: Path) -> Generator:
+    """The generator of a GAN, likewise."""
+    return _load_whole(Generator, folder, "generator")
+
+
+def load_style_encoder(folder: Path) -> StyleEncoder:
+    """The style encoder of a GAN, likewise."""
+    return _load_whole(StyleEncoder, folder, "style encoder")
+
+
+def _load_whole(model_class: type[Model], folder: Path, name: str) -> Model:
     try:
-        loaded: Any = UnifiedTransformer.from_pretrained(
+        loaded: Any = model_class.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # whatever a damaged file makes the library raise
         reason = in_short(error)
-        raise UserError(f"the transformer in {folder} cannot be loaded ({reason}).") from error
-    transformer, report = loaded
+        raise UserError(f"the {name} in {folder} cannot be loaded ({reason}).") from error
+    model, report = loaded
     wrong = [*report["missing_keys"], *report["mismatched_keys"], *report["unexpected_keys"]]
     if wrong:
         raise UserError(
             f"the weights in {folder} do not fit its config.json (for example {wrong[0]}); "
             "copy the whole checkpoint again."
         )
-    return transformer
+    return model

@@ -1,9 +1,12 @@
 """What a configuration file may say, section by section; each section is its owner's dataclass."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
+from gan import DiscriminatorShape, GANObjectiveSettings, GeneratorShape
 from pipelines.command_line import check_seed
-from pipelines.data.settings import CAPTIONS, DataSettings, Wanted
+from pipelines.data.attributes import AttributeSettings
+from pipelines.data.settings import CAPTIONS, PICTURES_ALONE, DataSettings, Wanted
 from pipelines.data.text_tokenizer import TextTokenizerSettings
 from pipelines.dual_encoder.model import DualEncoderShape
 from pipelines.dual_encoder.objective import ContrastiveObjectiveSettings
@@ -24,8 +27,8 @@ from vq import (
 )
 
 NO_DEEPSPEED = (
-    "a tokenizer trains without DeepSpeed, because its generator and its discriminator take turns "
-    "and an engine drives a single model; start it with accelerate launch or plain python."
+    "this trains without DeepSpeed, because a generator and a discriminator take turns and an "
+    "engine drives a single model; start it with accelerate launch or plain python."
 )
 
 
@@ -176,3 +179,123 @@ class DualEncoderRun:
     def wanted(self) -> Wanted:
         """Pairs of pictures and captions."""
         return CAPTIONS
+
+
+@dataclass(frozen=True)
+class GANRun:
+    """`configs/gan/*.yaml`.
+
+    Args:
+        text_encoder: a checkpoint of train_dual_encoder.py, whose text encoder is taken; or a BERT
+            of Hugging Face, its folder or hub name; or
+        text_encoder_config: a dual encoder's YAML, which is then trained first, into
+            OUTPUT/text_encoder. Both null draws without text, from noise alone.
+        train_text_encoder: whether it learns along, in the discriminator's turns.
+        text_positions: of a BERT from elsewhere, the most ids of a caption.
+        attributes: of a generator with a memory.
+        frozen_network: of `objective.frozen_real_fake_weight`: torchvision's `resnet50` or `vgg19`
+            where their weights can be had, else (and by the name `text_encoder`) the picture
+            encoder that was trained with the text encoder.
+        output: the run's folder.
+        deepspeed: refused; it is here so that the refusal can say why.
+    """
+
+    output: str
+    training: TrainingSettings
+    generator: GeneratorShape = field(default_factory=GeneratorShape)
+    discriminator: DiscriminatorShape = field(default_factory=DiscriminatorShape)
+    objective: GANObjectiveSettings = field(default_factory=GANObjectiveSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    text_encoder: str | None = None
+    text_encoder_config: str | None = None
+    train_text_encoder: bool = False
+    text_positions: int = 32
+    attributes: AttributeSettings = field(default_factory=AttributeSettings)
+    frozen_network: Literal["resnet50", "vgg19", "text_encoder"] = "resnet50"
+    seed: int = 0
+    deepspeed: str | None = None
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.deepspeed is not None:
+            raise ValueError(f"deepspeed is {self.deepspeed}; {NO_DEEPSPEED}")
+        if self.text_encoder is not None and self.text_encoder_config is not None:
+            raise ValueError(
+                f"text_encoder is {self.text_encoder} and text_encoder_config "
+                f"{self.text_encoder_config}; set one of them to null."
+            )
+        if not self.text and self.objective.of_texts:
+            name = self.objective.of_texts[0]
+            raise ValueError(
+                f"objective.{name} is above 0, and there are no texts; name a text_encoder, or set "
+                "it to 0."
+            )
+        if not self.text and self.generator.memory is not None:
+            raise ValueError(
+                "generator.memory holds attributes of texts; name a text_encoder, or set it to "
+                "null."
+            )
+        if self.objective.of_attributes and self.generator.memory is None:
+            name = self.objective.of_attributes[0]
+            raise ValueError(
+                f"objective.{name} is above 0, and generator.memory is null; give the generator a "
+                "memory, or set it to 0."
+            )
+        if self.train_text_encoder and not self.text:
+            raise ValueError("train_text_encoder is true, and there is none; name a text_encoder.")
+        if self.training.micro_batch_size is not None:
+            raise ValueError(
+                f"training.micro_batch_size is {self.training.micro_batch_size}, but pictures of a "
+                "batch are compared with each other; set it to null, and a smaller "
+                "training.batch_size where memory is short."
+            )
+        if self.training.validate_every and self.training.export != "last":
+            raise ValueError(
+                "training.export is best, but no loss tells which of a GAN's weights are; set it "
+                "to last."
+            )
+        for name in ("compile", "activation_checkpointing"):
+            if getattr(self.training, name):
+                raise ValueError(
+                    f"training.{name} is not for GANs, whose discriminator is asked for more than "
+                    "its output; set it to false."
+                )
+
+    @property
+    def text(self) -> bool:
+        """Whether it draws of texts."""
+        return self.text_encoder is not None or self.text_encoder_config is not None
+
+    @property
+    def wanted(self) -> Wanted:
+        """Pictures, with captions where it draws of texts."""
+        return CAPTIONS if self.text else PICTURES_ALONE
+
+
+@dataclass(frozen=True)
+class StyleEncoderRun:
+    """`configs/gan/style_encoder.yaml`.
+
+    Args:
+        gan: a checkpoint of train_gan.py, which is written out with a style encoder.
+        base_channels: of its first map.
+        data: whose captions are drawn of.
+        output: the run's folder.
+    """
+
+    gan: str
+    output: str
+    training: TrainingSettings
+    base_channels: int = 64
+    data: DataSettings = field(default_factory=DataSettings)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.base_channels < 1:
+            raise ValueError(f"base_channels is {self.base_channels}; it must be 1 or more.")
+        for name in ("compile", "activation_checkpointing"):
+            if getattr(self.training, name):
+                raise ValueError(
+                    f"training.{name} is not for networks this small; set it to false."
+                )

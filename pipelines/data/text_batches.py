@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.data.attributes import Attributes
 from pipelines.data.settings import CAPTIONS, Wanted
 from pipelines.data.sources import QuestionAnswer, Row
 from pipelines.data.text_tokenizer import EncodedAnswer, EncodedText, TextCodec
@@ -27,12 +28,14 @@ class TextReader:
         text_positions: the most ids that a text may have, special tokens included.
         wanted: which texts the batches have.
         seed: of the choices and of caption dropout.
+        attributes: looked for in the captions that were chosen.
     """
 
     codec: TextCodec
     text_positions: int
     wanted: Wanted = CAPTIONS
     seed: int = 0
+    attributes: Attributes | None = None
 
     def read(
         self, rows: Sequence[tuple[int, Row]], caption_dropout: float
@@ -44,7 +47,10 @@ class TextReader:
         # Where only one kind is wanted, a row without it is not read in the first place.
         either = self.wanted.captions and self.wanted.questions
         if self.wanted.captions:
-            found, dropped = self._captions(rows, caption_dropout)
+            captions, dropped = self._captions(rows, caption_dropout)
+            found = [self.codec.encode_caption(one, self.text_positions) for one in captions]
+            if self.attributes is not None:
+                batch["attributes"] = torch.tensor([self.attributes.of(one) for one in captions])
             batch["text_ids"], batch["text_length"] = self.codec.pad(found, self.text_positions)
             batch["caption_dropped"] = torch.tensor(dropped)
             if either:
@@ -61,13 +67,12 @@ class TextReader:
 
     def _captions(
         self, rows: Sequence[tuple[int, Row]], caption_dropout: float
-    ) -> tuple[list[EncodedText], list[bool]]:
+    ) -> tuple[list[str], list[bool]]:
         texts, dropped = [], []
         for epoch, row in rows:
             rng = np.random.default_rng((self.seed, epoch, *row.place, CHOICE_STREAM))
             captions = row.captions or [""]
-            caption = captions[int(rng.integers(len(captions)))]
-            texts.append(self.codec.encode_caption(caption, self.text_positions))
+            texts.append(captions[int(rng.integers(len(captions)))])
             dropped.append(bool(rng.random() < caption_dropout))
         return texts, dropped
 

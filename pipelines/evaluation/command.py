@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.command_line import UserError, device_and_dtype, in_short, open_output
 from pipelines.evaluation.figures import Missing
 from pipelines.evaluation.gallery import SHOWN, Gallery
+from pipelines.evaluation.gan_subject import GANSubject, scenes_drawn
 from pipelines.evaluation.measures import Judges
 from pipelines.evaluation.measuring import measure
 from pipelines.evaluation.opening import Data, open_data, open_judges, open_subject
@@ -66,6 +67,9 @@ def _evaluate_into(
     if data.scenes and isinstance(subject, CheckpointSubject):
         pipe, tasks = subject.pipe, subject.tasks
         more = scene_groups(pipe, tasks, arguments.rows, data.language, processes)
+        measured = replace(measured, figures=measured.figures | more)
+    if data.scenes and isinstance(subject, GANSubject) and subject.pipe.texts is not None:
+        more = scenes_drawn(subject.pipe, arguments.rows, data.language, processes.share_out)
         measured = replace(measured, figures=measured.figures | more)
     if arguments.choose_sampling:
         processes.on_main(lambda: _recommend(arguments.checkpoint, subject))

@@ -7,6 +7,7 @@ from pipelines.evaluation.figures import Figure, Missing, in_words
 GROUPS = {
     "tokenizer": "The tokenizer's reconstructions",
     "text_to_image": "Text → image",
+    "image_generation": "Noise → image",
     "image_to_text": "Image → text",
     "question_answering": "Questions",
     "likelihood": "Likelihood",

@@ -22,11 +22,15 @@ Judge = TypeVar("Judge")
 
 
 class DrawingMeasures:
-    """Of pictures drawn of prompts, by all judges."""
+    """Of pictures drawn of prompts, by all judges; or of noise alone, by those that need none."""
 
-    def __init__(self, judges: Judges, real: RealPictures) -> None:
+    def __init__(self, judges: Judges, real: RealPictures, of_prompts: bool = True) -> None:
         self.parts = [
-            part_of(judges.inception, ("fid", "inception_score"), lambda it: ByInception(it, real)),
+            part_of(judges.inception, ("fid", "inception_score"), lambda it: ByInception(it, real))
+        ]
+        if not of_prompts:
+            return
+        self.parts += [
             part_of(judges.matcher, ("clip_score", "r_precision"), ByMatcher),
             part_of(judges.detector, ("soa_c", "soa_i"), ByDetector),
             part_of(judges.classifier, ("top_1_accuracy", "mean_average_precision"), ByClassifier),

@@ -99,7 +99,7 @@ def _rows(block: Block, made: Made) -> Iterable[Shown]:
             block.captions[n] if made.paired else [],
             None if again is None else np.asarray(to_image(again.pixels[n].to(torch.float32))),
             None if again is None else ratios[n],
-            "" if made.drawn is None else made.prompts[n],
+            made.prompts[n] if made.prompts else "",
             None if made.drawn is None else np.asarray(made.drawn[n]),
             None if made.fits is None else made.fits[n],
             None if made.said is None else made.said[n],

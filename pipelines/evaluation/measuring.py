@@ -114,7 +114,7 @@ def refuse_too_few(read: int, unreadable: int) -> None:
 
 def matched(made: Made, matcher: Matcher | Missing) -> Made:
     """With a matcher's features of drawn pictures and their prompts, which tell how they fit."""
-    if isinstance(matcher, Missing) or made.drawn is None:
+    if isinstance(matcher, Missing) or made.drawn is None or not made.prompts:
         return made
     image, text = matcher.image_features(made.drawn), matcher.text_features(made.prompts)
     return replace(made, features=(image, text), fits=(image * text).sum(dim=1).tolist())
@@ -130,6 +130,8 @@ def measures_of(
         found["tokenizer"] = TokenizerMeasures(judges, real, size)
     if "text_to_image" in subject.tasks:
         found["text_to_image"] = DrawingMeasures(judges, real)
+    if "image_generation" in subject.tasks:
+        found["image_generation"] = DrawingMeasures(judges, real, of_prompts=False)
     if "image_to_text" in subject.tasks:
         found["image_to_text"] = CaptionMeasures(processes)
     if "question_answering" in subject.tasks:

@@ -20,6 +20,7 @@ from pipelines.data.tables import TableSource
 from pipelines.data.transforms import read_image, to_array
 from pipelines.evaluation.classification import open_classifier
 from pipelines.evaluation.figures import Missing
+from pipelines.evaluation.gan_subject import GANSubject
 from pipelines.evaluation.inception import load_inception
 from pipelines.evaluation.matching import open_matcher
 from pipelines.evaluation.measures import Judges
@@ -29,6 +30,7 @@ from pipelines.evaluation.other_systems import CaptionsSubject, PicturesSubject
 from pipelines.evaluation.rows import Rows, by_lot
 from pipelines.evaluation.similarity import load_lpips
 from pipelines.evaluation.subjects import CheckpointSubject, Subject, TokenizerSubject
+from pipelines.gan_pipeline import GANPipeline
 from pipelines.model_loading import load_tokenizer
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.distributed import Processes
@@ -49,6 +51,7 @@ NO_CLASSIFIER = Missing(
     "top-1 accuracy and mAP need an image classifier of transformers and the rows' classes; name "
     "them with --classifier and --label-column."
 )
+OF_TRANSFORMERS = ("tasks", "decoder", "temperature", "top_k", "top_p", "guidance_scale")
 DEFAULT_SIZE = (256, 256)
 """Of what has no size of its own: a tokenizer takes any, and captions have none."""
 
@@ -81,24 +84,52 @@ def open_subject(arguments: argparse.Namespace, processes: Processes) -> Subject
     if arguments.captions is not None:
         return CaptionsSubject(Path(arguments.captions))
     paths = open_checkpoint(arguments.checkpoint)
+    if paths.kind in ("tokenizer", "gan"):
+        _refuse_options_of_transformers(arguments)
+    if paths.kind == "gan":
+        return _gan(arguments, processes)
     if paths.kind == "tokenizer":
-        if arguments.tasks:
-            raise UserError("--tasks is about a transformer's checkpoint; leave it out.")
         return _tokenizer(load_tokenizer(paths.tokenizer).to(processes.device), _size(arguments))
     pipe = BidirectionalPipeline.from_pretrained(
         arguments.checkpoint, device_name(processes.device), arguments.dtype
     )
-    if (size := _size(arguments)) not in (None, pipe.picture_size):
-        raise UserError(
-            f"--size is {size}, but the checkpoint takes pictures of {pipe.picture_size}; leave it "
-            "out."
-        )
+    _refuse_another_size(arguments, pipe.picture_size)
     subject = CheckpointSubject(pipe, arguments.tasks, rerank=arguments.rerank)
     if "text_to_image" in subject.tasks:
         pipe.sampling = pipe.sampling_settings(**sampling_given(arguments))
         settings = pipe.drawing_settings(decoder=arguments.decoder, rerank=arguments.rerank)
         pipe.decoder = settings.decoder
     return subject
+
+
+def _refuse_options_of_transformers(arguments: argparse.Namespace) -> None:
+    """Raises:
+    UserError: there are any.
+    """
+    given = [name for name in OF_TRANSFORMERS if getattr(arguments, name) is not None]
+    given += ["rerank"] if arguments.rerank > 1 else []
+    if given:
+        raise UserError(
+            f"--{given[0].replace('_', '-')} is about a transformer's checkpoint; leave it out."
+        )
+
+
+def _gan(arguments: argparse.Namespace, processes: Processes) -> GANSubject:
+    """Raises:
+    UserError: it draws pictures of another size than the one that is asked for.
+    """
+    pipe = GANPipeline.from_pretrained(
+        arguments.checkpoint, device_name(processes.device), arguments.dtype
+    )
+    _refuse_another_size(arguments, pipe.picture_size)
+    return GANSubject(pipe)
+
+
+def _refuse_another_size(arguments: argparse.Namespace, own: tuple[int, int]) -> None:
+    if (size := _size(arguments)) not in (None, own):
+        raise UserError(
+            f"--size is {size}, but the checkpoint takes pictures of {own}; leave it out."
+        )
 
 
 def device_name(device: torch.device) -> str:
@@ -209,7 +240,7 @@ def open_judges(arguments: argparse.Namespace, subject: Subject, processes: Proc
     Raises:
         UserError: a file or folder that was named holds something else.
     """
-    draws = "text_to_image" in subject.tasks
+    draws = bool({"text_to_image", "image_generation"} & set(subject.tasks))
     reconstructs = "reconstruction" in subject.tasks
 
     def opened(

@@ -144,8 +144,21 @@ def _attributes(scene: Scene) -> list[tuple[str, str, str]]:
     return sorted((item.size, item.colour, item.shape) for item in scene.objects)
 
 
+class Draws(Protocol):
+    """A pipeline that draws pictures of prompts, each with a seed."""
+
+    def generate_images(
+        self,
+        prompts: Sequence[str],
+        num_images: int = 1,
+        seed: int | Sequence[int] = 0,
+        *,
+        progress: Callable[[int], None],
+    ) -> list[Image.Image]: ...
+
+
 def drawing_accuracy(
-    pipe: BidirectionalPipeline,
+    pipe: Draws,
     scenes: SceneSet,
     rerank: int = 1,
     progress: Callable[[int], None] = lambda done: None,
@@ -157,9 +170,9 @@ def drawing_accuracy(
     def draw(some: slice) -> list[Match]:
         captions = scenes.captions[some]
         seeds = range(some.start * rerank, some.stop * rerank, rerank)  # a candidate has its own
-        images = pipe.generate_images(
-            captions, seed=seeds, rerank=rerank, progress=progress, **sampling
-        )
+        options = {**sampling, "rerank": rerank} if rerank > 1 else sampling
+        draw_some: Callable[..., list[Image.Image]] = pipe.generate_images
+        images = draw_some(captions, seed=seeds, progress=progress, **options)
         read = [read_scene(np.asarray(image)) for image in images]
         return list(map(compare, map(parse_caption, captions), read))
 

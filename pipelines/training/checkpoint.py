@@ -32,6 +32,7 @@ PARTS = {
     "tokenizer": ("tokenizer",),
     "bidirectional": ("tokenizer", "text_tokenizer", "transformer"),
     "dual_encoder": ("dual_encoder", "text_tokenizer"),
+    "gan": ("generator",),
 }
 
 
@@ -65,6 +66,22 @@ class CheckpointPaths:
     @property
     def dual_encoder(self) -> Path:
         return self.root / "dual_encoder"
+
+    @property
+    def generator(self) -> Path:
+        return self.root / "generator"
+
+    @property
+    def text_encoder(self) -> Path | None:
+        """Of a GAN that draws of texts."""
+        folder = self.root / "text_encoder"
+        return folder if folder.is_dir() else None
+
+    @property
+    def style_encoder(self) -> Path | None:
+        """Of a GAN that was given one."""
+        folder = self.root / "style_encoder"
+        return folder if folder.is_dir() else None
 
 
 def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPaths:
@@ -121,6 +138,7 @@ def _trainer(kind: str) -> str:
         "tokenizer": "train_tokenizer.py",
         "bidirectional": "train_bidirectional.py",
         "dual_encoder": "train_dual_encoder.py",
+        "gan": "train_gan.py",
     }[kind]
 
 

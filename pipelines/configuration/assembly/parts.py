@@ -36,8 +36,10 @@ def build_loader(
     texts: TextReader | None = None,
     caption_dropout: float = 0.0,
     accept_ids: AcceptIds | None = None,
+    batches: int = 1,
 ) -> BatchLoader:
-    """This process's share of the batches; `accept_ids` as of `open_source`."""
+    """This process's share of the batches, so many of them at a step; `accept_ids` as of
+    `open_source`."""
     micro_batch_size, accumulation = or_user_error(lambda: training.divide_batch(processes.count))
     wanted = PICTURES_ALONE if texts is None else texts.wanted
     order, validation = open_training_data(data, wanted, seed, accept_ids)
@@ -46,7 +48,7 @@ def build_loader(
         validation,
         size=data.height_width,
         micro_batch_size=micro_batch_size,
-        accumulation=accumulation,
+        accumulation=accumulation * batches,
         rank=processes.rank,
         world_size=processes.count,
         seed=seed,

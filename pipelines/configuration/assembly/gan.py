@@ -1,0 +1,161 @@
+"""The one-stage GANs."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gan import (
+    Discriminator,
+    GANObjective,
+    Generator,
+    GeneratorConfig,
+    Judged,
+    co_occurrence_graph,
+)
+from pipelines.configuration.assembly.frozen_network import frozen_network
+from pipelines.configuration.assembly.parts import build_loader, on_device, or_user_error
+from pipelines.configuration.assembly.run_folder import CONFIGURATION
+from pipelines.configuration.loading import dump_configuration
+from pipelines.configuration.schemas import GANRun
+from pipelines.data.attributes import Attributes, choose_attributes
+from pipelines.data.opening import texts_for_vocabulary
+from pipelines.data.text_batches import TextReader
+from pipelines.samples import draw_pictures
+from pipelines.text_encoding import TextReading
+from pipelines.training.contracts import Batch
+from pipelines.training.distributed import Processes
+from pipelines.training.task import Task
+from vq import GlobalBatch
+
+
+def gan_task(config: GANRun, processes: Processes, texts: TextReading | None) -> Task:
+    """Trains a generator and a discriminator on pictures, of `texts` where there are any.
+
+    Raises:
+        UserError: the data cannot be read, or does not suit the models.
+    """
+    device, data, objective = processes.device, config.data, config.objective
+    attributes, graph = _attributes(config, processes)
+    reader = None
+    if texts is not None:
+        texts.encoder.requires_grad_(config.train_text_encoder).to(device)
+        reader = TextReader(texts.codec, texts.positions, config.wanted, config.seed, attributes)
+    loader = build_loader(
+        data,
+        config.training,
+        config.seed,
+        processes,
+        reader,
+        batches=(objective.discriminator_steps),
+    )
+    torch.manual_seed(config.seed)
+    generator = or_user_error(lambda: _generator(config, texts, attributes))
+    if attributes is not None and texts is not None:
+        _start_memory(generator, texts, attributes, graph)
+    discriminator = or_user_error(lambda: _discriminator(config, texts, attributes))
+    players: tuple[nn.Module, ...] = (generator, discriminator)
+    for player in players:
+        player.to(device)
+        player.to(memory_format=torch.channels_last)
+    game = GANObjective(
+        generator,
+        discriminator,
+        objective,
+        GlobalBatch(processes.all_reduce_sum, processes.rank, processes.count),
+        None if texts is None else texts.encoder,
+        frozen_network(config, texts, processes) if objective.frozen_real_fake_weight else None,
+        config.train_text_encoder,
+        config.seed,
+    )
+
+    def write_parts(folder: Path) -> None:
+        generator.save_pretrained(folder / "generator")
+        if texts is not None:
+            texts.save_pretrained(folder)
+
+    def draw_samples(path: Path, batch: Batch) -> None:
+        seen = game.seen(batch)
+        noise = generator.noise(len(seen.pixels), torch.Generator().manual_seed(0))
+        fake = generator(noise, seen.texts, seen.attributes)
+        codec = None if texts is None else texts.codec
+        draw_pictures(path, batch, fake, codec)
+
+    return Task(
+        kind="gan",
+        abilities=("text_to_image",) if texts is not None else ("image_generation",),
+        objective=game,
+        averaged=("generator", "discriminator") if config.train_text_encoder else ("generator",),
+        batches=lambda step: [on_device(batch, device) for batch in loader.step(step)],
+        validation_batches=lambda: (
+            on_device(batch, device)
+            for batch in loader.validation_batches(config.training.validation_batches)
+        ),
+        describe=lambda folder: dump_configuration(config, folder / CONFIGURATION),
+        reading=loader,
+        write_parts=write_parts,
+        draw_samples=draw_samples,
+        matrices_in=lambda name, parameter: 1 if parameter.ndim >= 2 else 0,
+        recomputed=(),
+    )
+
+
+def _generator(
+    config: GANRun, texts: TextReading | None, attributes: Attributes | None
+) -> Generator:
+    return Generator(
+        GeneratorConfig(
+            asdict(config.generator),
+            config.data.height_width,
+            None if texts is None else texts.encoder.width,
+            None if attributes is None else list(attributes.phrases),
+        )
+    )
+
+
+def _discriminator(
+    config: GANRun, texts: TextReading | None, attributes: Attributes | None
+) -> Discriminator:
+    objective = config.objective
+    known = 0 if attributes is None or objective.attribute_weight == 0 else len(attributes.phrases)
+    images = (
+        objective.sentence_weight + objective.real_fake_weight + objective.attribute_contrast_weight
+    )
+    judged = Judged(
+        sentences=images > 0,
+        regions=objective.word_weight > 0,
+        places=objective.local_global_weight > 0,
+        attributes=known,
+    )
+    width = 0 if texts is None else texts.encoder.width
+    return Discriminator(config.discriminator, config.data.height_width, width, judged)
+
+
+def _attributes(config: GANRun, processes: Processes) -> tuple[Attributes | None, Tensor]:
+    """Those of the captions, and the graph of which come together."""
+    if config.generator.memory is None:
+        return None, torch.empty(0)
+
+    def find() -> tuple[Attributes, Tensor]:
+        captions = list(texts_for_vocabulary(config.data, config.wanted, config.seed))
+        found = choose_attributes(captions, config.attributes)
+        return found, co_occurrence_graph(torch.tensor([found.of(one) for one in captions]))
+
+    found, graph = processes.on_main(find)
+    names = ", ".join(found.phrases[:12]) + (", …" if len(found.phrases) > 12 else "")
+    processes.log(f"{len(found.phrases)} attributes, found in captions: {names}.")
+    return found, graph
+
+
+@torch.no_grad()
+def _start_memory(
+    generator: Generator, texts: TextReading, attributes: Attributes, graph: Tensor
+) -> None:
+    """At what the text encoder makes of the phrases, where the memory starts there."""
+    vectors: Tensor = generator.memory.vectors
+    if generator.config.shape["memory"]["start"] == "phrases":
+        codec, positions = texts.codec, texts.positions
+        phrases = [codec.encode_caption(phrase, positions) for phrase in attributes.phrases]
+        vectors = texts(phrases).sentence.cpu()
+    generator.memory.start(vectors, graph)

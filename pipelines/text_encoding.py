@@ -1,0 +1,178 @@
+"""Texts as a GAN sees them: a text encoder with its text tokenizer, wherever they come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerBase
+
+from gan import ALPHABET, BertTextEncoder, CharacterEncoder, TextBatch
+from pipelines.command_line import UserError, in_short
+from pipelines.data.locations import local_path
+from pipelines.data.text_tokenizer import EncodedText, TextCodec, load_text_tokenizer
+from pipelines.dual_encoder.matcher import load_dual_encoder
+from pipelines.dual_encoder.model import image_vectors
+from pipelines.training.checkpoint import INDEX, open_checkpoint
+
+GIVE = (
+    "give a checkpoint of train_dual_encoder.py or of train_gan.py, or a BERT with "
+    "model.safetensors (its folder, or its hub name such as google-bert/bert-base-uncased)"
+)
+
+
+@dataclass
+class TextReading:
+    """A text encoder and what turns texts into its ids.
+
+    positions: the most ids of a text.
+    image_tower: the picture encoder that was trained with it: pixels [b, 3, H, W] -> [b, d].
+    """
+
+    encoder: Any
+    tokenizer: PreTrainedTokenizerBase
+    positions: int
+    image_tower: nn.Module | None = None
+
+    def __post_init__(self) -> None:
+        self.codec = TextCodec(self.tokenizer)
+
+    @property
+    def reads_characters(self) -> bool:
+        """Of an alphabet, and no others."""
+        return isinstance(self.encoder, CharacterEncoder)
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[EncodedText]:
+        """A user's prompts.
+
+        Raises:
+            UserError: one is empty, too long, or has characters that the encoder does not read.
+        """
+        encoded = [self.codec.encode_prompt(text, self.positions) for text in prompts]
+        if self.reads_characters:
+            for text in prompts:
+                refuse_other_characters(text)
+        return encoded
+
+    @torch.no_grad()
+    def __call__(self, prompts: Sequence[EncodedText]) -> TextBatch:
+        """Encoded texts -> their vectors."""
+        device = next(self.encoder.parameters()).device
+        ids, length = (t.to(device) for t in self.codec.pad(prompts, self.positions))
+        return self.encoder(ids, length)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Into the folders `text_encoder` and `text_tokenizer`."""
+        self.encoder.save_pretrained(folder / "text_encoder")
+        self.tokenizer.save_pretrained(folder / "text_tokenizer")
+
+
+class ImageTower(nn.Module):
+    """The half of a dual encoder that sees pictures."""
+
+    def __init__(self, both: Any) -> None:
+        super().__init__()
+        self.vision_model, self.visual_projection = both.vision_model, both.visual_projection
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels [b, 3, H, W] in [-1, 1] -> unit vectors [b, d]."""
+        return image_vectors(self, pixels)
+
+
+def refuse_other_characters(text: str) -> None:
+    """Raises:
+    UserError: a text has characters that a character encoder does not read.
+    """
+    other = next((letter for letter in text.lower() if letter not in ALPHABET), None)
+    if other is not None:
+        raise UserError(
+            f"{text!r} has the character {other!r}, and the character encoder reads none but "
+            f"{ALPHABET.strip()!r} and spaces; write it otherwise, or train with a BERT "
+            "(text_encoder_config=configs/dual_encoder/scenes_64.yaml, or any other)."
+        )
+
+
+def load_text_reading(name_or_path: str | Path, positions: int) -> TextReading:
+    """A text encoder from a checkpoint, or a BERT of Hugging Face.
+
+    Args:
+        positions: of a BERT from elsewhere, the most ids of a text.
+
+    Raises:
+        UserError: there is none, it is of another kind, or it is damaged.
+    """
+    folder = local_path(name_or_path, "text encoder")
+    ours = folder is not None and any(
+        (folder / place / INDEX).is_file() for place in ("", "checkpoint")
+    )
+    if folder is None or not ours:
+        return _open_bert(folder or name_or_path, positions)
+    paths, image_tower = open_checkpoint(folder), None
+    if paths.kind == "dual_encoder":
+        both = load_dual_encoder(paths.dual_encoder)
+        tower, image_tower = both.text_model, ImageTower(both)
+        encoder: nn.Module = tower if isinstance(tower, CharacterEncoder) else _bert(tower)
+    elif paths.kind == "gan" and paths.text_encoder is not None:
+        encoder = load_text_encoder(paths.text_encoder)
+    else:
+        raise UserError(f"{paths.root} has no text encoder for a GAN; {GIVE}.")
+    tokenizer = load_text_tokenizer(paths.text_tokenizer)
+    return TextReading(encoder.eval(), tokenizer, positions_of(encoder), image_tower)
+
+
+def positions_of(encoder: Any) -> int:
+    """The most ids of a text."""
+    if isinstance(encoder, CharacterEncoder):
+        return encoder.config.characters + 2  # [CLS] and [SEP]
+    return encoder.bert.config.max_position_embeddings
+
+
+def load_text_encoder(folder: Path) -> Any:
+    """What `TextReading.save_pretrained` wrote.
+
+    Raises:
+        UserError: the folder is damaged.
+    """
+    try:
+        kind = AutoConfig.from_pretrained(folder).model_type
+    except Exception:  # ours is none that the library knows
+        kind = ""
+    if kind == "bert":
+        return _bert(_load(AutoModel, folder))
+    return _load(CharacterEncoder, folder)
+
+
+def _bert(model: Any) -> BertTextEncoder:
+    return BertTextEncoder(model)
+
+
+def _open_bert(name_or_path: str | Path, positions: int) -> TextReading:
+    try:
+        kind = AutoConfig.from_pretrained(name_or_path).model_type
+    except Exception as error:  # whatever the network or a damaged file makes the library raise
+        raise UserError(f"{name_or_path} cannot be loaded ({in_short(error)}); {GIVE}.") from error
+    if kind != "bert":
+        raise UserError(f"{name_or_path} is a {kind} model; {GIVE}.")
+    encoder = _bert(_load(AutoModel, name_or_path))
+    most = min(positions, encoder.bert.config.max_position_embeddings)
+    return TextReading(encoder.eval(), load_text_tokenizer(name_or_path), most)
+
+
+def _load(model_class: Any, name_or_path: str | Path) -> Any:
+    """With every weight present, from safetensors alone."""
+    try:
+        model, report = model_class.from_pretrained(
+            name_or_path, use_safetensors=True, output_loading_info=True
+        )
+    except Exception as error:  # as above
+        raise UserError(f"{name_or_path} cannot be loaded ({in_short(error)}); {GIVE}.") from error
+    # A BERT that was trained to fill in words has no pooler, which is not needed here.
+    missing = {key for key in report["missing_keys"] if not key.startswith("pooler.")}
+    if wrong := [*missing, *report["mismatched_keys"]]:
+        raise UserError(
+            f"the weights in {name_or_path} do not fit its config.json (for example {wrong[0]}); "
+            "copy the whole folder again."
+        )
+    return model
