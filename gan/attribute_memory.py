@@ -69,9 +69,9 @@ class AttributeMemory(nn.Module):
 
     @torch.no_grad()
     def start(self, vectors: Tensor, graph: Tensor) -> None:
-        """From the text encoder's vectors of the attributes' phrases [n, width], and the graph of
-        `co_occurrence_graph` [n, n]."""
-        self.vectors.copy_(vectors)
+        """From vectors of the attributes' phrases [n, width], whose lengths become 1, and the graph
+        of `co_occurrence_graph` [n, n]."""
+        self.vectors.copy_(F.normalize(vectors, dim=1))
         self.graph.copy_(graph)
 
     def forward(self, attributes: Tensor) -> Tensor:

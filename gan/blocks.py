@@ -9,13 +9,25 @@ from torch.nn import functional as F
 
 # XMC-GAN's authors' code: how sharply a place looks for its word.
 PLACE_SHARPNESS = 15.0
+LEAK = 0.01
 # Adma-GAN's authors' code: of the network that turns a condition into gains and shifts.
 FUSION_HIDDEN = 256
 
 
 def twice_as_large(maps: Tensor) -> Tensor:
-    """Each value four times: [b, c, h, w] -> [b, c, 2h, 2w]."""
-    return repeat(maps, "b c h w -> b c (h two) (w too)", two=2, too=2)
+    """Each value four times: [b, c, h, w] -> [b, c, 2h, 2w]. (Not by `repeat`, whose copies and
+    sums on the way back took most of a CPU's step.)"""
+    return F.interpolate(maps, scale_factor=2, mode="nearest")
+
+
+def as_pixels(values: Tensor) -> Tensor:
+    """tanh x + x / 100, in fp32: about [-1, 1].
+
+    Plain tanh, the papers' choice, is lost on drawings: white is real, so the generator soon
+    overshoots to where tanh has no gradient (in bf16 from 3 on), and never comes back.
+    """
+    values = values.float()
+    return torch.tanh(values) + LEAK * values
 
 
 def everywhere(vectors: Tensor, like: Tensor) -> Tensor:
@@ -38,12 +50,15 @@ class SelfModulatedNorm(nn.Module):
         self.modulation = nn.Conv2d(condition, 2 * channels, 1) if condition else None
 
     def forward(self, maps: Tensor, condition: Tensor | None) -> Tensor:
-        """Maps [b, c, h, w] with a condition [b, d, h, w], or [b, d, 1, 1] for all places."""
+        """Maps [b, c, h, w] with a condition of coarser places [b, d, h', w'], such as [b, d, 1, 1]
+        for all of them: repeated, they give the gains and shifts that their repetition would."""
         normal = self.norm(maps)
         if self.modulation is None:
             return normal
         gain, shift = self.modulation(condition).chunk(2, dim=1)
-        return normal * (1 + gain) + shift
+        if gain.shape[2] > 1:
+            gain, shift = (F.interpolate(part, maps.shape[2:]) for part in (gain, shift))
+        return torch.addcmul(shift, normal, 1 + gain)
 
 
 class WordAttention(nn.Module):
@@ -85,7 +100,7 @@ class AffineFusion(nn.Module):
         gain, shift = (
             rearrange(network(condition), "b c -> b c 1 1") for network in (self.gain, self.shift)
         )
-        return gain * maps + shift
+        return torch.addcmul(shift, maps, gain)
 
 
 class SelfAttention(nn.Module):

@@ -1,6 +1,5 @@
 """Noise that belongs to a picture's place in the global batch, whichever process draws it."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +17,6 @@ class AllProcesses(Protocol):
 
     rank: int
     world_size: int
-    all_reduce_sum: Callable[[Tensor], Tensor]
 
     def with_gradients(self, rows: Tensor) -> Tensor:
         """Rows [n, ...] of all processes; gradients are those of a mean over processes."""

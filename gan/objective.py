@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -81,11 +82,13 @@ class GANObjective:
         """The discriminator's turns, one on each batch (and another for the gradient penalty), then
         the generator's on the last one."""
         for number, batch in enumerate(micro_batches):
-            yield "discriminator", self._discriminator_losses(batch, step, number)
+            seen = self.seen(batch, learning=self.train_text_encoder)
+            yield "discriminator", self._discriminator_losses(seen, step, number)
             if self.settings.gradient_penalty_weight > 0:
-                yield "discriminator", self._penalty(batch)
-        yield "generator", self._generator_losses(micro_batches[-1], step, len(micro_batches))
-        self._share_statistics()
+                yield "discriminator", self._penalty(seen)
+        if self.train_text_encoder:  # it has learned meanwhile
+            seen = self.seen(micro_batches[-1])
+        yield "generator", self._generator_losses(seen, step, len(micro_batches))
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
@@ -129,9 +132,8 @@ class GANObjective:
         return noise_of_a_step(self.generator, count, self.processes, key)
 
     def _discriminator_losses(
-        self, batch: Batch, step: int, number: int
+        self, seen: Seen, step: int, number: int
     ) -> Iterator[dict[str, Tensor]]:
-        seen = self.seen(batch, learning=self.train_text_encoder)
         with torch.no_grad():
             noise = self.noise(len(seen.pixels), step, number)
             fake = self.generator(noise, detached(seen.texts), seen.attributes)
@@ -158,24 +160,24 @@ class GANObjective:
             terms["attributes"] = (settings.attribute_weight, told)
         yield weighed(terms)
 
-    def _penalty(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
-        settings, seen = self.settings, self.seen(batch)
-        pixels, texts = seen.pixels.detach().requires_grad_(), detached(seen.texts)
+    def _penalty(self, seen: Seen) -> Iterator[dict[str, Tensor]]:
+        settings = self.settings
+        pixels, texts, power = seen.pixels.detach().requires_grad_(), detached(seen.texts), 2.0
         inputs = [pixels]
-        power = 2.0
         if settings.gradient_penalty == "matching_aware":
             power = 6.0
             if texts is not None:
-                inputs.append(texts.sentence.requires_grad_())
+                # At unit length, as which the discriminator takes it: gradients do not depend on
+                # how long a text encoder's vectors are.
+                texts = replace(texts, sentence=F.normalize(texts.sentence, dim=1).requires_grad_())
+                inputs.append(texts.sentence)
         logits = self.discriminator(pixels, texts)
         penalty = gradient_penalty(logits, inputs, settings.gradient_penalty_weight, power)
         yield weighed({"gradient_penalty": (1.0, penalty)})
 
-    def _generator_losses(
-        self, batch: Batch, step: int, number: int
-    ) -> Iterator[dict[str, Tensor]]:
+    def _generator_losses(self, seen: Seen, step: int, number: int) -> Iterator[dict[str, Tensor]]:
         with untouched(self.discriminator):
-            terms = self._generator_terms(self.seen(batch), step, number)
+            terms = self._generator_terms(seen, step, number)
         yield weighed(terms)
 
     def _generator_terms(self, seen: Seen, step: int, number: int) -> Terms:
@@ -285,12 +287,3 @@ class GANObjective:
         missing = int(everyone(torch.tensor([count], device=texts.words.device)).max()) - count
         words = F.pad(texts.words, (0, 0, 0, missing))
         return everyone(words), everyone(F.pad(texts.mask, (0, missing)).long()).bool()
-
-    def _share_statistics(self) -> None:
-        """The generator's statistics of batch normalization, by which it draws later, become the
-        mean of the processes'."""
-        if self.processes.world_size == 1:
-            return
-        for buffer in self.generator.buffers():
-            if buffer.is_floating_point():
-                buffer.copy_(self.processes.all_reduce_sum(buffer) / self.processes.world_size)

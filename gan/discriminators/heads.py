@@ -39,8 +39,9 @@ class DCGANHead(nn.Module):
 
 
 class FusionHead(nn.Module):
-    """The sentence beside each place of the last map, and two convolutions; attributes are read off
-    what the first of them gives (DF-GAN, 2008.05865, section 3.2; Adma-GAN, 2209.14046)."""
+    """The sentence, as a unit vector, beside each place of the last map, and two convolutions;
+    attributes are read off what the first of them gives (DF-GAN, 2008.05865, section 3.2; Adma-GAN,
+    2209.14046)."""
 
     def __init__(
         self, channels: int, text_width: int, attributes: int, size: tuple[int, int]
@@ -54,7 +55,7 @@ class FusionHead(nn.Module):
     def joined(self, features: ImageFeatures, sentence: Tensor | None) -> Tensor:
         maps = features.last
         if sentence is not None:
-            maps = cat([maps, everywhere(sentence, maps)], dim=1)
+            maps = cat([maps, everywhere(F.normalize(sentence, dim=1), maps)], dim=1)
         return self.join(maps)
 
     def forward(self, features: ImageFeatures, sentence: Tensor | None) -> Tensor:

@@ -1,13 +1,14 @@
 """XMC-GAN's generator: gains and shifts of its maps follow the text (2101.04702, section 4.2)."""
 
 from einops import rearrange
-from torch import Tensor, cat, nn, tanh
+from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
 from gan.blocks import (
     SelfAttention,
     SelfModulatedNorm,
     WordAttention,
+    as_pixels,
     everywhere,
     initialize_as_glorot,
     twice_as_large,
@@ -59,19 +60,17 @@ class AttentionalGenerator(nn.Module):
             condition = rearrange(whole, "b c -> b c 1 1")
         for number, block in enumerate(self.blocks, start=1):
             maps = block(maps, condition)
-            if condition is not None and condition.shape[2] > 1:
-                condition = twice_as_large(condition)
             if (key := str(number)) in self.words:
                 assert texts is not None and whole is not None
                 said = self.words[key](maps, texts.words, texts.mask)
                 condition = cat([said, everywhere(whole, maps)], dim=1)
             if key in self.attention:
                 maps = self.attention[key](maps)
-        return tanh(self.to_pixels(F.relu(self.norm(maps, condition))))
+        return as_pixels(self.to_pixels(F.relu(self.norm(maps, condition))))
 
 
 class UpBlock(nn.Module):
-    """A residual block that doubles the size; the second modulation is at the new one."""
+    """A residual block that doubles the size."""
 
     def __init__(self, before: int, after: int, condition: int) -> None:
         super().__init__()
@@ -82,11 +81,8 @@ class UpBlock(nn.Module):
         self.shortcut = nn.Conv2d(before, after, 1)
 
     def forward(self, maps: Tensor, condition: Tensor | None) -> Tensor:
-        larger = condition
-        if condition is not None and condition.shape[2] > 1:
-            larger = twice_as_large(condition)
         residual = self.first(twice_as_large(F.relu(self.first_norm(maps, condition))))
-        residual = self.second(F.relu(self.second_norm(residual, larger)))
+        residual = self.second(F.relu(self.second_norm(residual, condition)))
         # A 1 x 1 convolution of repeated values is the repeated convolution, at a fourth the work.
         return residual + twice_as_large(self.shortcut(maps))
 

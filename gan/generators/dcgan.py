@@ -1,10 +1,10 @@
 """Reed's generator: a DCGAN whose noise is joined by the text (1605.05396, section 4)."""
 
 from einops import rearrange
-from torch import Tensor, cat, nn, tanh
+from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
-from gan.blocks import SelfAttention, bottleneck, initialize_as_dcgan
+from gan.blocks import SelfAttention, as_pixels, bottleneck, initialize_as_dcgan
 from gan.generators.config import GeneratorConfig, GeneratorShape, map_sizes
 from gan.text_encoders import TextBatch
 
@@ -47,7 +47,7 @@ class DCGANGenerator(nn.Module):
         maps = rearrange(self.start(noise), "b (c h w) -> b c h w", h=height, w=width)
         for level, enlarge in zip(self.levels, self.enlarge, strict=True):
             maps = enlarge(level(maps))
-        return tanh(maps)
+        return as_pixels(maps)
 
 
 class DCGANLevel(nn.Module):

@@ -3,11 +3,11 @@ section 3.3): its coarse maps follow the attributes of a text, its fine ones the
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn, tanh
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan.attribute_memory import AttributeMemory
-from gan.blocks import AffineFusion, SelfAttention, twice_as_large
+from gan.blocks import AffineFusion, SelfAttention, as_pixels, twice_as_large
 from gan.generators.config import GeneratorConfig, GeneratorShape, map_sizes
 from gan.text_encoders import TextBatch
 
@@ -53,7 +53,9 @@ class DeepFusionGenerator(nn.Module):
         self.to_pixels = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, noise: Tensor, texts: TextBatch | None, attributes: Tensor | None) -> Tensor:
-        sentence = noise if texts is None else texts.sentence
+        # Gains multiply through all blocks, and grow with the length of what they follow: that of
+        # a text encoder's vectors may be anything (a BERT's is ten times that of the authors').
+        sentence = F.normalize(noise if texts is None else texts.sentence, dim=1)
         remembered = None
         if self.memory is not None:
             assert attributes is not None
@@ -68,7 +70,7 @@ class DeepFusionGenerator(nn.Module):
             if number == self.attention_after:
                 assert self.attention is not None
                 maps = self.attention(maps)
-        return tanh(self.to_pixels(F.leaky_relu(maps, 0.2)))
+        return as_pixels(self.to_pixels(F.leaky_relu(maps, 0.2)))
 
 
 class FusionBlock(nn.Module):

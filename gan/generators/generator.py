@@ -38,7 +38,7 @@ class Generator(PreTrainedModel):
     def forward(
         self, noise: Tensor, texts: TextBatch | None = None, attributes: Tensor | None = None
     ) -> Tensor:
-        """Noise [b, noise_dim] -> pixels [b, 3, H, W] in [-1, 1].
+        """Noise [b, noise_dim] -> pixels [b, 3, H, W], about [-1, 1] (see `as_pixels`).
 
         Args:
             texts: of b texts, where the generator was made for texts.

@@ -20,6 +20,12 @@ def test_graph_of_texts():
     assert torch.equal(co_occurrence_graph(texts), expected)
 
 
+def test_start_of_the_memory():
+    memory = AttributeMemory(3, 4, "joint")
+    memory.start(5 * torch.eye(3, 4), GRAPH)
+    assert torch.equal(memory.vectors, torch.eye(3, 4)) and torch.equal(memory.graph, GRAPH)
+
+
 def test_sum_of_present_attributes():
     memory = AttributeMemory(3, 4, "aware")
     added = memory(torch.tensor([[1, 0, 1], [0, 0, 0]]))

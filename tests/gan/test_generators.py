@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from gan import Generator, GeneratorConfig, TextBatch
-from gan.blocks import AffineFusion, SelfAttention, SelfModulatedNorm, WordAttention
+from gan.blocks import (
+    AffineFusion,
+    SelfAttention,
+    SelfModulatedNorm,
+    WordAttention,
+    as_pixels,
+    twice_as_large,
+)
 from gan.generators.attentional import channel_ratios
 from tests.gan.conftest import ATTRIBUTES, WIDTH, generator, texts
 
@@ -18,7 +25,7 @@ MEMORY = {"update": "joint"}
 def test_pictures_have_the_size_that_was_asked_for(architecture, text, size):
     network = generator(architecture, size, text, self_attention_at=16)
     pixels = network(torch.randn(2, 8), texts(2) if text else None)
-    assert pixels.shape == (2, 3, *size) and pixels.abs().max() <= 1
+    assert pixels.shape == (2, 3, *size)
     pixels.square().sum().backward()
     reached = [p.grad is not None for p in network.parameters()]
     assert all(reached)
@@ -124,6 +131,32 @@ def test_places_look_at_their_words():
     mask = torch.tensor([[True, True, False]])
     seen = attention(torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1), words, mask)
     assert torch.allclose(seen.flatten(), torch.tensor([0.9999997, 3.06e-7]), atol=1e-8)
+
+
+def test_modulation_of_coarse_places_is_that_of_repeated_ones():
+    norm, maps, coarse = SelfModulatedNorm(3, 4), torch.randn(2, 3, 8, 12), torch.randn(2, 4, 2, 3)
+    fine = coarse.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    assert torch.allclose(norm(maps, coarse), norm(maps, fine), atol=1e-5)
+
+
+def test_twice_as_large():
+    maps = torch.arange(4.0).reshape(1, 1, 2, 2)
+    rows = [[0, 0, 1, 1]] * 2 + [[2, 2, 3, 3]] * 2
+    assert twice_as_large(maps)[0, 0].tolist() == rows
+
+
+def test_pixels_far_too_bright_still_learn():
+    values = torch.tensor([-50.0, 0.0, 50.0], dtype=torch.bfloat16, requires_grad=True)
+    pixels = as_pixels(values)
+    pixels.sum().backward()
+    assert pixels.tolist() == pytest.approx([-1.5, 0.0, 1.5], abs=1e-3)
+    assert (values.grad > 0.009).all()
+
+
+def test_deep_fusion_takes_the_direction_of_a_sentence_alone():
+    network, noise, said = learned_fusions(generator("deep_fusion")), torch.randn(2, 8), texts(2)
+    longer = TextBatch(said.words, said.mask, 7 * said.sentence)
+    assert torch.allclose(network(noise, said), network(noise, longer), atol=1e-5)
 
 
 def test_modulation_by_nothing_is_batch_normalization():

@@ -14,6 +14,7 @@ from gan import (
     Judged,
     co_occurrence_graph,
 )
+from gan.standing_statistics import standing_statistics
 from pipelines.configuration.assembly.frozen_network import frozen_network
 from pipelines.configuration.assembly.parts import build_loader, on_device, or_user_error
 from pipelines.configuration.assembly.run_folder import CONFIGURATION
@@ -28,6 +29,9 @@ from pipelines.training.contracts import Batch
 from pipelines.training.distributed import Processes
 from pipelines.training.task import Task
 from vq import GlobalBatch
+
+STATISTICS_BATCHES = 16
+"""Of the texts that the statistics of batch normalization are taken from, to draw by."""
 
 
 def gan_task(config: GANRun, processes: Processes, texts: TextReading | None) -> Task:
@@ -70,15 +74,25 @@ def gan_task(config: GANRun, processes: Processes, texts: TextReading | None) ->
         config.seed,
     )
 
+    def passes() -> None:
+        """Of the generator, on texts that are validated on."""
+        batches = loader.validation_batches(STATISTICS_BATCHES)
+        for number, batch in enumerate(batches):
+            seen = game.seen(on_device(batch, device))
+            noise = torch.Generator().manual_seed(number)
+            generator(generator.noise(len(seen.pixels), noise), seen.texts, seen.attributes)
+
     def write_parts(folder: Path) -> None:
-        generator.save_pretrained(folder / "generator")
+        with standing_statistics(generator, passes):
+            generator.save_pretrained(folder / "generator")
         if texts is not None:
             texts.save_pretrained(folder)
 
     def draw_samples(path: Path, batch: Batch) -> None:
         seen = game.seen(batch)
         noise = generator.noise(len(seen.pixels), torch.Generator().manual_seed(0))
-        fake = generator(noise, seen.texts, seen.attributes)
+        with standing_statistics(generator, passes):
+            fake = generator(noise, seen.texts, seen.attributes)
         codec = None if texts is None else texts.codec
         draw_pictures(path, batch, fake, codec)
 
