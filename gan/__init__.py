@@ -5,6 +5,7 @@ from gan.adversarial_losses import (
     DualContrastiveLoss,
     HingeLoss,
     NonSaturatingLoss,
+    adversarial_loss,
     matching_aware,
 )
 from gan.attribute_memory import AttributeMemory, co_occurrence_graph
@@ -42,6 +43,7 @@ __all__ = [
     "NonSaturatingLoss",
     "TextBatch",
     "TextEncoder",
+    "adversarial_loss",
     "co_occurrence_graph",
     "matching_aware",
 ]

@@ -14,9 +14,11 @@ from torch.nn import functional as F
 
 
 class AdversarialLoss(Protocol):
-    """`compares`: whether the generator's side needs the logits of real pictures as well."""
+    """`compares`: whether pictures are compared with each other, and the generator's side needs the
+    logits of real ones as well."""
 
-    compares: bool
+    @property
+    def compares(self) -> bool: ...
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor: ...
 
@@ -88,6 +90,16 @@ class DualContrastiveLoss:
         if self.generator_side == "swap":
             return self.discriminator(fake_logits, real_logits)
         return -self.discriminator(real_logits, fake_logits)
+
+
+def adversarial_loss(
+    name: Literal["hinge", "non_saturating", "dual_contrastive"],
+    generator_side: Literal["swap", "minimax"] = "swap",
+) -> AdversarialLoss:
+    """The one that is named; `generator_side` is of `dual_contrastive`."""
+    if name == "dual_contrastive":
+        return DualContrastiveLoss(generator_side)
+    return HingeLoss() if name == "hinge" else NonSaturatingLoss()
 
 
 def matching_aware(loss: AdversarialLoss, logits: Sequence[Tensor], weight: float = 0.5) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan.adversarial_losses import (
+    adversarial_loss,
     attribute_discriminator_loss,
     attribute_generator_loss,
     matching_aware,
@@ -30,7 +31,6 @@ from gan.terms import (
     Seen,
     Terms,
     Turn,
-    adversarial_loss,
     detached,
     text_numbers,
     untouched,
@@ -76,7 +76,7 @@ class GANObjective:
             parts = {"discriminator": discriminator, "text_encoder": text_encoder}
             learning = nn.ModuleDict(parts)
         self.players: dict[str, nn.Module] = {"generator": generator, "discriminator": learning}
-        self.loss = adversarial_loss(settings)
+        self.loss = adversarial_loss(settings.adversarial, settings.generator_side)
 
     def turns(self, micro_batches: list[Batch], step: int) -> Iterator[Turn]:
         """The discriminator's turns, one on each batch (and another for the gradient penalty), then

@@ -8,13 +8,6 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from gan.adversarial_losses import (
-    AdversarialLoss,
-    DualContrastiveLoss,
-    HingeLoss,
-    NonSaturatingLoss,
-)
-from gan.settings import GANObjectiveSettings
 from gan.text_encoders import TextBatch
 
 Batch = dict[str, Tensor]
@@ -43,13 +36,6 @@ def weighed(terms: Terms) -> dict[str, Tensor]:
     means = {name: values.float().mean() for name, (_, values) in terms.items()}
     loss = torch.stack([weight * means[name] for name, (weight, _) in terms.items() if weight])
     return {**{name: mean.detach() for name, mean in means.items()}, "loss": loss.sum()}
-
-
-def adversarial_loss(settings: GANObjectiveSettings) -> AdversarialLoss:
-    """The one that is named."""
-    if settings.adversarial == "dual_contrastive":
-        return DualContrastiveLoss(settings.generator_side)
-    return HingeLoss() if settings.adversarial == "hinge" else NonSaturatingLoss()
 
 
 def text_numbers(text_ids: Tensor, text_length: Tensor) -> Tensor:

@@ -5,9 +5,10 @@ The VQGAN's objective is this game with codes; end-to-end training is this game 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
+from einops import reduce
 from torch import Tensor, nn
 
 from vq.balance import Pull, adaptive_weight, frozen, measure_pull
@@ -20,11 +21,18 @@ Turn = tuple[str, Iterator[dict[str, Tensor]]]
 
 
 class AdversarialLoss(Protocol):
-    """Logits [b, ...] -> losses [b]; such as `gan.adversarial_losses.HingeLoss`."""
+    """Logits [b, ...] -> losses [b]; such as `gan.adversarial_losses.HingeLoss`.
+
+    `compares`: whether pictures are compared with each other, and the generator's side needs the
+    logits of real ones too.
+    """
+
+    @property
+    def compares(self) -> bool: ...
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor: ...
 
-    def generator(self, fake_logits: Tensor) -> Tensor: ...
+    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor: ...
 
 
 class Painted(Protocol):
@@ -48,6 +56,9 @@ class ReconstructionSettings:
             plain backgrounds, whose few pixels would otherwise hardly count.
         perceptual_weight: of LPIPS.
         adversarial_weight: of the discriminator's term; 0 trains without one.
+        adversarial_loss: `hinge` or `non_saturating`, of each patch; or `dual_contrastive`, which
+            compares the pictures of a micro-batch, over all processes, by the mean of their
+            patches.
         adversarial_start_step: the discriminator and its term begin at this step.
         adversarial_warmup_steps: over which the term then grows to its weight, so that a
             discriminator that knows nothing yet does no harm.
@@ -58,12 +69,13 @@ class ReconstructionSettings:
     foreground_weight: float = 1.0
     perceptual_weight: float = 1.0
     adversarial_weight: float = 0.0
+    adversarial_loss: Literal["hinge", "non_saturating", "dual_contrastive"] = "hinge"
     adversarial_start_step: int = 0
     adversarial_warmup_steps: int = 0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < 0:
+            if not isinstance(value, str) and value < 0:
                 raise ValueError(f"{name} is {value}; it must be 0 or more.")
         if self.foreground_weight < 1:
             raise ValueError(
@@ -186,11 +198,25 @@ class ReconstructionGame:
             real_logits = discriminator(real)
             fake_logits = discriminator(output.reconstruction.detach())
             terms = {
-                "loss": self.adversarial_loss.discriminator(real_logits, fake_logits),
+                "loss": self._compared(
+                    self.adversarial_loss.discriminator, real_logits, fake_logits
+                ),
                 "real_logit": real_logits.detach().flatten(1).mean(dim=1),
                 "fake_logit": fake_logits.detach().flatten(1).mean(dim=1),
             }
             yield {name: scale * values.sum() for name, values in terms.items()}
+
+    def _compared(self, loss: Callable[..., Tensor], *logits: Tensor) -> Tensor:
+        """A loss [b] of logits [b, ...]; where pictures are compared, those of all processes, each
+        by the mean of its patches, and the loss is the same for all."""
+        assert self.adversarial_loss is not None
+        if not self.adversarial_loss.compares:
+            return loss(*logits)
+        means = (reduce(one, "b ... -> b", "mean") for one in logits)
+        losses = loss(*(self.global_batch.with_gradients(one) for one in means))
+        # Each process has its share of all losses, however many pictures are its own.
+        own = len(losses) / (self.global_batch.world_size * len(logits[0]))
+        return own * losses.mean().expand(len(logits[0]))
 
     def _generator_losses(
         self,
@@ -223,18 +249,17 @@ class ReconstructionGame:
     ) -> tuple[list[Pull], Tensor]:
         """What the terms want of each micro-batch, and the global batch's adaptive weight."""
         assert self.adversarial_loss is not None
-        generator_loss, discriminator = (
-            self.adversarial_loss.generator,
-            self.players["discriminator"],
-        )
+        loss, discriminator = self.adversarial_loss, self.players["discriminator"]
         pulls = []
         for index, real in enumerate(pixels):
 
             def terms_of(fake: Tensor, real: Tensor = real) -> dict[str, Tensor]:
-                return {
-                    **self.terms(fake, real),
-                    "adversarial": generator_loss(discriminator(fake)),
-                }
+                logits = [discriminator(fake)]
+                if loss.compares:
+                    with torch.no_grad():
+                        logits.append(discriminator(real))
+                adversarial = self._compared(loss.generator, *logits)
+                return {**self.terms(fake, real), "adversarial": adversarial}
 
             with frozen(discriminator):
                 pulls.append(measure_pull(self.decoder, passes.for_values(index), terms_of, scale))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan import HingeLoss
+from gan import adversarial_loss
 from vq import (
     VQGAN,
     PatchDiscriminator,
@@ -16,6 +16,7 @@ from vq import (
 
 
 def make_objective(model: dict | None = None, perceptual_loss=None, **settings) -> VQGANObjective:
+    """`adversarial_loss` is built as assembly builds it."""
     torch.manual_seed(0)
     shape = {"base_channels": 8, "channel_multipliers": (1, 2), "residual_blocks": 1}
     shape |= {"latent_channels": 8, "codebook_size": 16, "code_dim": 4, "attention_levels": 0}
@@ -28,7 +29,7 @@ def make_objective(model: dict | None = None, perceptual_loss=None, **settings) 
         VQGANObjectiveSettings(**settings),
         discriminator,
         perceptual_loss,
-        HingeLoss(),
+        adversarial_loss(settings.get("adversarial_loss", "hinge")),
     )
 
 
@@ -256,3 +257,20 @@ def test_evaluation_sums_over_pictures():
     mse = (reconstruction - pixels[:1]).square().mean()
     psnr, _ = objective.evaluate({"pixels": pixels[:1]})["psnr"]
     assert torch.allclose(psnr, 10 * torch.log10(4 / mse), atol=1e-4)
+
+
+def test_dual_contrastive_loss_compares_pictures_by_the_mean_of_their_patches():
+    objective = make_objective(adversarial_weight=1.0, adversarial_loss="dual_contrastive")
+    pixels = pictures()
+    judge, found = objective.players["discriminator"], {}
+    for player, losses in objective.turns([{"pixels": pixels}], 0):
+        with torch.no_grad():
+            fake = objective.tokenizer(pixels).reconstruction
+            means = [judge(some).flatten(1).mean(dim=1) for some in (pixels, fake)]
+        excess = means[1][None] - means[0][:, None]
+        sums = [(1 + (sign * excess).exp().sum(dim=k)).log() for sign in (1, -1) for k in (0, 1)]
+        found[player] = next(losses), sums
+    terms, (of_fake, of_real, *_) = found["discriminator"]
+    assert terms["loss"].item() == pytest.approx((of_fake + of_real).mean().item(), rel=1e-4)
+    terms, (*_, of_fake, of_real) = found["generator"]  # real and fake exchanged
+    assert terms["adversarial"].item() == pytest.approx((of_fake + of_real).mean().item(), rel=1e-4)

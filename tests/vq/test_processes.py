@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 # Loaded while a group lives, as by an optimizer, it keeps the group; and a thread of gloo that is
@@ -10,7 +11,7 @@ import torch._dynamo
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from gan import HingeLoss
+from gan import adversarial_loss
 from vq import (
     VQGAN,
     PatchDiscriminator,
@@ -29,7 +30,7 @@ def all_reduce_sum(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def train(rank: int, world_size: int, deal, reduce) -> dict:
+def train(rank: int, world_size: int, deal, reduce, loss: str) -> dict:
     """Trains on this process's micro-batches of each step; losses, gradients and codebook."""
     torch.manual_seed(0)
     config = VQGANConfig(
@@ -49,7 +50,7 @@ def train(rank: int, world_size: int, deal, reduce) -> dict:
         VQGANObjectiveSettings(adversarial_weight=0.5, adversarial_start_step=0),
         PatchDiscriminator(PatchDiscriminatorConfig(base_channels=8, layers=1)),
         None,
-        HingeLoss(),
+        adversarial_loss(loss),
         reduce,
         rank,
         world_size,
@@ -85,20 +86,28 @@ def train(rank: int, world_size: int, deal, reduce) -> dict:
 DEALS = ([[0, 1], [2]], [[5], [3, 4]])
 
 
-def worker(rank: int, folder: str) -> None:
+def worker(rank: int, folder: str, loss: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
     )
-    torch.save(train(rank, 2, DEALS[rank], all_reduce_sum), Path(folder) / f"{rank}.pt")
+    torch.save(train(rank, 2, DEALS[rank], all_reduce_sum, loss), Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
     threads = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
     assert not any("gloo" in name for name in threads), threads
 
 
-def test_two_processes_learn_what_one_does(tmp_path):
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=2)
-    one = train(0, 1, [[0, 1, 2, 3, 4, 5]], lambda tensor: tensor)
+@pytest.mark.parametrize(
+    ("loss", "deal"),
+    [
+        ("hinge", [[0, 1, 2, 3, 4, 5]]),
+        # The pictures of a micro-batch, over both processes, are compared with each other.
+        ("dual_contrastive", [[0, 1, 5], [2, 3, 4]]),
+    ],
+)
+def test_two_processes_learn_what_one_does(loss, deal, tmp_path):
+    mp.spawn(worker, args=(str(tmp_path), loss), nprocs=2)
+    one = train(0, 1, deal, lambda tensor: tensor, loss)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
 
     assert one["revived"] > 0
@@ -107,4 +116,6 @@ def test_two_processes_learn_what_one_does(tmp_path):
         assert torch.allclose(tensor.float(), one["state"][name].float(), atol=1e-5), name
     assert torch.allclose(torch.tensor(first["losses"]), torch.tensor(one["losses"]), rtol=1e-4)
     for name, gradient in one["gradients"].items():
-        assert (first["gradients"][name] - gradient).norm() <= 2e-5 * gradient.norm(), name
+        # That of the last bias is 0 where only differences of logits count.
+        far = 2e-5 * gradient.norm() + 5e-6
+        assert (first["gradients"][name] - gradient).norm() <= far, name

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from gan import HingeLoss
+from gan import adversarial_loss
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.judges import build_discriminator, perceptual_loss
 from pipelines.configuration.assembly.parts import check_same_settings
@@ -98,7 +98,7 @@ def end_to_end_objective(
         settings,
         GlobalBatch(processes.all_reduce_sum, processes.rank, processes.count),
         perceptual_loss(settings, config.perceptual, processes),
-        HingeLoss(),
+        adversarial_loss(settings.adversarial_loss),
         config.end_to_end.reconstruction_weight,
     )
     return EndToEndObjective(

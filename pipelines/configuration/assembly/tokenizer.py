@@ -5,7 +5,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from gan import HingeLoss
+from gan import adversarial_loss
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.judges import build_discriminator, perceptual_loss
 from pipelines.configuration.assembly.parts import (
@@ -60,7 +60,7 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
             objective,
             discriminator,
             perceptual_loss(objective, config.perceptual, processes),
-            HingeLoss(),
+            adversarial_loss(objective.adversarial_loss),
             processes.all_reduce_sum,
             processes.rank,
             processes.count,
