@@ -43,9 +43,9 @@ from gan.text_encoders import TextBatch, TextEncoder, interpolated
 class GANObjective:
     """Turns of a discriminator and a generator, whose terms `GANObjectiveSettings` weighs.
 
-    Contrasts compare the pictures of all processes; statistics of batch normalization, and the
-    pairs of pictures and wrong texts, are each process's own. Noise belongs to a picture's place in
-    the global batch.
+    Contrasts compare the pictures of all processes; statistics of batch normalization, and which
+    texts are wrong for a picture or interpolated with each other, are each process's own. Noise
+    belongs to a picture's place in the global batch.
 
     Args:
         text_encoder: None without text. Where it learns (its parameters are the discriminator's
@@ -92,8 +92,11 @@ class GANObjective:
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Name -> (sum, count): logits of real and drawn pictures, and of wrong pairs."""
+        """Name -> (sum, count): logits of real and drawn pictures, and of wrong pairs. A single
+        picture, which batch normalization cannot take, has none."""
         seen = self.seen(batch)
+        if len(seen.pixels) == 1:
+            return {}
         noise = self.noise(len(seen.pixels), 0, 0)
         fake = self.generator(noise, seen.texts, seen.attributes)
         features = self.discriminator.features(seen.pixels)
@@ -167,10 +170,9 @@ class GANObjective:
         if settings.gradient_penalty == "matching_aware":
             power = 6.0
             if texts is not None:
-                # At unit length, as which the discriminator takes it: gradients do not depend on
-                # how long a text encoder's vectors are.
-                texts = replace(texts, sentence=F.normalize(texts.sentence, dim=1).requires_grad_())
-                inputs.append(texts.sentence)
+                sentence = self.discriminator.as_taken(texts.sentence).detach().requires_grad_()
+                texts = replace(texts, sentence=sentence)
+                inputs.append(sentence)
         logits = self.discriminator(pixels, texts)
         penalty = gradient_penalty(logits, inputs, settings.gradient_penalty_weight, power)
         yield weighed({"gradient_penalty": (1.0, penalty)})
@@ -255,7 +257,11 @@ class GANObjective:
             assert seen.attributes is not None
             memory = self.generator.remembered(seen.attributes)
             memory = memory if learning_memory else memory.detach()
-            logits = self._pairs(judge.image_vectors(features), memory, seen.groups)
+            # Texts of the same attributes are one to the memory, whatever else they say.
+            alike = text_numbers(
+                seen.attributes.long(), torch.full_like(seen.attributes[:, 0], 1e9)
+            )
+            logits = self._pairs(judge.image_vectors(features), memory, alike)
             terms["attribute_contrast"] = (settings.attribute_contrast_weight, info_nce(logits))
         if settings.local_global_weight > 0:
             places, whole = (

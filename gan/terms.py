@@ -42,9 +42,10 @@ def text_numbers(text_ids: Tensor, text_length: Tensor) -> Tensor:
     """A number for each text [b, length], the same for the same ids whatever the padding."""
     places = torch.arange(text_ids.shape[1], device=text_ids.device)
     real = places < rearrange(text_length, "b -> b 1")
-    # Any fixed weights of the places will do; products stay below 2^62.
-    weights = (places + 1) * 48271 % LARGEST_PRIME
-    return (((text_ids + 1) * weights % LARGEST_PRIME) * real).sum(dim=1)
+    # Squared, so that two places cannot make up for each other; products stay below 2^62.
+    mixed = (text_ids + 1) * 48271 % LARGEST_PRIME ^ (places + 1) * 16807 % LARGEST_PRIME
+    mixed = mixed * mixed % LARGEST_PRIME
+    return (mixed * mixed % LARGEST_PRIME * real).sum(dim=1)
 
 
 def wrong_partners(groups: Tensor) -> tuple[Tensor, Tensor]:

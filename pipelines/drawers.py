@@ -94,7 +94,8 @@ def refuse(arguments: argparse.Namespace, names: tuple[str, ...], kind: str) -> 
     Raises:
         UserError: there are any.
     """
-    given = [name for name in names if getattr(arguments, name) not in (None, False)]
+    values = {name: getattr(arguments, name) for name in names}
+    given = [name for name, value in values.items() if value is not None and value is not False]
     if given:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UserError(

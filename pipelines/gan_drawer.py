@@ -57,9 +57,9 @@ class GANDrawer:
         seed, number = self.arguments.seed, self.arguments.num_images
         said = {} if self.style is None else {"style_image": self.arguments.style_image}
         if self.prompts is None:
-            images = self.pipe.generate_images(None, number, seed, progress=progress)
+            images = self.pipe.generate_images(None, number, seed, self.style, progress)
             for k, image in enumerate(images):
-                yield image, {"seed": seed + k}
+                yield image, {"seed": seed + k, **said}
             return
         for first in range(0, len(self.prompts), PROMPTS_AT_ONCE):
             chosen = self.prompts[first : first + PROMPTS_AT_ONCE]

@@ -13,10 +13,9 @@ from gan.style_encoder import StyleEncoder
 from gan.text_encoders import mixed
 from pipelines.command_line import UserError, check_seed, device_and_dtype
 from pipelines.data.attributes import Attributes
-from pipelines.data.text_tokenizer import load_text_tokenizer
 from pipelines.data.transforms import Picture, to_image, to_pixels
 from pipelines.model_loading import load_generator, load_style_encoder
-from pipelines.text_encoding import TextReading, load_text_encoder, positions_of
+from pipelines.text_encoding import TextReading, load_text_encoder, read_with
 from pipelines.training.checkpoint import open_checkpoint
 
 PICTURES_AT_ONCE = 64
@@ -63,9 +62,8 @@ class GANPipeline:
         paths = open_checkpoint(checkpoint, "gan")
         texts = style_encoder = None
         if paths.text_encoder is not None:
-            encoder = load_text_encoder(paths.text_encoder).eval().to(place)
-            tokenizer = load_text_tokenizer(paths.text_tokenizer)
-            texts = TextReading(encoder, tokenizer, positions_of(encoder))
+            encoder = load_text_encoder(paths.text_encoder).to(place)
+            texts = read_with(encoder, paths.text_tokenizer)
         if paths.style_encoder is not None:
             style_encoder = load_style_encoder(paths.style_encoder)
             style_encoder.to(device=place, dtype=number_format)  # type: ignore[call-arg]

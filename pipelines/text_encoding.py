@@ -66,6 +66,7 @@ class TextReading:
     def save_pretrained(self, folder: Path) -> None:
         """Into the folders `text_encoder` and `text_tokenizer`."""
         self.encoder.save_pretrained(folder / "text_encoder")
+        self.tokenizer.model_max_length = self.positions  # a BERT could read more than it was given
         self.tokenizer.save_pretrained(folder / "text_tokenizer")
 
 
@@ -118,8 +119,16 @@ def load_text_reading(name_or_path: str | Path, positions: int) -> TextReading:
         encoder = load_text_encoder(paths.text_encoder)
     else:
         raise UserError(f"{paths.root} has no text encoder for a GAN; {GIVE}.")
-    tokenizer = load_text_tokenizer(paths.text_tokenizer)
-    return TextReading(encoder.eval(), tokenizer, positions_of(encoder), image_tower)
+    return read_with(encoder, paths.text_tokenizer, image_tower)
+
+
+def read_with(
+    encoder: nn.Module, text_tokenizer: Path, image_tower: nn.Module | None = None
+) -> TextReading:
+    """A text encoder with the text tokenizer of its checkpoint, which knows how long texts were."""
+    tokenizer = load_text_tokenizer(text_tokenizer)
+    positions = min(positions_of(encoder), tokenizer.model_max_length)
+    return TextReading(encoder.eval(), tokenizer, positions, image_tower)
 
 
 def positions_of(encoder: Any) -> int:

@@ -7,11 +7,11 @@
 
 from dataclasses import replace
 
-from pipelines.command_line import command, device_and_dtype
+from pipelines.command_line import UserError, command, device_and_dtype
 from pipelines.configuration.assembly import gan_task
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import DualEncoderRun, GANRun
-from pipelines.text_encoding import TextReading, load_text_reading
+from pipelines.text_encoding import TextReading, load_text_encoder, load_text_reading
 from pipelines.train_dual_encoder import train_dual_encoder
 from pipelines.training.command_arguments import parse_arguments
 from pipelines.training.distributed import Processes, started_by_deepspeed
@@ -30,6 +30,8 @@ def train_gan(config: GANRun, processes: Processes, resume: bool = False) -> boo
     if config.text and source is None:
         return False
     texts = None if source is None else _read(source, config, processes)
+    if resume and texts is not None and not config.train_text_encoder:
+        processes.on_main(lambda: _refuse_another_text_encoder(folder, texts))
     task = gan_task(config, processes, texts)
     trainer = Trainer(task, config.training, folder, processes, config.seed)
     complete = trainer.train(resume)
@@ -40,6 +42,23 @@ def train_gan(config: GANRun, processes: Processes, resume: bool = False) -> boo
 
 def _read(source: str, config: GANRun, processes: Processes) -> TextReading:
     return processes.together(lambda: load_text_reading(source, config.text_positions))
+
+
+def _refuse_another_text_encoder(folder: RunFolder, texts: TextReading) -> None:
+    """What a generator learned of texts means nothing to another encoder.
+
+    Raises:
+        UserError: it is another one than that of the run's checkpoint.
+    """
+    kept = folder.checkpoint / "text_encoder"
+    if not kept.is_dir():
+        return
+    before, now = load_text_encoder(kept).state_dict(), texts.encoder.state_dict()
+    if before.keys() != now.keys() or any(not now[n].equal(before[n]) for n in before):
+        raise UserError(
+            f"{folder.path} was trained with another text encoder; resume with that one, or train "
+            "anew into another folder."
+        )
 
 
 def _text_encoder(config: GANRun, folder: RunFolder, processes: Processes) -> str | None:

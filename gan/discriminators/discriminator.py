@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gan.blocks import initialize_as_glorot
 from gan.discriminators.config import DiscriminatorShape
@@ -78,12 +80,20 @@ class Discriminator(nn.Module):
         return self.trunk(pixels)
 
     def logits(self, features: ImageFeatures, texts: TextBatch | None) -> Tensor:
-        """fp32 [b], high where a picture looks real and like its text."""
-        return self.head(features, None if texts is None else texts.sentence).float()
+        """fp32 [b], high where a picture looks real and like its text; losses may live on their
+        differences, which bf16 would round away."""
+        sentence = None if texts is None else texts.sentence.float()
+        with torch.autocast(features.last.device.type, enabled=False):
+            return self.head(features.map(Tensor.float), sentence)
 
     def forward(self, pixels: Tensor, texts: TextBatch | None = None) -> Tensor:
         """The logits of pictures."""
         return self.logits(self.features(pixels), texts)
+
+    def as_taken(self, sentence: Tensor) -> Tensor:
+        """Sentences [b, d] as the head sees them: at which its gradient does not depend on how long
+        a text encoder's vectors are."""
+        return F.normalize(sentence, dim=1) if isinstance(self.head, FusionHead) else sentence
 
     def image_vectors(self, features: ImageFeatures) -> Tensor:
         """[b, d], to compare with `sentence_vectors` and with each other."""

@@ -1,5 +1,6 @@
 """Pictures -> features, which all of a discriminator's heads share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -34,9 +35,13 @@ class ImageFeatures:
         """[b, c], the sum of the last map's places, as they are after an activation."""
         return reduce(F.relu(self.last), "b c h w -> b c", "sum")
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> "ImageFeatures":
+        """The same done to each map."""
+        return ImageFeatures(function(self.last), function(self.regions), function(self.local))
+
     def of(self, rows: Tensor) -> "ImageFeatures":
         """Of the pictures of these numbers [n]."""
-        return ImageFeatures(self.last[rows], self.regions[rows], self.local[rows])
+        return self.map(lambda maps: maps[rows])
 
 
 class Trunk(nn.Module):

@@ -107,9 +107,14 @@ def check_image_size(height: int, width: int) -> None:
     """
     sizes = map_sizes(height, width)
     top, left = sizes[0]
-    if min(sizes[0]) != SMALLEST_SIDE or (height, width) != (
-        top * 2 ** (len(sizes) - 1),
-        left * 2 ** (len(sizes) - 1),
+    if (
+        min(sizes[0]) != SMALLEST_SIDE
+        or len(sizes) < 3
+        or (height, width)
+        != (
+            top * 2 ** (len(sizes) - 1),
+            left * 2 ** (len(sizes) - 1),
+        )
     ):
         raise ValueError(
             f"pictures of {height} x {width} cannot be halved again and again down to "

@@ -34,8 +34,9 @@ class DCGANGenerator(nn.Module):
             for n, (width_in, size) in enumerate(zip(channels, self.sizes, strict=False))
         )
         pairs = zip(channels, [*channels[1:], 3], strict=True)
+        # The last has a bias: a plain background would else be made of features of objects.
         self.enlarge = nn.ModuleList(
-            nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False) for before, after in pairs
+            nn.ConvTranspose2d(before, after, 4, 2, 1, bias=after == 3) for before, after in pairs
         )
         self.apply(initialize_as_dcgan)
 

@@ -241,6 +241,15 @@ class GANRun:
                 f"objective.{name} is above 0, and generator.memory is null; give the generator a "
                 "memory, or set it to 0."
             )
+        if self.objective.of_attributes and self.discriminator.architecture != "deep_fusion":
+            name = self.objective.of_attributes[0]
+            raise ValueError(
+                f"objective.{name} is above 0, and a discriminator of the "
+                f"{self.discriminator.architecture} architecture knows no attributes; choose "
+                "discriminator.architecture=deep_fusion, or set it to 0."
+            )
+        if self.text_positions < 3:
+            raise ValueError(f"text_positions is {self.text_positions}; it must be 3 or more.")
         if self.train_text_encoder and not self.text:
             raise ValueError("train_text_encoder is true, and there is none; name a text_encoder.")
         if self.training.micro_batch_size is not None:

@@ -282,6 +282,25 @@ def test_texts_have_numbers_of_their_own():
     assert text_numbers(longer, torch.tensor([3, 3, 4, 4])).tolist() == numbers
 
 
+def test_captions_of_few_words_have_numbers_of_their_own():
+    random = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, 33, (4000, 9), generator=random).unique(dim=0)
+    numbers = text_numbers(ids, torch.full((len(ids),), 9))
+    assert len(numbers.unique()) == len(ids)
+    swapped = ids[:, [1, 0, *range(2, 9)]]
+    differs = ids[:, 0] != ids[:, 1]
+    assert (text_numbers(swapped, torch.full((len(ids),), 9)) != numbers)[differs].all()
+
+
+def test_logits_are_not_rounded_under_autocast():
+    for name in ("dcgan", "residual", "deep_fusion"):
+        judge, said = discriminator(name), Texts()(batch()["text_ids"], batch()["text_length"])
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = judge(1000 * batch()["pixels"], said)
+        assert logits.dtype == torch.float32
+        assert not torch.equal(logits, logits.bfloat16().float())
+
+
 def test_wrong_partners_say_something_else():
     partner, there = wrong_partners(torch.tensor([5, 5, 6, 5]))
     assert partner.tolist() == [2, 2, 3, 2] and there.all()

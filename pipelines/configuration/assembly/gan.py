@@ -15,9 +15,10 @@ from gan import (
     co_occurrence_graph,
 )
 from gan.standing_statistics import standing_statistics
+from pipelines.command_line import UserError
 from pipelines.configuration.assembly.frozen_network import frozen_network
 from pipelines.configuration.assembly.parts import build_loader, on_device, or_user_error
-from pipelines.configuration.assembly.run_folder import CONFIGURATION
+from pipelines.configuration.assembly.run_folder import CONFIGURATION, refuse_other_alphabets
 from pipelines.configuration.loading import dump_configuration
 from pipelines.configuration.schemas import GANRun
 from pipelines.data.attributes import Attributes, choose_attributes
@@ -30,6 +31,8 @@ from pipelines.training.distributed import Processes
 from pipelines.training.task import Task
 from vq import GlobalBatch
 
+SMALLEST_SHARE = 4
+"""Of the batch, for each process: half of it is interpolated, and normalized by itself."""
 STATISTICS_BATCHES = 16
 """Of the texts that the statistics of batch normalization are taken from, to draw by."""
 
@@ -41,6 +44,16 @@ def gan_task(config: GANRun, processes: Processes, texts: TextReading | None) ->
         UserError: the data cannot be read, or does not suit the models.
     """
     device, data, objective = processes.device, config.data, config.objective
+    share, _ = or_user_error(lambda: config.training.divide_batch(processes.count))
+    if share < SMALLEST_SHARE:
+        raise UserError(
+            f"training.batch_size is {config.training.batch_size}: each process has {share} "
+            f"pictures, and {SMALLEST_SHARE} must be normalized together; choose a larger one."
+        )
+    if texts is not None and texts.reads_characters:
+        processes.on_main(
+            lambda: refuse_other_alphabets(texts_for_vocabulary(data, config.wanted, config.seed))
+        )
     attributes, graph = _attributes(config, processes)
     reader = None
     if texts is not None:

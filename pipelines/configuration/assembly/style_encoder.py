@@ -62,7 +62,7 @@ def style_encoder_task(config: StyleEncoderRun, processes: Processes, gan: GANPi
 
     return Task(
         kind="gan",
-        abilities=(*gan.tasks, "style_transfer"),
+        abilities=tuple(dict.fromkeys((*gan.tasks, "style_transfer"))),
         objective=objective,
         averaged=("style_encoder",),
         batches=lambda step: [on_device(batch, device) for batch in loader.step(step)],

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines import train_gan, train_style_encoder
+from pipelines import generate_images, train_gan, train_style_encoder
 from pipelines.configuration.loading import REPOSITORY, load_configuration
 from pipelines.configuration.schemas import GANRun
 from pipelines.gan_pipeline import GANPipeline
@@ -81,6 +81,17 @@ def test_a_resumed_run_is_one_that_never_stopped(
     assert [name for name, value in straight.items() if not torch.equal(again[name], value)] == []
 
 
+def test_another_text_encoder_is_refused_on_resuming(
+    tmp_path, dual_encoder_checkpoint, character_checkpoint, capsys
+):
+    arguments = ["--config", "gan/infomax_gan.yaml", *SMALL, f"output={tmp_path}/run"]
+    train_gan.main([*arguments, f"text_encoder={dual_encoder_checkpoint}"])
+    with pytest.raises(SystemExit) as stopped:
+        train_gan.main([*arguments, f"text_encoder={character_checkpoint}", "--resume"])
+    assert stopped.value.code == 2
+    assert "was trained with another text encoder" in capsys.readouterr().err
+
+
 def test_frozen_text_encoder_stays_as_it_was(trained, character_checkpoint):
     before = load_file(character_checkpoint / "dual_encoder" / "model.safetensors")
     after = load_file(trained("gan_cls") / "checkpoint" / "text_encoder" / "model.safetensors")
@@ -107,6 +118,9 @@ def test_frozen_text_encoder_stays_as_it_was(trained, character_checkpoint):
         (["objective.attribute_weight=0.5"], "generator.memory is null"),
         (["generator.memory={}"], "deep_fusion"),
         (["objective.wrong_pairs_weight=1"], "below 1"),
+        (["training.batch_size=2"], "each process has 2 pictures"),
+        (["text_positions=1"], "text_positions is 1"),
+        (["data.text_column=text_zh"], "set model.text_encoder to bert"),
         (["text_encoder=nowhere/at/all"], "nowhere/at/all"),
     ],
 )
@@ -116,6 +130,23 @@ def test_refusals(overrides, sentence, tmp_path, character_checkpoint, capsys):
         train_gan.main([*arguments, *overrides, f"output={tmp_path}/run"])
     assert stopped.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_style_without_text(trained, tmp_path):
+    run = trained("infomax_gan", *NOISE_ALONE)
+    small = ["training.minutes=null", "training.steps=1", "training.batch_size=4"]
+    small += ["base_channels=4", "training.validate_every=0", "training.trackers=[]"]
+    for gan, folder in ((run, tmp_path / "one"), (tmp_path / "one", tmp_path / "two")):
+        arguments = ["--config", "gan/style_encoder.yaml", f"gan={gan}", f"output={folder}"]
+        train_style_encoder.main([*arguments, *small])
+        # A second style encoder replaces the first.
+        assert open_checkpoint(folder, "gan").tasks == ("image_generation", "style_transfer")
+    GANPipeline.from_pretrained(run, "cpu").generate_images(seed=9)[0].save(tmp_path / "style.png")
+    command = ["--checkpoint", str(tmp_path / "two"), "--output", str(tmp_path / "drawn")]
+    command += ["--style-image", str(tmp_path / "style.png"), "--num-images", "2"]
+    generate_images.main([*command, "--device", "cpu"])
+    drawn = [(tmp_path / "drawn" / f"0000{n}.png").read_bytes() for n in (0, 1)]
+    assert drawn[0] == drawn[1]
 
 
 @pytest.mark.parametrize("name", ["gan_cls", "adma_gan"])
