@@ -57,7 +57,6 @@ class AttributeMemory(nn.Module):
 
     def __init__(self, attributes: int, width: int, update: Update, learned: bool = True) -> None:
         super().__init__()
-        self.update = update
         self.vectors = nn.Parameter(torch.randn(attributes, width), requires_grad=learned)
         self.register_buffer("graph", torch.eye(attributes))
         widths = [width, *[HIDDEN] * (LAYERS - 1), width] if update == "joint" else []

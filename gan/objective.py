@@ -254,13 +254,12 @@ class GANObjective:
             terms["words"] = (settings.word_weight, info_nce(logits))
             terms["word_accuracy"] = (0.0, retrieval_accuracy(logits))
         if settings.attribute_contrast_weight > 0:
-            assert seen.attributes is not None
+            assert seen.attributes is not None and seen.groups is not None
             memory = self.generator.remembered(seen.attributes)
             memory = memory if learning_memory else memory.detach()
             # Texts of the same attributes are one to the memory, whatever else they say.
-            alike = text_numbers(
-                seen.attributes.long(), torch.full_like(seen.attributes[:, 0], 1e9)
-            )
+            all_of_them = torch.full_like(seen.groups, seen.attributes.shape[1])
+            alike = text_numbers(seen.attributes.long(), all_of_them)
             logits = self._pairs(judge.image_vectors(features), memory, alike)
             terms["attribute_contrast"] = (settings.attribute_contrast_weight, info_nce(logits))
         if settings.local_global_weight > 0:

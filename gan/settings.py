@@ -3,19 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-WEIGHTS = (
-    "wrong_pairs_weight",
-    "interpolation_weight",
-    "sentence_weight",
-    "word_weight",
-    "real_fake_weight",
-    "frozen_real_fake_weight",
-    "attribute_weight",
-    "attribute_contrast_weight",
-    "local_global_weight",
-    "gradient_penalty_weight",
-)
-
 
 @dataclass(frozen=True)
 class GANObjectiveSettings:
@@ -58,9 +45,9 @@ class GANObjectiveSettings:
     discriminator_steps: int = 1
 
     def __post_init__(self) -> None:
-        for name in WEIGHTS:
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
+        for name, value in vars(self).items():
+            if name.endswith("_weight") and value < 0:
+                raise ValueError(f"{name} is {value}; it must be 0 or more.")
         if self.wrong_pairs_weight >= 1:
             raise ValueError(
                 f"wrong_pairs_weight is {self.wrong_pairs_weight}; fakes have the rest, so it must "

@@ -70,7 +70,7 @@ class BertTextEncoder(nn.Module):
 
     def __init__(self, bert: Any) -> None:
         super().__init__()
-        self.bert = bert
+        self.bert, self.config = bert, bert.config
         self.width: int = bert.config.hidden_size
 
     def forward(self, text_ids: Tensor, text_length: Tensor) -> TextBatch:
@@ -112,6 +112,11 @@ class CharacterConfig(PreTrainedConfig):
         self.hidden_size = hidden_size
         self.first_character_id = first_character_id
         super().__init__(**kwargs)
+
+    @property
+    def max_position_embeddings(self) -> int:
+        """The most ids of a text, as a BERT's: [CLS] and [SEP] besides the characters."""
+        return self.characters + 2
 
 
 class CharacterEncoder(PreTrainedModel):

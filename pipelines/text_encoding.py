@@ -114,7 +114,7 @@ def load_text_reading(name_or_path: str | Path, positions: int) -> TextReading:
     if paths.kind == "dual_encoder":
         both = load_dual_encoder(paths.dual_encoder)
         tower, image_tower = both.text_model, ImageTower(both)
-        encoder: nn.Module = tower if isinstance(tower, CharacterEncoder) else _bert(tower)
+        encoder: Any = tower if isinstance(tower, CharacterEncoder) else BertTextEncoder(tower)
     elif paths.kind == "gan" and paths.text_encoder is not None:
         encoder = load_text_encoder(paths.text_encoder)
     else:
@@ -123,19 +123,12 @@ def load_text_reading(name_or_path: str | Path, positions: int) -> TextReading:
 
 
 def read_with(
-    encoder: nn.Module, text_tokenizer: Path, image_tower: nn.Module | None = None
+    encoder: Any, text_tokenizer: Path, image_tower: nn.Module | None = None
 ) -> TextReading:
     """A text encoder with the text tokenizer of its checkpoint, which knows how long texts were."""
     tokenizer = load_text_tokenizer(text_tokenizer)
-    positions = min(positions_of(encoder), tokenizer.model_max_length)
+    positions = min(encoder.config.max_position_embeddings, tokenizer.model_max_length)
     return TextReading(encoder.eval(), tokenizer, positions, image_tower)
-
-
-def positions_of(encoder: Any) -> int:
-    """The most ids of a text."""
-    if isinstance(encoder, CharacterEncoder):
-        return encoder.config.characters + 2  # [CLS] and [SEP]
-    return encoder.bert.config.max_position_embeddings
 
 
 def load_text_encoder(folder: Path) -> Any:
@@ -149,12 +142,8 @@ def load_text_encoder(folder: Path) -> Any:
     except Exception:  # ours is none that the library knows
         kind = ""
     if kind == "bert":
-        return _bert(_load(AutoModel, folder))
+        return BertTextEncoder(_load(AutoModel, folder))
     return _load(CharacterEncoder, folder)
-
-
-def _bert(model: Any) -> BertTextEncoder:
-    return BertTextEncoder(model)
 
 
 def _open_bert(name_or_path: str | Path, positions: int) -> TextReading:
@@ -164,8 +153,8 @@ def _open_bert(name_or_path: str | Path, positions: int) -> TextReading:
         raise UserError(f"{name_or_path} cannot be loaded ({in_short(error)}); {GIVE}.") from error
     if kind != "bert":
         raise UserError(f"{name_or_path} is a {kind} model; {GIVE}.")
-    encoder = _bert(_load(AutoModel, name_or_path))
-    most = min(positions, encoder.bert.config.max_position_embeddings)
+    encoder = BertTextEncoder(_load(AutoModel, name_or_path))
+    most = min(positions, encoder.config.max_position_embeddings)
     return TextReading(encoder.eval(), load_text_tokenizer(name_or_path), most)
 
 

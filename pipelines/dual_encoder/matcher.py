@@ -25,7 +25,6 @@ from pipelines.dual_encoder.model import (
     CharacterDualEncoderConfig,
     attention_mask,
     image_vectors,
-    text_positions,
     text_vectors,
 )
 from pipelines.training.checkpoint import open_checkpoint
@@ -126,7 +125,7 @@ def _open_dual_encoder(folder: Path) -> Matcher:
     paths = open_checkpoint(folder, "dual_encoder")
     model = load_dual_encoder(paths.dual_encoder)
     height, width = model.config.vision_config.image_size
-    positions = text_positions(model)
+    positions = model.config.text_config.max_position_embeddings
     codec = TextCodec(load_text_tokenizer(paths.text_tokenizer))
 
     def prepare_texts(texts: Sequence[str]) -> tuple[Tensor, Tensor]:

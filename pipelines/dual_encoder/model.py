@@ -76,7 +76,9 @@ class DualEncoderShape:
     @property
     def ids_of_a_text(self) -> int:
         """The most, [CLS] and [SEP] included."""
-        return CHARACTERS + 2 if self.text_encoder == "characters" else self.text_positions
+        if self.text_encoder == "characters":
+            return CharacterConfig(CHARACTERS).max_position_embeddings
+        return self.text_positions
 
     @property
     def smallest_picture(self) -> int:
@@ -196,14 +198,6 @@ def image_vectors(model: Any, pixels: Tensor) -> Tensor:
 def text_vectors(model: Any, text_ids: Tensor, attention_mask: Tensor) -> Tensor:
     """`text_features` as unit vectors."""
     return normalize(text_features(model, text_ids, attention_mask), dim=1)
-
-
-def text_positions(model: Any) -> int:
-    """The most ids of a text, [CLS] and [SEP] included."""
-    config = model.config.text_config
-    if isinstance(model, CharacterDualEncoder):
-        return config.characters + 2
-    return config.max_position_embeddings
 
 
 def attention_mask(text_ids: Tensor, text_length: Tensor) -> Tensor:

@@ -17,7 +17,13 @@ from gan import (
 from gan.standing_statistics import standing_statistics
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.frozen_network import frozen_network
-from pipelines.configuration.assembly.parts import build_loader, on_device, or_user_error
+from pipelines.configuration.assembly.parts import (
+    build_loader,
+    every_matrix,
+    on_device,
+    or_user_error,
+    read_by,
+)
 from pipelines.configuration.assembly.run_folder import CONFIGURATION, refuse_other_alphabets
 from pipelines.configuration.loading import dump_configuration
 from pipelines.configuration.schemas import GANRun
@@ -65,7 +71,7 @@ def gan_task(config: GANRun, processes: Processes, texts: TextReading | None) ->
         config.seed,
         processes,
         reader,
-        batches=(objective.discriminator_steps),
+        batches=objective.discriminator_steps,
     )
     torch.manual_seed(config.seed)
     generator = or_user_error(lambda: _generator(config, texts, attributes))
@@ -114,16 +120,11 @@ def gan_task(config: GANRun, processes: Processes, texts: TextReading | None) ->
         abilities=("text_to_image",) if texts is not None else ("image_generation",),
         objective=game,
         averaged=("generator", "discriminator") if config.train_text_encoder else ("generator",),
-        batches=lambda step: [on_device(batch, device) for batch in loader.step(step)],
-        validation_batches=lambda: (
-            on_device(batch, device)
-            for batch in loader.validation_batches(config.training.validation_batches)
-        ),
         describe=lambda folder: dump_configuration(config, folder / CONFIGURATION),
-        reading=loader,
+        **read_by(loader, config.training, device),
         write_parts=write_parts,
         draw_samples=draw_samples,
-        matrices_in=lambda name, parameter: 1 if parameter.ndim >= 2 else 0,
+        matrices_in=every_matrix,
         recomputed=(),
     )
 

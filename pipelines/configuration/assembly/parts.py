@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from pipelines.command_line import UserError
 from pipelines.data.encoded_index import AcceptIds
@@ -88,6 +89,25 @@ def check_same_settings(
                 f"{section}.{name} is {one}, but {start}, from which training is to go on, has "
                 f"{other}; give it the same."
             )
+
+
+def read_by(
+    loader: BatchLoader, training: TrainingSettings, device: torch.device
+) -> dict[str, Any]:
+    """Of a `Task`, what it reads."""
+    return {
+        "batches": lambda step: [on_device(batch, device) for batch in loader.step(step)],
+        "validation_batches": lambda: (
+            on_device(batch, device)
+            for batch in loader.validation_batches(training.validation_batches)
+        ),
+        "reading": loader,
+    }
+
+
+def every_matrix(name: str, parameter: Tensor) -> int:
+    """`MatricesIn` of networks all of whose matrices decay."""
+    return 1 if parameter.ndim >= 2 else 0
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:

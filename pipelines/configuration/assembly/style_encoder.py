@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from gan.style_encoder import StyleEncoder, StyleEncoderConfig, StyleObjective
-from pipelines.configuration.assembly.parts import build_loader, on_device
+from pipelines.configuration.assembly.parts import build_loader, every_matrix, read_by
 from pipelines.configuration.assembly.run_folder import CONFIGURATION
 from pipelines.configuration.loading import dump_configuration
 from pipelines.configuration.schemas import StyleEncoderRun
@@ -65,15 +65,10 @@ def style_encoder_task(config: StyleEncoderRun, processes: Processes, gan: GANPi
         abilities=tuple(dict.fromkeys((*gan.tasks, "style_transfer"))),
         objective=objective,
         averaged=("style_encoder",),
-        batches=lambda step: [on_device(batch, device) for batch in loader.step(step)],
-        validation_batches=lambda: (
-            on_device(batch, device)
-            for batch in loader.validation_batches(config.training.validation_batches)
-        ),
         describe=lambda folder: dump_configuration(config, folder / CONFIGURATION),
-        reading=loader,
+        **read_by(loader, config.training, device),
         write_parts=write_parts,
         draw_samples=draw_samples,
-        matrices_in=lambda name, parameter: 1 if parameter.ndim >= 2 else 0,
+        matrices_in=every_matrix,
         recomputed=(),
     )

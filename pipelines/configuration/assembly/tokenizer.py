@@ -12,7 +12,7 @@ from pipelines.configuration.assembly.parts import (
     build_loader,
     check_same_settings,
     check_size,
-    on_device,
+    read_by,
 )
 from pipelines.configuration.assembly.run_folder import CONFIGURATION
 from pipelines.configuration.assembly.work import tokenizer_work
@@ -66,13 +66,8 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
             processes.count,
         ),
         averaged=("generator",),
-        batches=lambda step: [on_device(batch, device) for batch in loader.step(step)],
-        validation_batches=lambda: (
-            on_device(batch, device)
-            for batch in loader.validation_batches(config.training.validation_batches)
-        ),
         describe=lambda folder: dump_configuration(config, folder / CONFIGURATION),
-        reading=loader,
+        **read_by(loader, config.training, device),
         write_parts=lambda folder: tokenizer.save_pretrained(folder / "tokenizer"),
         draw_samples=lambda path, batch: draw_reconstructions(path, tokenizer, batch),
         matrices_in=tokenizer_matrices,
