@@ -24,10 +24,9 @@ from pipelines.command_line import (
     sampling_given,
 )
 from pipelines.data.settings import parse_data
+from pipelines.evaluation.transformer_options import options_of_transformers
 from unified_transformer.sequence import TASKS
 
-# Of --images and --captions, which were made in ways of their own.
-OF_CHECKPOINTS = ("tasks", "decoder", "temperature", "top_k", "top_p", "guidance_scale")
 OF_PICTURES = ("inception_weights", "lpips_weights", "matcher", "detector", "classifier", "beside")
 PACKAGES = ("accelerate", "jinja2", "torchmetrics")
 
@@ -123,8 +122,7 @@ def check_subject(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: there is such an option.
     """
-    idle = ["rerank"] if arguments.rerank > 1 else []
-    idle += [name for name in OF_CHECKPOINTS if getattr(arguments, name) is not None]
+    idle = options_of_transformers(arguments)
     if idle and arguments.checkpoint is None:
         raise UserError(f"--{idle[0].replace('_', '-')} is about a checkpoint; leave it out.")
     idle = [name for name in OF_PICTURES if getattr(arguments, name)]

@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerBase
+from transformers import AutoModel, PreTrainedTokenizerBase
 
 from gan import ALPHABET, BertTextEncoder, CharacterEncoder, TextBatch
-from pipelines.command_line import UserError, in_short
+from pipelines.command_line import UserError
 from pipelines.data.locations import local_path
 from pipelines.data.text_tokenizer import EncodedText, TextCodec, load_text_tokenizer
 from pipelines.dual_encoder.matcher import load_dual_encoder
 from pipelines.dual_encoder.model import image_vectors
+from pipelines.pretrained import load_pretrained, model_type
 from pipelines.training.checkpoint import INDEX, open_checkpoint
 
 GIVE = (
@@ -137,40 +138,20 @@ def load_text_encoder(folder: Path) -> Any:
     Raises:
         UserError: the folder is damaged.
     """
-    try:
-        kind = AutoConfig.from_pretrained(folder).model_type
-    except Exception:  # ours is none that the library knows
-        kind = ""
-    if kind == "bert":
-        return BertTextEncoder(_load(AutoModel, folder))
-    return _load(CharacterEncoder, folder)
+    if model_type(folder, GIVE) == "bert":
+        return _load_bert(folder)
+    return load_pretrained(CharacterEncoder, folder, GIVE)
 
 
 def _open_bert(name_or_path: str | Path, positions: int) -> TextReading:
-    try:
-        kind = AutoConfig.from_pretrained(name_or_path).model_type
-    except Exception as error:  # whatever the network or a damaged file makes the library raise
-        raise UserError(f"{name_or_path} cannot be loaded ({in_short(error)}); {GIVE}.") from error
+    kind = model_type(name_or_path, GIVE)
     if kind != "bert":
         raise UserError(f"{name_or_path} is a {kind} model; {GIVE}.")
-    encoder = BertTextEncoder(_load(AutoModel, name_or_path))
+    encoder = _load_bert(name_or_path)
     most = min(positions, encoder.config.max_position_embeddings)
     return TextReading(encoder.eval(), load_text_tokenizer(name_or_path), most)
 
 
-def _load(model_class: Any, name_or_path: str | Path) -> Any:
-    """With every weight present, from safetensors alone."""
-    try:
-        model, report = model_class.from_pretrained(
-            name_or_path, use_safetensors=True, output_loading_info=True
-        )
-    except Exception as error:  # as above
-        raise UserError(f"{name_or_path} cannot be loaded ({in_short(error)}); {GIVE}.") from error
-    # A BERT that was trained to fill in words has no pooler, which is not needed here.
-    missing = {key for key in report["missing_keys"] if not key.startswith("pooler.")}
-    if wrong := [*missing, *report["mismatched_keys"]]:
-        raise UserError(
-            f"the weights in {name_or_path} do not fit its config.json (for example {wrong[0]}); "
-            "copy the whole folder again."
-        )
-    return model
+def _load_bert(name_or_path: str | Path) -> BertTextEncoder:
+    # One that was trained to fill in words has no pooler, which is not needed here.
+    return BertTextEncoder(load_pretrained(AutoModel, name_or_path, GIVE, may_lack="pooler."))

@@ -1,7 +1,6 @@
 """Pictures and texts -> one space: a dual encoder trained here, or any CLIP of Hugging Face."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import (
-    AutoConfig,
     AutoProcessor,
     CLIPModel,
-    PreTrainedConfig,
     VisionTextDualEncoderModel,
 )
 
-from pipelines.command_line import UserError, device_and_dtype, in_short
+from pipelines.command_line import UserError, device_and_dtype
 from pipelines.data.locations import local_path
 from pipelines.data.text_tokenizer import TextCodec, load_text_tokenizer
 from pipelines.data.transforms import Picture, to_pixels, to_rgb
@@ -27,6 +24,7 @@ from pipelines.dual_encoder.model import (
     image_vectors,
     text_vectors,
 )
+from pipelines.pretrained import load_pretrained, model_type, or_user_error
 from pipelines.training.checkpoint import open_checkpoint
 
 AT_ONCE = 128
@@ -145,17 +143,17 @@ def load_dual_encoder(folder: Path) -> Any:
     Raises:
         UserError: it is damaged.
     """
-    kind = _or_user_error(folder, PreTrainedConfig.get_config_dict)[0].get("model_type")
-    of_characters = kind == CharacterDualEncoderConfig.model_type
-    return _load(CharacterDualEncoder if of_characters else VisionTextDualEncoderModel, folder)
+    of_characters = model_type(folder, GIVE) == CharacterDualEncoderConfig.model_type
+    model_class = CharacterDualEncoder if of_characters else VisionTextDualEncoderModel
+    return load_pretrained(model_class, folder, GIVE)
 
 
 def _open_clip(name_or_path: str | Path) -> Matcher:
-    kind = _or_user_error(name_or_path, AutoConfig.from_pretrained).model_type
+    kind = model_type(name_or_path, GIVE)
     if kind != "clip":
         raise UserError(f"{name_or_path} is a {kind} model; {GIVE}.")
-    processor = _or_user_error(name_or_path, AutoProcessor.from_pretrained)
-    model = _load(CLIPModel, name_or_path)
+    processor = or_user_error(name_or_path, AutoProcessor.from_pretrained, GIVE)
+    model = load_pretrained(CLIPModel, name_or_path, GIVE)
     positions = model.config.text_config.max_position_embeddings
 
     def prepare_pictures(pictures: Sequence[Picture]) -> Tensor:
@@ -173,23 +171,3 @@ def _open_clip(name_or_path: str | Path) -> Matcher:
 
 def _as_rgb(picture: Picture) -> Image.Image:
     return to_rgb(picture if isinstance(picture, Image.Image) else Image.fromarray(picture))
-
-
-def _load(model_class: Any, name_or_path: str | Path) -> Any:
-    """The model with every weight present, from safetensors alone."""
-    read = partial(model_class.from_pretrained, use_safetensors=True, output_loading_info=True)
-    model, report = _or_user_error(name_or_path, read)
-    if wrong := [*report["missing_keys"], *report["mismatched_keys"]]:
-        raise UserError(
-            f"the weights in {name_or_path} do not fit its config.json (for example {wrong[0]}); "
-            "copy the whole folder again."
-        )
-    return model
-
-
-def _or_user_error(name_or_path: str | Path, read: Callable[..., Any]) -> Any:
-    try:
-        return read(name_or_path)
-    except Exception as error:  # whatever the network or a damaged file makes the library raise
-        reason = in_short(error)
-        raise UserError(f"{name_or_path} cannot be loaded ({reason}); {GIVE}.") from error

@@ -30,6 +30,7 @@ from pipelines.evaluation.other_systems import CaptionsSubject, PicturesSubject
 from pipelines.evaluation.rows import Rows, by_lot
 from pipelines.evaluation.similarity import load_lpips
 from pipelines.evaluation.subjects import CheckpointSubject, Subject, TokenizerSubject
+from pipelines.evaluation.transformer_options import options_of_transformers
 from pipelines.gan_pipeline import GANPipeline
 from pipelines.model_loading import load_tokenizer
 from pipelines.training.checkpoint import open_checkpoint
@@ -51,7 +52,6 @@ NO_CLASSIFIER = Missing(
     "top-1 accuracy and mAP need an image classifier of transformers and the rows' classes; name "
     "them with --classifier and --label-column."
 )
-OF_TRANSFORMERS = ("tasks", "decoder", "temperature", "top_k", "top_p", "guidance_scale")
 DEFAULT_SIZE = (256, 256)
 """Of what has no size of its own: a tokenizer takes any, and captions have none."""
 
@@ -106,9 +106,7 @@ def _refuse_options_of_transformers(arguments: argparse.Namespace) -> None:
     """Raises:
     UserError: there are any.
     """
-    given = [name for name in OF_TRANSFORMERS if getattr(arguments, name) is not None]
-    given += ["rerank"] if arguments.rerank > 1 else []
-    if given:
+    if given := options_of_transformers(arguments):
         raise UserError(
             f"--{given[0].replace('_', '-')} is about a transformer's checkpoint; leave it out."
         )
