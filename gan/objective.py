@@ -84,7 +84,7 @@ class GANObjective:
         for number, batch in enumerate(micro_batches):
             seen = self.seen(batch, learning=self.train_text_encoder)
             yield "discriminator", self._discriminator_losses(seen, step, number)
-            if self.settings.gradient_penalty_weight > 0:
+            if self._is_penalized(step):
                 yield "discriminator", self._penalty(seen)
         if self.train_text_encoder:  # it has learned meanwhile
             seen = self.seen(micro_batches[-1])
@@ -163,8 +163,14 @@ class GANObjective:
             terms["attributes"] = (settings.attribute_weight, told)
         yield weighed(terms)
 
+    def _is_penalized(self, step: int) -> bool:
+        settings = self.settings
+        due = step % settings.gradient_penalty_interval == 0
+        return settings.gradient_penalty_weight > 0 and due
+
     def _penalty(self, seen: Seen) -> Iterator[dict[str, Tensor]]:
         settings = self.settings
+        weight = settings.gradient_penalty_weight * settings.gradient_penalty_interval
         pixels, texts, power = seen.pixels.detach().requires_grad_(), detached(seen.texts), 2.0
         inputs = [pixels]
         if settings.gradient_penalty == "matching_aware":
@@ -174,7 +180,7 @@ class GANObjective:
                 texts = replace(texts, sentence=sentence)
                 inputs.append(sentence)
         logits = self.discriminator(pixels, texts)
-        penalty = gradient_penalty(logits, inputs, settings.gradient_penalty_weight, power)
+        penalty = gradient_penalty(logits, inputs, weight, power)
         yield weighed({"gradient_penalty": (1.0, penalty)})
 
     def _generator_losses(self, seen: Seen, step: int, number: int) -> Iterator[dict[str, Tensor]]:

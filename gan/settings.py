@@ -26,6 +26,8 @@ class GANObjectiveSettings:
         picture and sentence together, to the power of 6 (DF-GAN: 2); or `r1`, by the picture, to
         the power of 2 (half of what is called gamma). It is a step of its own.
     gradient_penalty: which.
+    gradient_penalty_interval: steps from one penalty to the next, each of which counts as often
+        (lazy regularization, StyleGAN2, 1912.04958, appendix B: 16); 1 is DF-GAN's.
     discriminator_steps: for each of the generator, on batches of their own.
     """
 
@@ -42,6 +44,7 @@ class GANObjectiveSettings:
     local_global_weight: float = 0.0
     gradient_penalty_weight: float = 0.0
     gradient_penalty: Literal["matching_aware", "r1"] = "matching_aware"
+    gradient_penalty_interval: int = 1
     discriminator_steps: int = 1
 
     def __post_init__(self) -> None:
@@ -53,10 +56,9 @@ class GANObjectiveSettings:
                 f"wrong_pairs_weight is {self.wrong_pairs_weight}; fakes have the rest, so it must "
                 "be below 1."
             )
-        if self.discriminator_steps < 1:
-            raise ValueError(
-                f"discriminator_steps is {self.discriminator_steps}; it must be 1 or more."
-            )
+        for name in ("discriminator_steps", "gradient_penalty_interval"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
 
     @property
     def of_texts(self) -> list[str]:

@@ -170,6 +170,24 @@ def test_turns_of_each_recipe():
     assert names == ["discriminator", "discriminator", "generator"]
 
 
+def test_penalties_an_interval_apart_count_as_often():
+    always, seldom = (
+        [
+            next(losses).get("gradient_penalty")
+            for _, losses in objective("adma_gan", gradient_penalty_interval=interval).turns(
+                [batch(1)], step
+            )
+        ]
+        for interval, step in ((1, 8), (4, 8))
+    )
+    assert len(always) == len(seldom) == 3
+    assert seldom[1].item() == pytest.approx(4 * always[1].item()) and always[1] > 0
+    between = objective("adma_gan", gradient_penalty_interval=4).turns([batch(1)], 9)
+    assert [player for player, _ in between] == ["discriminator", "generator"]
+    with pytest.raises(ValueError, match="gradient_penalty_interval is 0; it must be 1 or more"):
+        GANObjectiveSettings(gradient_penalty_interval=0)
+
+
 def test_loss_is_the_weighted_sum_of_its_terms():
     weights = {"adversarial": 1, "sentences": 0.1, "attribute_contrast": 0.1, "attributes": 0.5}
     for player, losses in objective("adma_gan").turns([batch(1)], step=0):
