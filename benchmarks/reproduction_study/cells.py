@@ -35,6 +35,14 @@ class Cells:
         files = [file for file in self.folder.glob("*.json") if not is_being_written(file)]
         return {file.stem: json.loads(file.read_text()) for file in sorted(files)}
 
+    def restore(self, file: Path) -> None:
+        """Takes over what a page's JSON has and the folder does not: figures outlive their runs."""
+        if not file.exists():
+            return
+        for name, found in json.loads(file.read_text())["cells"].items():
+            if not (self.folder / f"{name}.json").exists():
+                self._write(name, found)
+
     def finished(self, name: str, settings: Sequence[str] | None = None) -> Figures | None:
         """The figures of a cell, if it has been run.
 
@@ -72,9 +80,12 @@ class Cells:
             found = self.finished(name, settings)  # it may have been waited for
             if found is None:
                 found = {**measure(), "settings": list(settings), "machine": machine()}
-                text = json.dumps(found, indent=2) + "\n"
-                replace_file(self.folder / f"{name}.json", lambda file: file.write_text(text))
+                self._write(name, found)
             return found
+
+    def _write(self, name: str, found: Figures) -> None:
+        text = json.dumps(found, indent=2) + "\n"
+        replace_file(self.folder / f"{name}.json", lambda file: file.write_text(text))
 
     @contextmanager
     def claimed(self, name: str, wait: bool) -> Iterator[bool]:

@@ -32,7 +32,7 @@ from vq import VQGAN
 
 POINTS = 6
 """Of a validation curve."""
-PATHS = ("data.source=", "tokenizer=")
+PATHS = ("data.source=", "tokenizer=", "text_encoder=")
 """Overrides that are of a machine, and not kept."""
 QUIET = ("training.trackers=[]", "training.sample_every=0")
 

@@ -1,0 +1,76 @@
+"""How long a step of each system takes, measured side by side on an idle machine."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+from reproduction_study.runs import QUIET
+
+from gan_study.runs import GANStudy, pace_name
+from gan_study.systems import SYSTEMS
+from pipelines import train_bidirectional, train_gan, train_tokenizer
+from pipelines.training.metrics import METRICS, read_metrics
+
+STEPS = ("training.steps=40", "training.minutes=null", "training.log_every=10")
+STEPS += ("training.save_every=0", "training.validate_every=0")
+TURNS = 3
+
+PACE = {
+    "gan_cls": 0.2,
+    "gan_int_cls": 0.24,
+    "xmc_gan": 0.5,
+    "adma_gan": 0.45,
+    "infomax_gan": 0.4,
+    "dual_contrastive": 0.3,
+    "scenes_tokenizer": 0.1,
+    "scenes_transformer": 0.4,
+    "emoji_tokenizer": 0.15,
+    "emoji_transformer": 0.5,
+}
+"""Seconds of a step, of `gans.py --pace`."""
+
+Run = tuple[str, Path, Callable[[], None]]
+"""Whose pace it is, the run's folder, and what trains into it."""
+
+
+def measure_pace(study: GANStudy) -> dict[str, float]:
+    """Seconds of a step by name: of each run the median of its reports but for the first, in which
+    memory is found and kernels are chosen; of these the median over turns, in which all follow each
+    other, so that a drift of the machine's speed meets all of them."""
+    seconds: dict[str, list[float]] = {}
+    for _ in range(TURNS):
+        for name, run, train in runs(study):
+            shutil.rmtree(run, ignore_errors=True)
+            train()
+            rows = [row for row in read_metrics(run / METRICS) if "steps_per_second" in row]
+            pace = median(1 / row["steps_per_second"] for row in rows[1:])
+            seconds.setdefault(name, []).append(pace)
+    return {name: round(median(turns), 4) for name, turns in seconds.items()}
+
+
+def runs(study: GANStudy) -> Iterator[Run]:
+    """Of each GAN, and of the two-stage system's parts on each data set."""
+
+    def run_of(name: str, main: Callable[[list[str]], None], config: str, *changes: str) -> Run:
+        folder = study.run_folder(f"pace_{name}")
+        arguments = ["--config", config, *QUIET, *STEPS, *changes, f"output={folder}"]
+        return name, folder, lambda: main(arguments)
+
+    scenes = study.data["scenes"]
+    for system in SYSTEMS:
+        texts = study.text_encoder(scenes, system.reads_characters)
+        changes = (*scenes.overrides, "text_encoder_config=null", f"text_encoder={texts}")
+        config = f"configs/gan/{system.config}.yaml"
+        yield run_of(pace_name(scenes, system.config), train_gan.main, config, *changes)
+    for one in study.data.values():
+        if one.tokenizer is None:
+            continue
+        first = run_of(
+            pace_name(one, "tokenizer"), train_tokenizer.main, one.tokenizer, *one.overrides
+        )
+        yield first
+        changes = (*one.overrides, *one.model, "tokenizer_config=null", f"tokenizer={first[1]}")
+        yield run_of(
+            pace_name(one, "transformer"), train_bidirectional.main, one.transformer, *changes
+        )

@@ -1,0 +1,219 @@
+"""`gans.md`: tables over seeds and strips of pictures, from the cells there are."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reproduction_study.verdicts import spread
+
+from gan_study.runs import GANStudy, cell_name, shown_pairs
+from gan_study.systems import (
+    ABLATIONS,
+    ARM_MINUTES,
+    MINUTES,
+    SYSTEMS,
+    TEXT_ENCODER_STEPS,
+    TWO_STAGE,
+    DataSet,
+)
+from pipelines.evaluation.report import table
+from pipelines.training.storage import replace_file
+
+JUDGED = {"r_precision": "R-precision", "distance": "Fréchet distance", "diversity": "diversity"}
+READ = {"exact": "all", "shape": "shape", "colour": "colour", "size": "size", "count": "count"}
+OBJECTS = {1: "one object", 2: "two objects"}
+SYSTEM_NAMES = {
+    "gan_cls": "GAN-CLS",
+    "gan_int_cls": "GAN-INT-CLS",
+    "xmc_gan": "XMC-GAN",
+    "adma_gan": "Adma-GAN",
+    "infomax_gan": "InfoMax-GAN",
+    "dual_contrastive": "dual contrastive",
+    TWO_STAGE: "two-stage (VQGAN, transformer)",
+}
+
+
+def write_page(study: GANStudy, seeds: int, page: Path) -> None:
+    """The page, the strips beside it, and all cells as JSON, by one process at a time."""
+    with study.cells.claimed("page", wait=True):
+        images = page.parent / "images" / page.stem
+        images.mkdir(parents=True, exist_ok=True)
+        for strip in study.strips.glob("*_0.png"):
+            replace_file(images / strip.name, lambda file, strip=strip: shutil.copy(strip, file))
+        results = Results(study.cells.all(), seeds)
+        sections = [introduction(results, study)]
+        one_object = study.data["one_object"]
+        for one in study.data.values():
+            if one is not one_object:
+                sections.append(systems_section(results, one, images))
+        sections += [ablation_section(results, one_object, images), forgetting_section(results)]
+        text = "\n".join(sections)
+        replace_file(page, lambda file: file.write_text(text, encoding="utf-8"))
+        cells = json.dumps({"cells": results.cells}, indent=1) + "\n"
+        replace_file(
+            page.with_suffix(".json"), lambda file: file.write_text(cells, encoding="utf-8")
+        )
+
+
+class Results:
+    """The cells there are."""
+
+    def __init__(self, cells: dict[str, dict[str, Any]], seeds: int) -> None:
+        self.cells, self.seeds = cells, seeds
+
+    def found(self, data: DataSet, system: str) -> list[dict[str, Any]]:
+        """Of each seed that is finished."""
+        names = [cell_name(data, system, seed) for seed in range(self.seeds)]
+        return [self.cells[name] for name in names if name in self.cells]
+
+    def shown(self, data: DataSet, system: str, *path: str) -> str:
+        """Mean ± spread over seeds of the figure at a path."""
+        values = []
+        for cell in self.found(data, system):
+            value: Any = cell["figures"]
+            for key in path:
+                value = value[key]
+            values.append(value)
+        return spread(values)
+
+    def steps(self, data: DataSet, system: str) -> str:
+        """That it was trained for."""
+        found = self.found(data, system)
+        if not found:
+            return "—"
+        steps = found[0]["steps"]
+        return " + ".join(f"{n:,}" for n in (steps if isinstance(steps, list) else [steps]))
+
+
+def introduction(results: Results, study: GANStudy) -> str:
+    """How it was made."""
+    machines: dict[str, list[str]] = {}
+    for cell in results.cells.values():
+        found = {k: v for k, v in cell["machine"].items() if k not in ("date", "threads")}
+        words = ", ".join(f"{name} {value}" for name, value in found.items())
+        machines.setdefault(words, []).append(cell["machine"]["date"])
+    lines = [f"{words}; {min(days)} to {max(days)}." for words, days in machines.items()]
+    rows = [("one step of", "seconds"), *((k, f"{v:.3f}") for k, v in study.pace.items())]
+    return f"""# GANs and the two-stage system at equal minutes
+
+    python benchmarks/gans.py --output runs/gans --emoji DIR --page docs/gan_study.md
+
+Each system trains for {MINUTES:g} minutes of two idle cores (arms of ablations for
+{ARM_MINUTES:g}), counted in steps by the pace below, which was measured side by side on the idle
+machine; text encoders ({TEXT_ENCODER_STEPS} steps) come on top. 64 pixels. Means over seeds, ±
+their standard deviation where there are several. The judge is a dual encoder with another seed than
+the GANs' text encoder; R-precision is among 100 captions (0.010 by chance), and no distance here is
+an FID.
+
+Machine: {" ".join(lines)}
+
+{table(rows)}
+"""
+
+
+def systems_section(results: Results, data: DataSet, images: Path) -> str:
+    """All systems on a data set."""
+    names = [system.name for system in SYSTEMS] + [TWO_STAGE]
+    text = f"## All systems on {data.name}\n\n{judged_table(results, data, names, SYSTEM_NAMES)}\n"
+    for number in data.objects:
+        text += f"\n{OBJECTS[number].capitalize()}, read from the pictures; {HOW_READ}\n\n"
+        text += f"{read_table(results, data, names, SYSTEM_NAMES, f'objects_{number}')}\n"
+    if data.objects:
+        text += "\nOne object with a colour-shape pair that no training scene has:\n\n"
+        text += f"{read_table(results, data, names, SYSTEM_NAMES, 'held_out')}\n"
+    return f"{text}\n{strips(data, ['real', *names], SYSTEM_NAMES, images)}"
+
+
+HOW_READ = (
+    "strictly (`all`: the exact reader finds what the caption says), and leniently: each blob is "
+    "taken for the shape, colour and size that fit it best, however badly."
+)
+
+
+def judged_table(
+    results: Results, data: DataSet, names: Sequence[str], labels: dict[str, str]
+) -> str:
+    """By the judge."""
+    real = results.cells.get(cell_name(data, "real", 0))
+    rows = [("system", "steps", *JUDGED.values())]
+    if real is not None:
+        of_real = (real["figures"].get(key) for key in JUDGED)
+        rows.append(
+            ("real pictures", "", *("" if one is None else f"{one:.3f}" for one in of_real))
+        )
+    rows += [
+        (
+            labels.get(name, name),
+            results.steps(data, name),
+            *(results.shown(data, name, key) for key in JUDGED),
+        )
+        for name in names
+    ]
+    return table(rows)
+
+
+def read_table(
+    results: Results, data: DataSet, names: Sequence[str], labels: dict[str, str], group: str
+) -> str:
+    """By the reader of scenes."""
+    keys = [*READ, "relation"] if group == "objects_2" else list(READ)
+    heads = [READ.get(key, key) for key in keys[1:]]
+    rows = [("system", "all", *(f"{head}, lenient" for head in heads))]
+    for name in names:
+        strict = results.shown(data, name, group, "strict", "exact")
+        lenient = (results.shown(data, name, group, "lenient", key) for key in keys[1:])
+        rows.append((labels.get(name, name), strict, *lenient))
+    return table(rows)
+
+
+def strips(data: DataSet, names: Sequence[str], labels: dict[str, str], images: Path) -> str:
+    """What each draws of the same captions, by its first seed."""
+    captions = [caption for _, caption in shown_pairs(data)]
+    text = "Drawn of the same captions with the same seeds: " + "; ".join(captions) + ".\n\n"
+    rows = [("", "")]
+    for name in names:
+        file = images / f"{cell_name(data, name, 0)}.png"
+        if file.exists():
+            rows.append(
+                (labels.get(name, name), f"![]({images.parent.name}/{images.name}/{file.name})")
+            )
+    return text + table(rows) + "\n"
+
+
+def ablation_section(results: Results, data: DataSet, images: Path) -> str:
+    """Each system with and without its own idea."""
+    text = "## Each system's own idea\n\nScenes of one object.\n"
+    for ablation in ABLATIONS:
+        names = [system.name for system in ablation.systems()]
+        base = names[0]
+        labels = {base: f"{SYSTEM_NAMES[ablation.base.name]}"}
+        labels |= {n: n.removeprefix(f"{base}_").replace("_", " ") for n in names[1:]}
+        text += f"\n### {SYSTEM_NAMES[ablation.base.name]}\n\n"
+        text += f"{judged_table(results, data, names, labels)}\n\n"
+        text += f"{read_table(results, data, names, labels, 'objects_1')}\n\n"
+        text += strips(data, names, labels, images)
+    return text
+
+
+def forgetting_section(results: Results) -> str:
+    """InfoMax-GAN's discriminator as its data change."""
+    names = [f"forgetting_{seed}" for seed in range(results.seeds)]
+    found = [results.cells[name]["figures"] for name in names if name in results.cells]
+    rows = [("local–global contrast", "phase", "this shape", "earlier shapes")]
+    for arm in ("with", "without"):
+        for phase in range(len(found[0][arm]) if found else 0):
+            of_phase = [one[arm][phase] for one in found]
+            earlier = [one["earlier"] for one in of_phase if "earlier" in one]
+            rows.append(
+                (arm, str(phase + 1), spread([one["now"] for one in of_phase]), spread(earlier))
+            )
+    return f"""## InfoMax-GAN against forgetting
+
+Without text, 32 pixels, scenes of one shape after another: the share of pairs of a real and a drawn
+picture that the discriminator puts in the right order, of the shape it is trained on and of those
+before (real pictures of that shape, and what the generator drew then).
+
+{table(rows)}
+"""
