@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gan.adversarial_losses import (
     adversarial_loss,
@@ -14,13 +13,8 @@ from gan.adversarial_losses import (
     attribute_generator_loss,
     matching_aware,
 )
-from gan.contrastive_losses import (
-    info_nce,
-    local_global_loss,
-    pair_logits,
-    retrieval_accuracy,
-    word_region_logits,
-)
+from gan.contrastive_losses import info_nce
+from gan.contrasts import Contrasts
 from gan.discriminators import Discriminator, ImageFeatures
 from gan.generators import Generator
 from gan.noise import AllProcesses, noise_of_a_step
@@ -37,7 +31,7 @@ from gan.terms import (
     weighed,
     wrong_partners,
 )
-from gan.text_encoders import TextBatch, TextEncoder, interpolated
+from gan.text_encoders import TextEncoder, interpolated
 
 
 class GANObjective:
@@ -77,6 +71,7 @@ class GANObjective:
             learning = nn.ModuleDict(parts)
         self.players: dict[str, nn.Module] = {"generator": generator, "discriminator": learning}
         self.loss = adversarial_loss(settings.adversarial, settings.generator_side)
+        self.contrasts = Contrasts(settings, processes)
 
     def turns(self, micro_batches: list[Batch], step: int) -> Iterator[Turn]:
         """The discriminator's turns, one on each batch (and another for the gradient penalty), then
@@ -210,15 +205,14 @@ class GANObjective:
             told = judge.attribute_logits(features, seen.texts)
             told = attribute_generator_loss(told, seen.attributes)
             terms["attributes"] = (settings.attribute_weight, told)
-        if real_features is not None and settings.real_fake_weight > 0:
-            goal = judge.image_vectors(real_features).detach()
-            logits = self._pairs(judge.image_vectors(features), goal, seen.groups)
-            terms["real_fake"] = (settings.real_fake_weight, info_nce(logits))
+        if real_features is not None:
+            goal = judge.image_vectors(real_features)
+            terms |= self.contrasts.real_fake(judge.image_vectors(features), goal, seen.groups)
         if settings.frozen_real_fake_weight > 0:
             assert self.frozen is not None
             with torch.no_grad():
                 goal = self.frozen(seen.pixels)
-            logits = self._pairs(self.frozen(fake), goal, seen.groups)
+            logits = self.contrasts.pairs(self.frozen(fake), goal, seen.groups)
             terms["frozen_real_fake"] = (settings.frozen_real_fake_weight, info_nce(logits))
         return terms
 
@@ -243,22 +237,11 @@ class GANObjective:
 
     def _contrasts(self, features: ImageFeatures, seen: Seen, learning_memory: bool) -> Terms:
         """What real pictures teach the discriminator, and it the fakes of the generator."""
-        settings, judge, terms = self.settings, self.discriminator, Terms()
+        settings, judge, texts = self.settings, self.discriminator, seen.texts
         if settings.sentence_weight > 0:
-            assert seen.texts is not None
-            pair = judge.image_vectors(features), judge.sentence_vectors(seen.texts)
-            logits = self._pairs(*pair, seen.groups)
-            terms["sentences"] = (settings.sentence_weight, info_nce(logits))
-            terms["sentence_accuracy"] = (0.0, retrieval_accuracy(logits))
-        if settings.word_weight > 0:
-            assert seen.texts is not None
-            assert seen.groups is not None
-            words, mask = self._everyones_words(seen.texts)
-            regions = self.processes.with_gradients(judge.region_vectors(features))
-            groups = self.processes.with_gradients(seen.groups)
-            logits = word_region_logits(regions, words, mask, groups)
-            terms["words"] = (settings.word_weight, info_nce(logits))
-            terms["word_accuracy"] = (0.0, retrieval_accuracy(logits))
+            assert texts is not None
+            texts = replace(texts, sentence=judge.sentence_vectors(texts))
+        terms = self.contrasts.of_pictures(judge.vectors(features), texts, seen.groups)
         if settings.attribute_contrast_weight > 0:
             assert seen.attributes is not None and seen.groups is not None
             memory = self.generator.remembered(seen.attributes)
@@ -266,14 +249,8 @@ class GANObjective:
             # Texts of the same attributes are one to the memory, whatever else they say.
             all_of_them = torch.full_like(seen.groups, seen.attributes.shape[1])
             alike = text_numbers(seen.attributes.long(), all_of_them)
-            logits = self._pairs(judge.image_vectors(features), memory, alike)
+            logits = self.contrasts.pairs(judge.image_vectors(features), memory, alike)
             terms["attribute_contrast"] = (settings.attribute_contrast_weight, info_nce(logits))
-        if settings.local_global_weight > 0:
-            places, whole = (
-                self.processes.with_gradients(part) for part in judge.place_vectors(features)
-            )
-            loss = local_global_loss(places, whole)
-            terms["local_global"] = (settings.local_global_weight, loss)
         return terms
 
     def _wrong_logits(self, features: ImageFeatures, seen: Seen) -> tuple[Tensor, Tensor]:
@@ -282,19 +259,6 @@ class GANObjective:
         partner, there = wrong_partners(seen.groups)
         return self.discriminator.logits(features.of(partner), seen.texts), there
 
-    def _pairs(self, first: Tensor, second: Tensor, groups: Tensor | None) -> Tensor:
-        """`pair_logits` over the global batch."""
-        everyones = None if groups is None else self.processes.with_gradients(groups)
-        first, second = (self.processes.with_gradients(rows) for rows in (first, second))
-        return pair_logits(first, second, groups=everyones)
-
     def _compared(self, logits: Tensor) -> Tensor:
         """Those of all processes, where the loss compares pictures."""
         return self.processes.with_gradients(logits) if self.loss.compares else logits
-
-    def _everyones_words(self, texts: TextBatch) -> tuple[Tensor, Tensor]:
-        """Words [n, word, d] and mask [n, word] of all processes, each of which pads its own."""
-        everyone, count = self.processes.with_gradients, texts.words.shape[1]
-        missing = int(everyone(torch.tensor([count], device=texts.words.device)).max()) - count
-        words = F.pad(texts.words, (0, 0, 0, missing))
-        return everyone(words), everyone(F.pad(texts.mask, (0, missing)).long()).bool()

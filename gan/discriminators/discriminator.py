@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan.blocks import initialize_as_glorot
+from gan.contrasts import PictureVectors
 from gan.discriminators.config import DiscriminatorShape
 from gan.discriminators.heads import ContrastHead, DCGANHead, FusionHead, ProjectionHead
 from gan.discriminators.trunks import TRUNKS, ImageFeatures, normalize_spectrum
@@ -94,6 +95,12 @@ class Discriminator(nn.Module):
         """Sentences [b, d] as the head sees them: at which its gradient does not depend on how long
         a text encoder's vectors are."""
         return F.normalize(sentence, dim=1) if isinstance(self.head, FusionHead) else sentence
+
+    def vectors(self, features: ImageFeatures) -> PictureVectors:
+        """What contrasts compare, of the heads that there are."""
+        places, whole = (None, None) if self.local is None else self.place_vectors(features)
+        regions = None if self.region is None else self.region_vectors(features)
+        return PictureVectors(self.image_vectors(features), regions, places, whole)
 
     def image_vectors(self, features: ImageFeatures) -> Tensor:
         """[b, d], to compare with `sentence_vectors` and with each other."""
