@@ -69,7 +69,7 @@ class ReconstructionLosses(Protocol):
 
     def turns(
         self,
-        pixels: list[Tensor],
+        micro_batches: list[Batch],
         generate: Callable[[int], Any],
         other_losses: Callable[[int, Any], dict[str, Tensor]],
         scale: Tensor,
@@ -127,7 +127,7 @@ class EndToEndObjective(BidirectionalObjective):
             return added_up(self._passes(micro_batches[index], scales, output.loss))
 
         yield from self.reconstruction.turns(
-            pixels, generate, generation_losses, self.reconstruction.scale(pixels), step
+            micro_batches, generate, generation_losses, self.reconstruction.scale(pixels), step
         )
 
     @torch.no_grad()

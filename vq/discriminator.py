@@ -55,12 +55,26 @@ class PatchDiscriminator(nn.Module):
             layers += [nn.Conv2d(width, wider, 4, stride, 1, bias=False)]
             layers += [nn.GroupNorm(math.gcd(32, wider), wider), nn.LeakyReLU(0.2)]
             width = wider
+        self.channels = width
+        """Of the map that logits are read off."""
         layers.append(nn.Conv2d(width, 1, 4, 1, 1))
         self.layers = nn.Sequential(*layers)
         self.apply(_initialize)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [b, 3, H, W] -> logits [b, 1, h, w], high where a patch looks real.
+
+        Raises:
+            ValueError: if the pictures are smaller than one patch.
+        """
+        return self.logits(self.features(pixels))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Features [b, channels, h', w'] -> fp32 logits [b, 1, h, w]."""
+        return self.layers[-1](features).float()
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Pixels [b, 3, H, W] -> the map [b, channels, h', w'] that logits are read off.
 
         Raises:
             ValueError: if the pictures are smaller than one patch.
@@ -72,7 +86,7 @@ class PatchDiscriminator(nn.Module):
                 f"discriminator with layers={self.config.layers}; it needs {smallest} pixels a "
                 "side, or fewer layers."
             )
-        return self.layers(pixels).float()
+        return self.layers[:-1](pixels)
 
 
 def _initialize(module: nn.Module) -> None:

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from vq.codebook import codebook_learner
 from vq.global_batch import GlobalBatch
 from vq.gumbel import cosine_course
-from vq.reconstruction import AdversarialLoss, ReconstructionGame, ReconstructionSettings, Turn
+from vq.judging import AdversarialLoss, Contrasts
+from vq.reconstruction import Batch, ReconstructionGame, ReconstructionSettings, Turn
 from vq.vqgan import VQGAN, VQGANOutput
-
-Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,8 @@ class VQGANObjectiveSettings(ReconstructionSettings):
 
 
 class VQGANObjective:
-    """L = reconstruction + codebook + commitment (or KL) + adaptive weight * adversarial.
+    """L = reconstruction + codebook + commitment (or KL) + adaptive weight * adversarial, and
+    contrasts.
 
     Esser et al. 2021, eqs. 4 to 7. Every term is a mean per picture, and the objective their mean
     over all pictures of the global batch. With EMA codes the codebook term is not a loss but the
@@ -68,10 +68,12 @@ class VQGANObjective:
     Args:
         tokenizer: the generator; also holds all state (code statistics are buffers of it).
         settings: weights.
-        discriminator, adversarial_loss: needed where `adversarial_weight` is not 0.
+        discriminator, adversarial_loss: needed where `adversarial_weight` is not 0, the
+            discriminator also with contrasts.
         perceptual_loss: (reconstruction, pixels) -> [b], or None to leave the term out.
         all_reduce_sum: a tensor's sum over processes.
         rank, world_size: of this process.
+        contrasts: see `ReconstructionGame`.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class VQGANObjective:
         all_reduce_sum: Callable[[Tensor], Tensor] = lambda tensor: tensor,
         rank: int = 0,
         world_size: int = 1,
+        contrasts: Contrasts | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.settings = settings
         self.players: dict[str, nn.Module] = {"generator": tokenizer}
-        if settings.adversarial_weight > 0 and discriminator is not None:
+        wanted = settings.adversarial_weight > 0 or contrasts is not None
+        if wanted and discriminator is not None:
             self.players["discriminator"] = discriminator
         self.global_batch = GlobalBatch(all_reduce_sum, rank, world_size)
         self.game = ReconstructionGame(
@@ -98,6 +102,7 @@ class VQGANObjective:
             self.global_batch,
             perceptual_loss,
             adversarial_loss,
+            contrasts=contrasts,
         )
         self.codebook = codebook_learner(tokenizer.quantizer, tokenizer.config, self.global_batch)
 
@@ -125,7 +130,7 @@ class VQGANObjective:
                 **{name: value * share for name, value in usage.items()},
             }
 
-        yield from self.game.turns(pixels, generate, quantizer_losses, scale, step)
+        yield from self.game.turns(micro_batches, generate, quantizer_losses, scale, step)
         self.codebook.update(step)
 
     @torch.no_grad()

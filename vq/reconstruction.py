@@ -8,31 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 import torch
-from einops import reduce
 from torch import Tensor, nn
 
-from vq.balance import Pull, adaptive_weight, frozen, measure_pull
+from vq.balance import Pull, Weights, adaptive_weight, frozen, measure_pull
 from vq.encoder_decoder import Decoder
 from vq.global_batch import GlobalBatch
+from vq.judging import AdversarialLoss, Contrasts, Judge
 from vq.losses import pixel_losses, psnr
 from vq.passes import Passes
 
+Batch = dict[str, Tensor]
 Turn = tuple[str, Iterator[dict[str, Tensor]]]
-
-
-class AdversarialLoss(Protocol):
-    """Logits [b, ...] -> losses [b]; such as `gan.adversarial_losses.HingeLoss`.
-
-    `compares`: whether pictures are compared with each other, and the generator's side needs the
-    logits of real ones too.
-    """
-
-    @property
-    def compares(self) -> bool: ...
-
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor: ...
-
-    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor: ...
 
 
 class Painted(Protocol):
@@ -44,6 +30,7 @@ class Painted(Protocol):
 
 
 Output = TypeVar("Output", bound=Painted)
+Terms = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -59,9 +46,9 @@ class ReconstructionSettings:
         adversarial_loss: `hinge` or `non_saturating`, of each patch; or `dual_contrastive`, which
             compares the pictures of a micro-batch, over all processes, by the mean of their
             patches.
-        adversarial_start_step: the discriminator and its term begin at this step.
-        adversarial_warmup_steps: over which the term then grows to its weight, so that a
-            discriminator that knows nothing yet does no harm.
+        adversarial_start_step: the discriminator, its term and contrasts begin at this step.
+        adversarial_warmup_steps: over which what it wants of the generator, contrasts too, then
+            grows to its weight, so that a discriminator that knows nothing yet does no harm.
     """
 
     l1_weight: float = 1.0
@@ -88,21 +75,25 @@ class ReconstructionSettings:
 
 
 class ReconstructionGame:
-    """L = reconstruction + adaptive weight * adversarial (Esser et al. 2021, eqs. 5 to 7).
+    """L = reconstruction + adaptive weight * adversarial (Esser et al. 2021, eqs. 5 to 7), and
+    contrasts, where there are any.
 
     Every term is a mean per picture, and the objective their mean over all pictures of the global
-    batch.
+    batch. The adaptive weight is the adversarial term's alone, and contrasts have no part in what
+    it is measured on. They teach the discriminator by given pictures, whose features the painted
+    ones are then to share.
 
     Args:
         players: of the objective that plays; "generator", and "discriminator" where
-            `settings.adversarial_weight` is not 0. They are looked up at every call, as what
-            stands there may be wrapped later.
+            `settings.adversarial_weight` is not 0 or there are contrasts. They are looked up at
+            every call, as what stands there may be wrapped later.
         decoder: the generator's, on whose last layer the adversarial term is balanced.
         settings: weights.
         global_batch: the batch of all processes.
         perceptual_loss: (reconstruction, pixels) -> [b], or None to leave the term out.
-        adversarial_loss: needed with a discriminator.
+        adversarial_loss: needed where `settings.adversarial_weight` is not 0.
         weight: of all these terms together in the generator's loss.
+        contrasts: None for none.
 
     Raises:
         ValueError: a discriminator is missing.
@@ -117,19 +108,26 @@ class ReconstructionGame:
         perceptual_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         adversarial_loss: AdversarialLoss | None = None,
         weight: float = 1.0,
+        contrasts: Contrasts | None = None,
     ) -> None:
-        adversarial = settings.adversarial_weight > 0
-        if adversarial and ("discriminator" not in players or adversarial_loss is None):
+        adversarial, there = settings.adversarial_weight > 0, "discriminator" in players
+        if adversarial and (not there or adversarial_loss is None):
             raise ValueError(
                 f"adversarial_weight is {settings.adversarial_weight} but there is no "
                 "discriminator; add one, or set adversarial_weight to 0."
+            )
+        if contrasts is not None and not there:
+            raise ValueError(
+                "there are contrasts but no discriminator; add one, or leave them out."
             )
         self.players = players
         self.decoder = decoder
         self.settings = settings
         self.global_batch = global_batch
         self.perceptual_loss = perceptual_loss
-        self.adversarial_loss = adversarial_loss
+        self.judge = Judge(
+            players, global_batch, adversarial_loss if adversarial else None, contrasts
+        )
         self.weight = weight
 
     def scale(self, pixels: list[Tensor]) -> Tensor:
@@ -140,26 +138,33 @@ class ReconstructionGame:
 
     def turns(
         self,
-        pixels: list[Tensor],
+        micro_batches: list[Batch],
         generate: Callable[[int], Output],
         other_losses: Callable[[int, Output], dict[str, Tensor]],
         scale: Tensor,
         step: int,
     ) -> Iterator[Turn]:
-        """The discriminator's turn, once its term has started, then the generator's.
+        """The discriminator's turn, once it has started, then the generator's.
 
-        `generate` passes a micro-batch, by its number, through the generator; `other_losses` adds
-        to the generator's, by their names, with its share of the "loss"; `scale` is from `scale`.
+        A micro-batch has `pixels` [b, 3, H, W], and what contrasts read. `generate` passes one, by
+        its number, through the generator; `other_losses` adds to the generator's, by their names,
+        with its share of the "loss"; `scale` is from `scale`.
 
         Yields (player, losses of each micro-batch). "loss" is differentiable; summed over
         micro-batches and averaged over processes it is the objective of the global batch, and the
         other entries likewise.
         """
+        pixels = [batch["pixels"] for batch in micro_batches]
         passes = Passes(generate, len(pixels), pixels[0].device)
-        weight = self.adversarial_weight(step)
-        if weight > 0:
-            yield "discriminator", self._discriminator_losses(pixels, passes, scale)
-        yield "generator", self._generator_losses(pixels, passes, other_losses, scale, weight)
+        grown = self._grown(step) if self.judge.there else 0.0
+        said: list[Any] = []
+        if grown > 0:
+            said = self.judge.read(micro_batches)
+            yield "discriminator", self._discriminator_losses(pixels, passes, scale, said)
+        yield (
+            "generator",
+            self._generator_losses(pixels, passes, other_losses, scale, said, grown),
+        )
 
     def terms(self, reconstruction: Tensor, pixels: Tensor) -> dict[str, Tensor]:
         """Each term [b], and "reconstruction", their weighted sum."""
@@ -180,43 +185,23 @@ class ReconstructionGame:
 
     def adversarial_weight(self, step: int) -> float:
         """Of the adversarial term at a step."""
-        settings = self.settings
-        since = step - settings.adversarial_start_step + 1
-        if since <= 0:
-            return 0.0
-        return settings.adversarial_weight * min(
-            1.0, since / max(1, settings.adversarial_warmup_steps)
-        )
+        return self.settings.adversarial_weight * self._grown(step)
+
+    def _grown(self, step: int) -> float:
+        """How much of its weights what the discriminator wants has at a step."""
+        since = step - self.settings.adversarial_start_step + 1
+        return max(0.0, min(1.0, since / max(1, self.settings.adversarial_warmup_steps)))
 
     def _discriminator_losses(
-        self, pixels: list[Tensor], passes: Passes, scale: Tensor
+        self, pixels: list[Tensor], passes: Passes, scale: Tensor, said: list[Any]
     ) -> Iterator[dict[str, Tensor]]:
-        assert self.adversarial_loss is not None
-        discriminator = self.players["discriminator"]
         for index, real in enumerate(pixels):
-            output = passes.for_values(index)
-            real_logits = discriminator(real)
-            fake_logits = discriminator(output.reconstruction.detach())
-            terms = {
-                "loss": self._compared(
-                    self.adversarial_loss.discriminator, real_logits, fake_logits
-                ),
-                "real_logit": real_logits.detach().flatten(1).mean(dim=1),
-                "fake_logit": fake_logits.detach().flatten(1).mean(dim=1),
-            }
-            yield {name: scale * values.sum() for name, values in terms.items()}
 
-    def _compared(self, loss: Callable[..., Tensor], *logits: Tensor) -> Tensor:
-        """A loss [b] of logits [b, ...]; where pictures are compared, those of all processes, each
-        by the mean of its patches, and the loss is the same for all."""
-        assert self.adversarial_loss is not None
-        if not self.adversarial_loss.compares:
-            return loss(*logits)
-        means = (reduce(one, "b ... -> b", "mean") for one in logits)
-        losses = loss(*(self.global_batch.with_gradients(one) for one in means))
-        # Each process has its share of all losses, however many pictures are its own.
-        own = len(losses) / (self.global_batch.world_size * len(logits[0]))
-        return own * losses.mean().expand(len(logits[0]))
+            def paint(index: int = index) -> Tensor:
+                return passes.for_values(index).reconstruction.detach()
+
+            terms = self.judge.lessons(real, paint, said[index])
+            yield {name: scale * values.sum() for name, values in terms.items()}
 
     def _generator_losses(
         self,
@@ -224,17 +209,16 @@ class ReconstructionGame:
         passes: Passes[Output],
         other_losses: Callable[[int, Output], dict[str, Tensor]],
         scale: Tensor,
-        weight: float,
+        said: list[Any],
+        grown: float,
     ) -> Iterator[dict[str, Tensor]]:
-        if weight > 0:
-            pulls, adaptive = self._balance(pixels, passes, scale)
+        if grown > 0:
+            pulls, weights = self._balance(pixels, passes, scale, said, grown)
         for index, real in enumerate(pixels):
             output = passes.for_gradients(index)
-            if weight > 0:
-                terms = pulls[index].terms
-                total = terms["reconstruction"] + weight * adaptive * terms["adversarial"]
-                gradient = pulls[index].through(output.reconstruction, weight * adaptive)
-                terms["adaptive_weight"] = adaptive.expand(len(real))
+            if grown > 0:
+                terms, total = pulls[index].terms, pulls[index].weighed(weights)
+                gradient = pulls[index].through(output.reconstruction, weights)
             else:
                 terms = self.terms(output.reconstruction, real)
                 total, gradient = terms["reconstruction"], scale.new_zeros(())
@@ -245,25 +229,24 @@ class ReconstructionGame:
             yield {**losses, **others}
 
     def _balance(
-        self, pixels: list[Tensor], passes: Passes, scale: Tensor
-    ) -> tuple[list[Pull], Tensor]:
-        """What the terms want of each micro-batch, and the global batch's adaptive weight."""
-        assert self.adversarial_loss is not None
-        loss, discriminator = self.adversarial_loss, self.players["discriminator"]
+        self, pixels: list[Tensor], passes: Passes, scale: Tensor, said: list[Any], grown: float
+    ) -> tuple[list[Pull], Weights]:
+        """What the terms want of each micro-batch, and the weights of what the discriminator
+        does, the adversarial one times the global batch's adaptive weight."""
         pulls = []
         for index, real in enumerate(pixels):
 
-            def terms_of(fake: Tensor, real: Tensor = real) -> dict[str, Tensor]:
-                logits = [discriminator(fake)]
-                if loss.compares:
-                    with torch.no_grad():
-                        logits.append(discriminator(real))
-                adversarial = self._compared(loss.generator, *logits)
-                return {**self.terms(fake, real), "adversarial": adversarial}
+            def terms_of(fake: Tensor, real: Tensor = real, index: int = index) -> Terms:
+                return {**self.terms(fake, real), **self.judge.wishes(fake, real, said[index])}
 
-            with frozen(discriminator):
+            with frozen(self.players["discriminator"]):
                 pulls.append(measure_pull(self.decoder, passes.for_values(index), terms_of, scale))
-        total = self.global_batch.all_reduce_sum(
-            torch.stack([p.on_last_layer for p in pulls]).sum(0)
-        )
-        return pulls, adaptive_weight(total / self.global_batch.world_size)
+        weights: dict[str, Tensor | float] = {"contrasts": grown}
+        on_last_layer = [p.on_last_layer for p in pulls if p.on_last_layer is not None]
+        if on_last_layer:
+            total = self.global_batch.all_reduce_sum(torch.stack(on_last_layer).sum(0))
+            adaptive = adaptive_weight(total / self.global_batch.world_size)
+            weights["adversarial"] = self.settings.adversarial_weight * grown * adaptive
+            for pull, real in zip(pulls, pixels, strict=True):
+                pull.terms["adaptive_weight"] = adaptive.expand(len(real))
+        return pulls, weights

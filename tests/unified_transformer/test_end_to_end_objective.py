@@ -26,11 +26,11 @@ class Squares:
     def terms(self, reconstruction, pixels):
         return (reconstruction - pixels).square().flatten(1).mean(dim=1)
 
-    def turns(self, pixels, generate, other_losses, scale, step):
+    def turns(self, micro_batches, generate, other_losses, scale, step):
         def losses():
-            for index, real in enumerate(pixels):
+            for index, batch in enumerate(micro_batches):
                 output = generate(index)
-                found = scale * self.terms(output.reconstruction, real).sum()
+                found = scale * self.terms(output.reconstruction, batch["pixels"]).sum()
                 others = other_losses(index, output)
                 yield {**others, "loss": others["loss"] + self.weight * found}
 
