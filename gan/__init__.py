@@ -9,10 +9,16 @@ from gan.adversarial_losses import (
     matching_aware,
 )
 from gan.attribute_memory import AttributeMemory, co_occurrence_graph
-from gan.discriminators import Discriminator, DiscriminatorShape, Judged
+from gan.discriminators import (
+    ContrastingDiscriminator,
+    Discriminator,
+    DiscriminatorShape,
+    Judged,
+)
 from gan.generators import Generator, GeneratorConfig, GeneratorShape, MemoryShape
 from gan.objective import GANObjective
-from gan.settings import GANObjectiveSettings
+from gan.painting import PaintingContrasts
+from gan.settings import ContrastSettings, GANObjectiveSettings
 from gan.text_encoders import (
     ALPHABET,
     BertTextEncoder,
@@ -29,6 +35,8 @@ __all__ = [
     "BertTextEncoder",
     "CharacterConfig",
     "CharacterEncoder",
+    "ContrastSettings",
+    "ContrastingDiscriminator",
     "Discriminator",
     "DiscriminatorShape",
     "DualContrastiveLoss",
@@ -41,6 +49,7 @@ __all__ = [
     "Judged",
     "MemoryShape",
     "NonSaturatingLoss",
+    "PaintingContrasts",
     "TextBatch",
     "TextEncoder",
     "adversarial_loss",

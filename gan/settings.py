@@ -1,6 +1,6 @@
 """What a GAN is trained for, and which of its contrasts others may be trained for too."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 
@@ -29,6 +29,12 @@ class ContrastSettings:
     def of_texts(self) -> list[str]:
         """The weights above 0 of what texts are needed for."""
         return [name for name in ("sentence_weight", "word_weight") if getattr(self, name) > 0]
+
+    @property
+    def used(self) -> list[str]:
+        """The weights of contrasts that are above 0."""
+        names = (field.name for field in fields(ContrastSettings))
+        return [name for name in names if getattr(self, name) > 0]
 
 
 @dataclass(frozen=True)

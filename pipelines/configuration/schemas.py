@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gan import DiscriminatorShape, GANObjectiveSettings, GeneratorShape
+from gan import ContrastSettings, DiscriminatorShape, GANObjectiveSettings, GeneratorShape
 from pipelines.command_line import check_seed
 from pipelines.data.attributes import AttributeSettings
 from pipelines.data.settings import CAPTIONS, PICTURES_ALONE, DataSettings, Wanted
@@ -32,12 +32,27 @@ NO_DEEPSPEED = (
 )
 
 
+def refuse_untaught_contrasts(
+    contrasts: ContrastSettings, settings: ReconstructionSettings, section: str
+) -> None:
+    """Raises:
+    ValueError: pictures are to be compared in features that nothing teaches.
+    """
+    if contrasts.used == ["real_fake_weight"] and settings.adversarial_weight == 0:
+        raise ValueError(
+            "contrasts.real_fake_weight is above 0, which compares pictures in the "
+            "discriminator's features, and nothing teaches it these; raise "
+            f"{section}.adversarial_weight or another weight of contrasts as well, or set it to 0."
+        )
+
+
 @dataclass(frozen=True)
 class TokenizerRun:
     """`configs/tokenizer/*.yaml`.
 
     Args:
-        discriminator: used where `objective.adversarial_weight` is not 0.
+        discriminator: used where `objective.adversarial_weight` or a weight of
+        contrasts: is not 0: those of pictures alone, whatever the adversarial weight is.
         perceptual: used where `objective.perceptual_weight` is not 0.
         initialize_from: a checkpoint with a tokenizer of the same `model`, which is trained on.
         output: the run's folder.
@@ -49,6 +64,7 @@ class TokenizerRun:
     model: VQGANConfig = field(default_factory=VQGANConfig)
     objective: VQGANObjectiveSettings = field(default_factory=VQGANObjectiveSettings)
     discriminator: PatchDiscriminatorConfig = field(default_factory=PatchDiscriminatorConfig)
+    contrasts: ContrastSettings = field(default_factory=ContrastSettings)
     perceptual: PerceptualLossSettings = field(default_factory=PerceptualLossSettings)
     data: DataSettings = field(default_factory=DataSettings)
     initialize_from: str | None = None
@@ -59,6 +75,13 @@ class TokenizerRun:
         check_seed(self.seed)
         if self.deepspeed is not None:
             raise ValueError(f"deepspeed is {self.deepspeed}; {NO_DEEPSPEED}")
+        if self.contrasts.of_texts:
+            raise ValueError(
+                f"contrasts.{self.contrasts.of_texts[0]} is above 0, and a tokenizer's pictures "
+                "have no texts; set it to 0, or train with it end to end (end_to_end and contrasts "
+                "of a bidirectional configuration)."
+            )
+        refuse_untaught_contrasts(self.contrasts, self.objective, "objective")
 
 
 @dataclass(frozen=True)
@@ -75,7 +98,9 @@ class BidirectionalRun:
         end_to_end: present, it trains a decoder of the transformer's hidden states along, whose
             losses are
         reconstruction: their weights (those of the tokenizer's `objective`);
-        discriminator, perceptual: as in a tokenizer's run.
+        discriminator, perceptual, contrasts: as in a tokenizer's run, and contrasts with texts, of
+        text_encoder: a checkpoint of train_dual_encoder.py or of a GAN, whose text encoder is
+            taken, or a BERT of Hugging Face, its folder or hub name; it stays as it is.
         deepspeed: a JSON for the `deepspeed` launcher; any other launcher trains without it.
         output: the run's folder.
     """
@@ -95,6 +120,8 @@ class BidirectionalRun:
     end_to_end: EndToEndSettings | None = None
     reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
     discriminator: PatchDiscriminatorConfig = field(default_factory=PatchDiscriminatorConfig)
+    contrasts: ContrastSettings = field(default_factory=ContrastSettings)
+    text_encoder: str | None = None
     perceptual: PerceptualLossSettings = field(default_factory=PerceptualLossSettings)
     deepspeed: str | None = None
     seed: int = 0
@@ -126,6 +153,28 @@ class BidirectionalRun:
             raise ValueError(
                 "end_to_end trains what draws, but objective.text_to_image_weight is 0; raise it."
             )
+        self._check_contrasts()
+
+    def _check_contrasts(self) -> None:
+        if not self.contrasts.used:
+            return
+        name = f"contrasts.{self.contrasts.used[0]}"
+        if self.end_to_end is None:
+            raise ValueError(
+                f"{name} is above 0, and nothing is painted without end_to_end; give it "
+                "(end_to_end.hidden_state=consumed), or set the weight to 0."
+            )
+        if self.contrasts.of_texts and self.text_encoder is None:
+            raise ValueError(
+                f"{name} is above 0, and nothing encodes texts; name a text_encoder (a checkpoint "
+                "of train_dual_encoder.py or of a GAN, or a BERT), or set it to 0."
+            )
+        if self.contrasts.of_texts and "question_answering" in self.objective.tasks:
+            raise ValueError(
+                f"{name} is above 0, and with objective.question_answering_weight pictures need no "
+                "caption to be compared with; set one of the two to 0."
+            )
+        refuse_untaught_contrasts(self.contrasts, self.reconstruction, "reconstruction")
 
     @property
     def wanted(self) -> Wanted:

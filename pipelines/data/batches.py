@@ -99,10 +99,11 @@ class BatchReader:
 
         Where captions are wanted also `text_ids` int64 [batch, length], [CLS] … [SEP] and padding
         up to the longest one rounded up to a multiple of 8; `text_length` int64 [batch] without
-        the padding; `caption_dropped` bool [batch]. Where questions are, `qa_ids` and `qa_length`
-        likewise, of `[CLS] question [SEP] [BOS] answer [SEP]`, and `question_length` int64 [batch]
-        of the part up to the first [SEP]. Where both are, `has_caption` and `has_question` bool
-        [batch]: a row may lack one of them, which then is empty.
+        the padding; `caption_dropped` bool [batch]; and for a text encoder `encoder_text_ids` and
+        `encoder_text_length`, the same captions in its ids. Where questions are, `qa_ids` and
+        `qa_length` likewise, of `[CLS] question [SEP] [BOS] answer [SEP]`, and `question_length`
+        int64 [batch] of the part up to the first [SEP]. Where both are, `has_caption` and
+        `has_question` bool [batch]: a row may lack one of them, which then is empty.
 
         Raises:
             UserError: none of many neighbouring rows can be read; or some rows are pictures and

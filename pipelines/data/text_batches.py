@@ -21,6 +21,17 @@ QUESTION_STREAM = 0x9A5C
 
 
 @dataclass(frozen=True)
+class EncoderIds:
+    """The captions in ids of a text encoder as well, which has a text tokenizer of its own.
+
+    positions: the most ids of a caption.
+    """
+
+    codec: TextCodec
+    positions: int
+
+
+@dataclass(frozen=True)
 class TextReader:
     """Takes one caption and one question of each row, by lot.
 
@@ -29,6 +40,7 @@ class TextReader:
         wanted: which texts the batches have.
         seed: of the choices and of caption dropout.
         attributes: looked for in the captions that were chosen.
+        encoder: of whose ids the batches have the captions too.
     """
 
     codec: TextCodec
@@ -36,6 +48,7 @@ class TextReader:
     wanted: Wanted = CAPTIONS
     seed: int = 0
     attributes: Attributes | None = None
+    encoder: EncoderIds | None = None
 
     def read(
         self, rows: Sequence[tuple[int, Row]], caption_dropout: float
@@ -56,6 +69,12 @@ class TextReader:
             if either:
                 batch["has_caption"] = torch.tensor([bool(row.captions) for _, row in rows])
             encoded += found
+            if self.encoder is not None:
+                codec, positions = self.encoder.codec, self.encoder.positions
+                found = [codec.encode_caption(one, positions) for one in captions]
+                padded = codec.pad(found, positions)
+                batch["encoder_text_ids"], batch["encoder_text_length"] = padded
+                encoded += found
         if self.wanted.questions:
             asked = [self._question(epoch, row) for epoch, row in rows]
             batch["qa_ids"], batch["qa_length"] = self.codec.pad(asked, self.text_positions)

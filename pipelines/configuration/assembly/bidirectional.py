@@ -14,6 +14,7 @@ from pipelines.configuration.assembly.end_to_end import (
     end_to_end_objective,
     go_on_from,
     log_what_is_left_out,
+    texts_to_compare_with,
 )
 from pipelines.configuration.assembly.id_batches import IdBatches, accept_ids_of
 from pipelines.configuration.assembly.parts import build_loader, check_size
@@ -22,7 +23,7 @@ from pipelines.configuration.assembly.starting_weights import build_transformer,
 from pipelines.configuration.assembly.tokenizer import LARGE_MODULES
 from pipelines.configuration.assembly.work import IdUsage, transformer_work
 from pipelines.configuration.schemas import BidirectionalRun
-from pipelines.data.text_batches import TextReader
+from pipelines.data.text_batches import EncoderIds, TextReader
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.model_loading import load_tokenizer
 from pipelines.samples import draw_tasks
@@ -56,13 +57,20 @@ def bidirectional_task(
     device = processes.device
     tokenizer = load_tokenizer(tokenizer_checkpoint.tokenizer).to(device).requires_grad_(False)
     grid = check_size(config.data, tokenizer.downsampling_factor)
-    codec = TextCodec(text_tokenizer)
+    codec, texts = TextCodec(text_tokenizer), texts_to_compare_with(config, processes)
+    reader = TextReader(
+        codec,
+        config.model.text_positions,
+        config.wanted,
+        config.seed,
+        encoder=None if texts is None else EncoderIds(texts.codec, texts.positions),
+    )
     loader = build_loader(
         config.data,
         config.training,
         config.seed,
         processes,
-        TextReader(codec, config.model.text_positions, config.wanted, config.seed),
+        reader,
         config.objective.caption_dropout,
         None if config.end_to_end is not None else accept_ids_of(tokenizer),
     )
@@ -102,7 +110,7 @@ def bidirectional_task(
             together=deepspeed is not None,
         )
     else:
-        objective = end_to_end_objective(config, transformer, reconstructor, processes)
+        objective = end_to_end_objective(config, transformer, reconstructor, processes, texts)
     return Task(
         kind="bidirectional",
         abilities=tasks,

@@ -7,10 +7,17 @@ from torch import nn
 
 from gan import adversarial_loss
 from pipelines.command_line import UserError
-from pipelines.configuration.assembly.judges import build_discriminator, perceptual_loss
+from pipelines.configuration.assembly.judges import (
+    build_contrasts,
+    build_discriminator,
+    perceptual_loss,
+)
 from pipelines.configuration.assembly.parts import check_same_settings
+from pipelines.configuration.assembly.run_folder import refuse_other_alphabets
 from pipelines.configuration.schemas import BidirectionalRun
+from pipelines.data.opening import texts_for_vocabulary
 from pipelines.model_loading import load_reconstructor
+from pipelines.text_encoding import TextReading, load_text_reading
 from pipelines.training.checkpoint import CheckpointPaths
 from pipelines.training.distributed import Processes
 from unified_transformer import (
@@ -76,18 +83,42 @@ def go_on_from(
     reconstructor.load_state_dict(loaded.state_dict())
 
 
+def texts_to_compare_with(config: BidirectionalRun, processes: Processes) -> TextReading | None:
+    """The text encoder of the contrasts with texts, where one has a weight; it stays as it is.
+
+    Raises:
+        UserError: there is none, or it does not read the data's captions.
+    """
+    if not config.contrasts.of_texts:
+        return None
+    source, positions = config.text_encoder, config.model.text_positions
+    assert source is not None
+    texts = processes.together(lambda: load_text_reading(source, positions))
+    if texts.reads_characters:
+        processes.on_main(
+            lambda: refuse_other_alphabets(
+                texts_for_vocabulary(config.data, config.wanted, config.seed)
+            )
+        )
+    texts.encoder.requires_grad_(False).to(processes.device)
+    return texts
+
+
 def end_to_end_objective(
     config: BidirectionalRun,
     transformer: UnifiedTransformer,
     reconstructor: Reconstructor,
     processes: Processes,
+    texts: TextReading | None = None,
 ) -> EndToEndObjective:
     """One player that draws and describes, and a discriminator where the reconstruction's
-    adversarial term has a weight."""
+    adversarial term or a contrast has a weight, some of them with `texts`."""
     assert config.end_to_end is not None
     players: dict[str, nn.Module] = {"generator": EndToEndModel(transformer, reconstructor)}
     settings = config.reconstruction
-    discriminator = build_discriminator(settings, config.discriminator, config.data, processes)
+    discriminator = build_discriminator(
+        settings, config.discriminator, config.contrasts, config.data, processes, texts
+    )
     if discriminator is not None:
         players["discriminator"] = discriminator
     decoder = reconstructor.decoder
@@ -100,6 +131,7 @@ def end_to_end_objective(
         perceptual_loss(settings, config.perceptual, processes),
         adversarial_loss(settings.adversarial_loss),
         config.end_to_end.reconstruction_weight,
+        build_contrasts(config.contrasts, config.training, processes, texts),
     )
     return EndToEndObjective(
         players,

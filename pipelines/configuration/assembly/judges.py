@@ -1,10 +1,17 @@
-"""What judges reconstructions besides their pixels: LPIPS and a discriminator."""
+"""What judges reconstructions besides their pixels: LPIPS, a discriminator, and contrasts in its
+features."""
 
+from torch import nn
+
+from gan import ContrastingDiscriminator, ContrastSettings, PaintingContrasts
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.parts import or_user_error
 from pipelines.data.settings import DataSettings
+from pipelines.text_encoding import TextReading
 from pipelines.training.distributed import Processes
+from pipelines.training.settings import TrainingSettings
 from vq import (
+    GlobalBatch,
     PatchDiscriminator,
     PatchDiscriminatorConfig,
     PerceptualLoss,
@@ -17,15 +24,20 @@ from vq import (
 def build_discriminator(
     settings: ReconstructionSettings,
     config: PatchDiscriminatorConfig,
+    contrasts: ContrastSettings,
     data: DataSettings,
     processes: Processes,
-) -> PatchDiscriminator | None:
-    """Where the adversarial term has a weight.
+    texts: TextReading | None = None,
+) -> nn.Module | None:
+    """Where the adversarial term or a contrast has a weight; with contrasts it has their heads.
+
+    Args:
+        texts: what pictures are compared with, where they are.
 
     Raises:
         UserError: the pictures are too small for it.
     """
-    if settings.adversarial_weight == 0:
+    if settings.adversarial_weight == 0 and not contrasts.used:
         return None
     needed = config.smallest_picture
     if min(data.height_width) < needed:
@@ -33,7 +45,35 @@ def build_discriminator(
             f"data.size is {data.size}, and a discriminator with layers={config.layers} needs "
             f"{needed} pixels a side; choose larger pictures or fewer discriminator.layers."
         )
-    return PatchDiscriminator(config).to(processes.device)
+    discriminator = PatchDiscriminator(config)
+    if not contrasts.used:
+        return discriminator.to(processes.device)
+    width = 0 if texts is None else texts.encoder.width
+    return ContrastingDiscriminator(discriminator, contrasts, width).to(processes.device)
+
+
+def build_contrasts(
+    contrasts: ContrastSettings,
+    training: TrainingSettings,
+    processes: Processes,
+    texts: TextReading | None = None,
+) -> PaintingContrasts | None:
+    """Where one has a weight.
+
+    Raises:
+        UserError: there are no pictures to compare.
+    """
+    if not contrasts.used:
+        return None
+    micro_batch_size, _ = or_user_error(lambda: training.divide_batch(processes.count))
+    if micro_batch_size * processes.count < 2:
+        raise UserError(
+            f"contrasts.{contrasts.used[0]} is above 0, and compares the pictures of a "
+            "micro-batch, which has only one; raise training.micro_batch_size (or batch_size) to "
+            "2 or more, better to 16, or set the weight to 0."
+        )
+    everyone = GlobalBatch(processes.all_reduce_sum, processes.rank, processes.count)
+    return PaintingContrasts(contrasts, everyone, None if texts is None else texts.encoder)
 
 
 def perceptual_loss(

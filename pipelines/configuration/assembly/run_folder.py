@@ -55,6 +55,12 @@ def refuse_another_model(config: BidirectionalRun, run: Path) -> None:
                 f"{run} was trained with {section}.{name}={old[name]}, and not {new[name]}; resume "
                 "with that, or train anew into another folder."
             )
+    encoder = before.get("text_encoder")
+    if config.contrasts.of_texts and encoder != config.text_encoder:
+        raise UserError(
+            f"{run} was trained with text_encoder={encoder}, and not {config.text_encoder}; "
+            "resume with that, or train anew into another folder."
+        )
 
 
 def run_text_tokenizer(

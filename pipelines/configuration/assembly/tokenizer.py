@@ -7,7 +7,11 @@ from torch import Tensor
 
 from gan import adversarial_loss
 from pipelines.command_line import UserError
-from pipelines.configuration.assembly.judges import build_discriminator, perceptual_loss
+from pipelines.configuration.assembly.judges import (
+    build_contrasts,
+    build_discriminator,
+    perceptual_loss,
+)
 from pipelines.configuration.assembly.parts import (
     build_loader,
     check_same_settings,
@@ -51,7 +55,9 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
     if config.initialize_from is not None:
         _take_weights(tokenizer, open_checkpoint(config.initialize_from, "tokenizer"), processes)
     tokenizer.to(device)
-    discriminator = build_discriminator(objective, config.discriminator, config.data, processes)
+    discriminator = build_discriminator(
+        objective, config.discriminator, config.contrasts, config.data, processes
+    )
     return Task(
         kind="tokenizer",
         abilities=("reconstruction",),
@@ -64,6 +70,7 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
             processes.all_reduce_sum,
             processes.rank,
             processes.count,
+            build_contrasts(config.contrasts, config.training, processes),
         ),
         averaged=("generator",),
         describe=lambda folder: dump_configuration(config, folder / CONFIGURATION),
