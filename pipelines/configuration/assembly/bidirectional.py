@@ -54,6 +54,7 @@ def bidirectional_task(
         UserError: the data cannot be read, or does not suit the tokenizer; or the checkpoint to
             start from does not suit the configuration.
     """
+    disable_progress_bar()  # the run has one of its own
     device = processes.device
     tokenizer = load_tokenizer(tokenizer_checkpoint.tokenizer).to(device).requires_grad_(False)
     grid = check_size(config.data, tokenizer.downsampling_factor)
@@ -91,7 +92,6 @@ def bidirectional_task(
 
     batches = IdBatches(loader, tokenizer, IdUsage(tokenizer.config.codebook_size, processes))
     tasks = config.objective.tasks
-    disable_progress_bar()  # the run has one of its own
 
     def write_parts(folder: Path) -> None:
         tokenizer.save_pretrained(folder / "tokenizer")

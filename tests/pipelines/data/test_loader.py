@@ -11,8 +11,13 @@ from pipelines.data.opening import open_source, open_training_data, texts_for_vo
 from pipelines.data.orders import RowOrder
 from pipelines.data.settings import DataSettings
 from pipelines.data.sources import Row, Source, Texts, UnreadableRow
-from pipelines.data.text_batches import TextReader
-from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
+from pipelines.data.text_batches import EncoderIds, TextReader
+from pipelines.data.text_tokenizer import (
+    TextCodec,
+    TextTokenizerSettings,
+    character_tokenizer,
+    train_text_tokenizer,
+)
 from pipelines.data.transforms import Cropping, to_pixels
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "elf", "xi"]
@@ -205,6 +210,22 @@ def test_captions_are_chosen_and_dropped_by_lot(codec):
     assert batch["caption_dropped"].dtype == torch.bool
     assert 0.1 < batch["caption_dropped"].float().mean() < 0.4
     assert not any(kept["caption_dropped"].any() for kept in loader.validation_batches(1))
+
+
+def test_captions_come_in_a_text_encoders_ids_as_well(codec):
+    """The one that was chosen, whether or not it is dropped; cut to what the encoder takes."""
+    letters = TextCodec(character_tokenizer("abcdefghijklmnopqrstuvwxyz "))
+    reader = TextReader(codec, 16, encoder=EncoderIds(letters, 12))
+    (plain,), (batch,) = (
+        load(NumberedSource(12), 60, texts=texts, caption_dropout=0.5).step(0)
+        for texts in (TextReader(codec, 16), reader)
+    )
+    added = {name: batch.pop(name) for name in ("encoder_text_ids", "encoder_text_length")}
+    assert_equal(batch, plain)
+    assert batch["caption_dropped"].any() and added["encoder_text_length"].max() == 12
+    for ids, said in zip(added["encoder_text_ids"], batch["text_ids"], strict=True):
+        caption = codec.decode_caption(said.tolist())
+        assert letters.decode_caption(ids.tolist()) == caption[:10].strip()
 
 
 def test_long_captions_are_cut_and_unknown_tokens_counted(codec):
