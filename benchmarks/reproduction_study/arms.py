@@ -65,6 +65,12 @@ class Arm:
     def end_to_end(self) -> bool:
         return any(change.startswith("end_to_end") for change in self.changes)
 
+    @property
+    def texts(self) -> bool:
+        """Whether its pictures are compared with what a text encoder says of their captions."""
+        names = ("contrasts.sentence_weight", "contrasts.word_weight")
+        return any(change.startswith(names) for change in self.changes)
+
 
 BASE = Arm("base")
 PATTERNS = (
@@ -83,22 +89,31 @@ TABLES = (
     Arm("dvae_tuned", END_TO_END, tokenizer="dvae", decoder_only=True),
 )
 """Of the paper's five rows, and their controls."""
+JUDGED = (
+    *END_TO_END,
+    "reconstruction.adversarial_weight=0.2",
+    "reconstruction.adversarial_start_step=200",
+    "training.discriminator_optimizer.learning_rate=2.0e-4",
+    "training.discriminator_optimizer.betas=[0.5, 0.9]",
+    "discriminator.base_channels=32",
+    "discriminator.layers=2",
+)
 OPTIONS = (
     Arm("end_to_end_own_ids", (*END_TO_END, "end_to_end.sampled_ids=0.3")),
-    Arm(
-        "end_to_end_adversarial",
-        (
-            *END_TO_END,
-            "reconstruction.adversarial_weight=0.2",
-            "reconstruction.adversarial_start_step=200",
-            "training.discriminator_optimizer.learning_rate=2.0e-4",
-            "training.discriminator_optimizer.betas=[0.5, 0.9]",
-            "discriminator.base_channels=32",
-            "discriminator.layers=2",
-        ),
-    ),
+    Arm("end_to_end_adversarial", JUDGED),
     Arm("end_to_end_new_decoder", (*END_TO_END, "end_to_end.decoder_start=random")),
 )
+CONTRASTS = (
+    Arm("end_to_end", END_TO_END),
+    Arm("end_to_end_adversarial", JUDGED),
+    Arm("end_to_end_dual", (*JUDGED, "reconstruction.adversarial_loss=dual_contrastive")),
+    Arm("end_to_end_sentences", (*JUDGED, "contrasts.sentence_weight=0.1")),
+    Arm("end_to_end_words", (*JUDGED, "contrasts.word_weight=0.1")),
+    Arm("end_to_end_real_fake", (*JUDGED, "contrasts.real_fake_weight=0.1")),
+    Arm("end_to_end_local_global", (*JUDGED, "contrasts.local_global_weight=0.1")),
+)
+"""What a discriminator can be asked for, of `benchmarks/end_to_end_contrasts.py`: nothing, whether
+pictures look real, and each contrast beside that. Of `OPTIONS` two are the same."""
 TWICE = (Arm("twice", length=2), Arm("dvae_twice", tokenizer="dvae", length=2))
 """Two-stage, for about as long as end-to-end training takes."""
 TWO_OBJECTS = (

@@ -107,6 +107,8 @@ class Study:
         if arm.end_to_end:
             found += data.reconstruction
         tokenizer = self.run_folder(f"{data.name}_tokenizer_{arm.tokenizer}")
+        if arm.texts:
+            found.append(f"text_encoder={self.run_folder(f'{data.name}_dual_encoder')}")
         found += [*arm.changes, f"seed={seed}", "training.export=last"]
         return [*found, f"tokenizer={tokenizer}", "tokenizer_config=null"]
 
@@ -124,6 +126,8 @@ class Study:
         name = cell_name(data.name, arm.name, seed)
         overrides = self.overrides(data, arm, seed)
         self.tokenizer(data, arm.tokenizer)
+        if arm.texts:
+            self.dual_encoder(data)
         run = self.run_folder(name)
 
         def measure() -> Figures:

@@ -32,17 +32,27 @@ NO_DEEPSPEED = (
 )
 
 
-def refuse_untaught_contrasts(
-    contrasts: ContrastSettings, settings: ReconstructionSettings, section: str
+def check_contrasts(
+    contrasts: ContrastSettings,
+    settings: ReconstructionSettings,
+    section: str,
+    training: TrainingSettings,
 ) -> None:
     """Raises:
-    ValueError: pictures are to be compared in features that nothing teaches.
+    ValueError: pictures are to be compared in features that nothing teaches, or a compiled
+        discriminator is asked for more than it gives.
     """
     if contrasts.used == ["real_fake_weight"] and settings.adversarial_weight == 0:
         raise ValueError(
             "contrasts.real_fake_weight is above 0, which compares pictures in the "
             "discriminator's features, and nothing teaches it these; raise "
             f"{section}.adversarial_weight or another weight of contrasts as well, or set it to 0."
+        )
+    if contrasts.used and settings.adversarial_weight > 0 and training.compile:
+        raise ValueError(
+            f"training.compile is true, and contrasts beside {section}.adversarial_weight take two "
+            "gradients of one pass of the discriminator, which a compiled one does not give; set "
+            "one of the three to false or 0."
         )
 
 
@@ -81,7 +91,7 @@ class TokenizerRun:
                 "have no texts; set it to 0, or train with it end to end (end_to_end and contrasts "
                 "of a bidirectional configuration)."
             )
-        refuse_untaught_contrasts(self.contrasts, self.objective, "objective")
+        check_contrasts(self.contrasts, self.objective, "objective", self.training)
 
 
 @dataclass(frozen=True)
@@ -174,7 +184,7 @@ class BidirectionalRun:
                 f"{name} is above 0, and with objective.question_answering_weight pictures need no "
                 "caption to be compared with; set one of the two to 0."
             )
-        refuse_untaught_contrasts(self.contrasts, self.reconstruction, "reconstruction")
+        check_contrasts(self.contrasts, self.reconstruction, "reconstruction", self.training)
 
     @property
     def wanted(self) -> Wanted:

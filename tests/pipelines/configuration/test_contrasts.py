@@ -162,6 +162,7 @@ def refused(capsys, main, arguments) -> str:
         (["contrasts.real_fake_weight=-1"], "real_fake_weight is -1.0; it must be 0 or more"),
         (["contrasts.local_globl_weight=1"], "nearest known one is 'contrasts.local_global_weight"),
         ([LOCAL_GLOBAL, "training.micro_batch_size=1"], "raise training.micro_batch_size"),
+        ([LOCAL_GLOBAL, f"objective.{HINGE}", "training.compile=true"], "training.compile is true"),
         ([LOCAL_GLOBAL, "discriminator.layers=4"], "fewer discriminator.layers"),
     ],
 )
