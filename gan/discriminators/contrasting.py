@@ -38,9 +38,10 @@ class Judgement(NamedTuple):
 class ContrastingDiscriminator(nn.Module):
     """A discriminator and the heads of contrasts: one module, for one optimizer.
 
-    Places and regions are those of the map that logits are read off; the picture as a whole is
-    their mean, since a map that is normalized but not by its weights' spectrum (InfoMax-GAN's and
-    XMC-GAN's are) would add up to more than a score without a temperature bears.
+    Places and regions are those of the map that logits are read off. The picture as a whole is
+    their mean, and not their sum as in InfoMax-GAN, whose maps are kept small by spectral
+    normalization: of normalized maps the sum made the local-global loss of scenes start at 117,
+    where knowing nothing costs 6.6, and the mean at 6.6.
 
     Args:
         discriminator: learns along.

@@ -88,6 +88,21 @@ def test_a_dual_encoder_compares_the_pairs_of_all_processes(tmp_path):
         assert losses(tmp_path / name)[0] == pytest.approx(losses(tmp_path / "python")[0], abs=0.3)
 
 
+def test_contrasts_compare_the_pictures_of_all_processes(tokenizer, tmp_path):
+    """One process, two, and two with an engine for the generator, on the same micro-batch."""
+    encoder = ["--config", "configs/dual_encoder/tiny.yaml", *SHORT, "output=encoder"]
+    run("python", 1, DUAL_ENCODER, *encoder, cwd=tmp_path)
+    arguments = [*bidirectional_arguments(tokenizer), *launching.PAINTING, "text_encoder=encoder"]
+    arguments += ["training.micro_batch_size=null", "end_to_end.sampled_ids=0"]
+    for name in ("sentence", "word", "real_fake", "local_global"):
+        arguments.append(f"contrasts.{name}_weight=0.2")
+    for name, processes in (("python", 1), ("accelerate", 2), ("deepspeed", 2)):
+        engine = "deepspeed=configs/deepspeed/zero_2.json"
+        run(name, processes, BIDIRECTIONAL, *arguments, engine, f"output={name}", cwd=tmp_path)
+        found, alone = losses(tmp_path / name), losses(tmp_path / "python")
+        assert len(found) == 12 and found == pytest.approx(alone, rel=1e-4)
+
+
 def test_compiled_end_to_end_training_learns_the_same(tokenizer, tmp_path):
     arguments = [*bidirectional_arguments(tokenizer), "end_to_end.hidden_state=consumed"]
     arguments += ["reconstruction.perceptual_weight=0", "training.steps=3"]
