@@ -37,7 +37,7 @@ class BidirectionalDrawer:
     """With the checkpoint of a transformer."""
 
     def __init__(self, arguments: argparse.Namespace, prompts: list[str] | None) -> None:
-        refuse(arguments, ("style_image", "interpolate"), "GAN")
+        refuse(arguments, ("style_image", "interpolate", "attributes"), "GAN")
         if prompts is None:
             raise UserError("there is nothing to draw; give --prompt or --prompts-file.")
         self.arguments, self.prompts = arguments, prompts

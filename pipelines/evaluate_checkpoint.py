@@ -92,6 +92,11 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument("--question-column", nargs="*", default=[])
     data.add_argument("--answer-column", nargs="*", default=[])
+    data.add_argument(
+        "--attribute-column",
+        help="of the rows' attributes, given to a GAN with a memory of them; else they are those "
+        "that the caption names",
+    )
     data.add_argument("--label-column", help="of the rows' classes, for --classifier")
     data.add_argument("--image-folder", metavar="DIR", help="of a JSON of captions")
 

@@ -33,7 +33,7 @@ class GANDrawer:
         if arguments.interpolate is not None:
             self._check_interpolation()
             self.pictures = arguments.interpolate
-        self.pipe.encode(prompts)
+        self.pipe.encode(prompts, arguments.attributes)
         self.pipe.noise(arguments.seed, 1 + arguments.num_images)
         if self.style is not None:
             self.pipe.style_of(self.style)
@@ -63,17 +63,39 @@ class GANDrawer:
             return
         for first in range(0, len(self.prompts), PROMPTS_AT_ONCE):
             chosen = self.prompts[first : first + PROMPTS_AT_ONCE]
-            images = self.pipe.generate_images(chosen, number, seed, self.style, progress)
+            given = self.arguments.attributes
+            if given is not None and len(given) > 1:
+                given = given[first : first + PROMPTS_AT_ONCE]
+            images = self.pipe.generate_images(chosen, number, seed, self.style, progress, given)
+            attributes = self._attributes(chosen, given)
             for k, image in enumerate(images):
                 prompt, picture = divmod(k, number)
-                yield image, {"text": chosen[prompt], "seed": seed + picture, **said}
+                of_picture = {"text": chosen[prompt], "seed": seed + picture}
+                yield image, {**of_picture, **said, **attributes[prompt]}
+
+    def _attributes(self, prompts: list[str], given: list[str] | None) -> list[dict[str, Any]]:
+        """What is written of each prompt's attributes: which, and where they are from."""
+        known = self.pipe.attributes
+        if known is None:
+            return [{}] * len(prompts)
+        source = "the prompt" if given is None else "given"
+        return [
+            {"attributes": known.present(values), "attributes_from": source}
+            for values in known.of_prompts(prompts, given)
+        ]
 
     def _between(
         self, progress: Callable[[int], Any]
     ) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
         """Rows say of what a picture is, and how far on the way it is, from 0 to 1."""
         prompts, seed, number = self.prompts, self.arguments.seed, self.arguments.interpolate
-        images = self.pipe.interpolate(prompts, number, seed, progress)
+        given = self.arguments.attributes
+        images = self.pipe.interpolate(prompts, number, seed, progress, given)
         ends = {"seed": seed} if prompts and len(prompts) == 2 else {"seeds": [seed, seed + 1]}
+        of_ends = self._attributes(prompts or [], given)
+        said = dict(of_ends[0]) if of_ends else {}
+        if said:
+            said["attributes"] = " → ".join(", ".join(of["attributes"]) for of in of_ends)
         for k, image in enumerate(images):
-            yield image, {"text": " → ".join(prompts or []), "way": k / (number - 1), **ends}
+            way = {"text": " → ".join(prompts or []), "way": k / (number - 1)}
+            yield image, {**way, **ends, **said}

@@ -12,7 +12,7 @@ from gan import Generator, TextBatch
 from gan.style_encoder import StyleEncoder
 from gan.text_encoders import mixed
 from pipelines.command_line import UserError, check_seed, device_and_dtype
-from pipelines.data.attributes import Attributes
+from pipelines.data.attributes import Attributes, Given
 from pipelines.data.transforms import Picture, to_image, to_pixels
 from pipelines.model_loading import load_generator, load_style_encoder
 from pipelines.text_encoding import TextReading, load_text_encoder, read_with
@@ -84,6 +84,7 @@ class GANPipeline:
         seed: int | Sequence[int] = 0,
         style: Picture | None = None,
         progress: Callable[[int], None] = lambda done: None,
+        attributes: Given | None = None,
     ) -> list[Image.Image]:
         """Draws `num_images` pictures of each prompt, those of one prompt side by side.
 
@@ -92,10 +93,14 @@ class GANPipeline:
             seed: picture k of a prompt has seed + k; one for all prompts or one for each.
             style: a picture whose style (its noise) all of them get, in the place of a seed's.
             progress: called with the number of pictures finished since the last call.
+            attributes: of a GAN with a memory of them, those to draw: phrases, or a text with
+                commas between them, for each prompt or one for all. None looks for them in the
+                prompts.
 
         Raises:
             UserError: a prompt is empty, too long or in other characters than the text encoder's,
-                prompts are missing or there is no use for them, or there is no style encoder.
+                prompts are missing or there is no use for them, or there is no style encoder; an
+                attribute is unknown, or there is no memory.
         """
         if num_images < 1:
             raise UserError(f"num_images is {num_images}; it must be at least 1.")
@@ -103,12 +108,12 @@ class GANPipeline:
         seeds = [seed] * count if isinstance(seed, int) else list(seed)
         if len(seeds) != count:
             raise UserError(f"{len(seeds)} seeds for {count} prompts; give one for each.")
-        texts, attributes = self.encode(prompts)
+        texts, present = self.encode(prompts, attributes)
         noise = torch.cat([self.noise(one, num_images) for one in seeds])
         if style is not None:
             noise = self.style_of(style).expand(len(noise), -1)
         rows = torch.arange(count).repeat_interleave(num_images)
-        return self._draw(noise, texts, attributes, rows, progress)
+        return self._draw(noise, texts, present, rows, progress)
 
     def interpolate(
         self,
@@ -116,6 +121,7 @@ class GANPipeline:
         number: int,
         seed: int = 0,
         progress: Callable[[int], None] = lambda done: None,
+        attributes: Given | None = None,
     ) -> list[Image.Image]:
         """So many pictures on the way from one text to another, by the same noise; or of one text,
         or none, from the noise of `seed` to that of seed + 1.
@@ -125,7 +131,7 @@ class GANPipeline:
                 `generate_images`.
         """
         self.check_interpolation(prompts, number)
-        texts, attributes = self.encode(prompts)
+        texts, present = self.encode(prompts, attributes)
         shares = torch.linspace(1, 0, number, device=self.generator.device)[:, None]
         first = self.noise(seed, 1)
         last = first if prompts is not None and len(prompts) == 2 else self.noise(seed + 1, 1)
@@ -134,9 +140,9 @@ class GANPipeline:
             begin = texts.map(lambda t: t[:1].expand(number, *t.shape[1:]))
             end = texts.map(lambda t: t[-1:].expand(number, *t.shape[1:]))
             texts = mixed(begin, end, shares) if len(prompts or ()) == 2 else begin
-        if attributes is not None:
-            attributes = shares * attributes[:1] + (1 - shares) * attributes[-1:]
-        return self._draw(noise, texts, attributes, torch.arange(number), progress)
+        if present is not None:
+            present = shares * present[:1] + (1 - shares) * present[-1:]
+        return self._draw(noise, texts, present, torch.arange(number), progress)
 
     def check_interpolation(self, prompts: Sequence[str] | None, number: int) -> None:
         """Raises:
@@ -150,14 +156,18 @@ class GANPipeline:
                 "its way is between two noises."
             )
 
-    def encode(self, prompts: Sequence[str] | None) -> tuple[TextBatch | None, Tensor | None]:
-        """Texts, and the attributes that are found in them, as the generator takes them.
+    def encode(
+        self, prompts: Sequence[str] | None, attributes: Given | None = None
+    ) -> tuple[TextBatch | None, Tensor | None]:
+        """Texts, and the attributes that are given or found in them, as the generator takes them.
 
         Raises:
             UserError: as `generate_images`.
         """
         if isinstance(prompts, str):
             raise UserError(f"prompts is one text, {prompts!r}; give a list of them.")
+        if attributes is not None and self.attributes is None:
+            raise UserError("this GAN keeps no memory of attributes; leave them out.")
         if self.texts is None:
             if prompts is not None:
                 raise UserError("this GAN draws from noise alone; leave the prompts out.")
@@ -167,7 +177,7 @@ class GANPipeline:
         encoded = self.texts(self.texts.encode_prompts(prompts))
         if self.attributes is None:
             return encoded, None
-        present = [self.attributes.of(text) for text in prompts]
+        present = self.attributes.of_prompts(prompts, attributes)
         return encoded, torch.tensor(present, device=self.generator.device)
 
     def noise(self, seed: int, count: int) -> Tensor:

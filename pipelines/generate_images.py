@@ -95,6 +95,13 @@ def add_gan_arguments(parser: argparse.ArgumentParser) -> None:
     options = parser.add_argument_group("of a GAN")
     options.add_argument("--style-image", metavar="IMAGE", help="draw in the style of this picture")
     options.add_argument(
+        "--attributes",
+        nargs="+",
+        metavar="TEXT",
+        help='with commas, "large, red, circle": draw these, which a memory of attributes knows, '
+        "in the place of those that the prompt names; for each prompt, or once for all",
+    )
+    options.add_argument(
         "--interpolate",
         type=int,
         metavar="N",

@@ -6,7 +6,7 @@ from typing import Literal
 from gan import ContrastSettings, DiscriminatorShape, GANObjectiveSettings, GeneratorShape
 from pipelines.command_line import check_seed
 from pipelines.data.attributes import AttributeSettings
-from pipelines.data.settings import CAPTIONS, PICTURES_ALONE, DataSettings, Wanted
+from pipelines.data.settings import CAPTIONS, DataSettings, Wanted
 from pipelines.data.text_tokenizer import TextTokenizerSettings
 from pipelines.dual_encoder.model import DualEncoderShape
 from pipelines.dual_encoder.objective import ContrastiveObjectiveSettings
@@ -300,6 +300,11 @@ class GANRun:
                 f"objective.{name} is above 0, and generator.memory is null; give the generator a "
                 "memory, or set it to 0."
             )
+        if self.data.gives_attributes and self.generator.memory is None:
+            raise ValueError(
+                "an attribute_column is named, and generator.memory, which keeps attributes, is "
+                "null; give the generator a memory, or leave the column out."
+            )
         if self.objective.of_attributes and self.discriminator.architecture != "deep_fusion":
             name = self.objective.of_attributes[0]
             raise ValueError(
@@ -336,8 +341,8 @@ class GANRun:
 
     @property
     def wanted(self) -> Wanted:
-        """Pictures, with captions where it draws of texts."""
-        return CAPTIONS if self.text else PICTURES_ALONE
+        """Pictures, with captions where it draws of texts, and attributes that are given."""
+        return Wanted(captions=self.text, attributes=self.data.gives_attributes)
 
 
 @dataclass(frozen=True)
@@ -347,7 +352,7 @@ class StyleEncoderRun:
     Args:
         gan: a checkpoint of train_gan.py, which is written out with a style encoder.
         base_channels: of its first map.
-        data: whose captions are drawn of.
+        data: whose captions, and attributes where a column has them, are drawn of.
         output: the run's folder.
     """
 
@@ -367,3 +372,8 @@ class StyleEncoderRun:
                 raise ValueError(
                     f"training.{name} is not for networks this small; set it to false."
                 )
+
+    @property
+    def wanted(self) -> Wanted:
+        """Captions, and attributes that are given."""
+        return Wanted(attributes=self.data.gives_attributes)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from pipelines.command_line import UserError
+from pipelines.data.attributes import phrases_in
 from pipelines.data.settings import TextColumns
 from pipelines.data.sources import QuestionAnswer, Texts, UnreadableRow
 from pipelines.data.transforms import read_image
@@ -109,10 +110,12 @@ def read_texts(cells: Cells, columns: TextColumns) -> Texts:
     """
     captions = {name: said(cells[name]) for name in columns.captions}
     questions = {q: question_answers(cells[q], cells[a]) for q, a in columns.questions}
-    if columns.names and not any((*captions.values(), *questions.values())):
+    # A picture may have no attribute.
+    attributes = [phrase for name in columns.attributes for phrase in phrases_in(said(cells[name]))]
+    if (captions or questions) and not any((*captions.values(), *questions.values())):
         wanted = ["caption"] * bool(captions) + ["question with an answer"] * bool(questions)
         raise UnreadableRow(f"has no {' and no '.join(wanted)} (in UTF-8)")
-    return Texts(captions, questions)
+    return Texts(captions, questions, attributes)
 
 
 def said(cell: Any) -> list[str]:

@@ -75,6 +75,7 @@ def open_encoded(
     for what, asked, known in (
         ("captions", columns.captions, index.columns.captions),
         ("questions", columns.questions, index.columns.questions),
+        ("attributes", columns.attributes, index.columns.attributes),
     ):
         for name in asked:
             if name not in known:

@@ -34,7 +34,8 @@ def read_pictures(
         rows = _read_metadata(metadata)
         paths = [str(folder / row["file_name"]) for row in rows]
         known = {name for row in rows for name in row}
-        texts = {c: [_as_list(row.get(c)) for row in rows] for c in columns.captions if c in known}
+        plain = [c for c in (*columns.captions, *columns.attributes) if c in known]
+        texts = {c: [_as_list(row.get(c)) for row in rows] for c in plain}
         for question, answer in columns.questions:
             if question in known and answer in known:
                 pairs = [_pairs(row.get(question), row.get(answer)) for row in rows]

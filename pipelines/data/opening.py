@@ -12,7 +12,14 @@ from pipelines.data.encoded_index import AcceptIds, read_index, refuse_ids
 from pipelines.data.locations import is_pattern
 from pipelines.data.orders import MixedOrder, Mixture, Order, RowOrder
 from pipelines.data.settings import CAPTIONS, PICTURES_ALONE, DataSettings, Wanted
-from pipelines.data.sources import KeptPictures, Source, Subset, open_scenes, readable_texts
+from pipelines.data.sources import (
+    KeptPictures,
+    Source,
+    Subset,
+    Texts,
+    open_scenes,
+    readable_texts,
+)
 from pipelines.data.transforms import CENTERED
 
 if TYPE_CHECKING:
@@ -143,7 +150,12 @@ def _refuse_without_texts(settings: DataSettings, wanted: Wanted) -> None:
     """A source of a mixture may lack what another one has."""
     columns = [one.text_columns(wanted) for one in settings.sources()]
     for one, found in zip(settings.sources(), columns, strict=True):
-        if wanted != PICTURES_ALONE and not found.names:
+        if wanted.attributes and not found.attributes:
+            raise UserError(
+                f"data source {one.source} names no column of the attributes that are trained on; "
+                "give it an attribute_column, or leave it out."
+            )
+        if wanted != PICTURES_ALONE and not (found.captions or found.questions):
             raise UserError(
                 f"data source {one.source} names no column of the texts that are trained on; give "
                 "it a text_column or question_column, or leave it out."
@@ -171,8 +183,13 @@ def _refuse_one_table(settings: DataSettings) -> None:
 def texts_for_vocabulary(
     settings: DataSettings, wanted: Wanted = CAPTIONS, seed: int = 0
 ) -> Iterator[str]:
-    """The texts that a text tokenizer is trained on: of the first rows of each source, as many as
-    suffice."""
+    """The texts that a text tokenizer is trained on."""
+    for found in texts_of_first_rows(settings, wanted, seed):
+        yield from found.every
+
+
+def texts_of_first_rows(settings: DataSettings, wanted: Wanted, seed: int) -> Iterator[Texts]:
+    """Of each source, as many as suffice to know its words."""
     for one in settings.sources():
         if one.source == "scenes":
             yield from readable_texts(open_source(one, None, wanted, seed), SCENES_FOR_VOCABULARY)
@@ -180,11 +197,10 @@ def texts_for_vocabulary(
             yield from _texts_of(one, wanted)
 
 
-def _texts_of(settings: DataSettings, wanted: Wanted) -> Iterator[str]:
+def _texts_of(settings: DataSettings, wanted: Wanted) -> Iterator[Texts]:
     if (stream := open_stream_of(settings, settings.split, wanted)) is not None:
         rows = (found for shard in range(stream.shards) for found in stream.texts(shard))
-        for found in islice(rows, ROWS_FOR_VOCABULARY):
-            yield from found.every
+        yield from islice(rows, ROWS_FOR_VOCABULARY)
         return
     source = open_source(settings, wanted=wanted, accept_ids=lambda index, data: None)
     yield from readable_texts(source, ROWS_FOR_VOCABULARY)

@@ -12,6 +12,7 @@ class Wanted:
 
     captions: bool = True
     questions: bool = False
+    attributes: bool = False
 
 
 CAPTIONS, PICTURES_ALONE = Wanted(), Wanted(captions=False)
@@ -19,15 +20,18 @@ CAPTIONS, PICTURES_ALONE = Wanted(), Wanted(captions=False)
 
 @dataclass(frozen=True)
 class TextColumns:
-    """The columns of texts: of captions, and of questions each with that of its answers."""
+    """The columns of texts: of captions, of questions each with that of its answers, and of a
+    picture's attributes."""
 
     captions: tuple[str, ...] = ()
     questions: tuple[tuple[str, str], ...] = ()
+    attributes: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All of them."""
-        return (*self.captions, *(name for pair in self.questions for name in pair))
+        """All of them, each once."""
+        asked = (name for pair in self.questions for name in pair)
+        return tuple(dict.fromkeys((*self.captions, *asked, *self.attributes)))
 
 
 @dataclass
@@ -45,6 +49,7 @@ class MixtureEntry:
     text_column: str | list[str] | None = None
     question_column: str | list[str] | None = None
     answer_column: str | list[str] | None = None
+    attribute_column: str | None = None
     image_folder: str | None = None
     validation_split: str | None = None
 
@@ -69,6 +74,10 @@ class DataSettings:
         question, with one right answer or a list of them, or a list of questions with as many
         answers; one is drawn per step. `scenes` has them in English, and in Chinese as
         `question_zh` and `answer_zh`.
+    attribute_column: of the attributes of each picture, for a GAN's memory of them: a list of
+        phrases, or a text with commas or semicolons between them; null looks for attributes in the
+        captions. `scenes` has `attributes` and `attributes_zh`: size, colour and shape of each
+        object.
     image_folder: where the pictures of a JSON of captions are; null looks beside it and, for
         `annotations/captions_NAME.json`, in the folder `NAME` beside `annotations`.
     mixture: several sources in the place of `source`, mixed by weight.
@@ -96,6 +105,7 @@ class DataSettings:
     text_column: str | list[str] = "text"
     question_column: str | list[str] = "question"
     answer_column: str | list[str] = "answer"
+    attribute_column: str | None = None
     image_folder: str | None = None
     mixture: list[MixtureEntry] | None = None
     streaming: bool = False
@@ -116,6 +126,8 @@ class DataSettings:
         for name in ("text_column", "question_column", "answer_column"):
             if not all(as_list(getattr(self, name))):
                 raise ValueError(f"{name} is empty; name one column or several, or [] for none.")
+        if self.attribute_column == "":
+            raise ValueError("attribute_column is empty; name a column, or null for none.")
         if min(self.height_width) < 1:
             raise ValueError(f"size is {self.size}; it must be at least 1 pixel.")
         if not 1 <= self.min_objects <= self.max_objects <= 4:
@@ -163,7 +175,13 @@ class DataSettings:
         return TextColumns(
             tuple(as_list(self.text_column)) if wanted.captions else (),
             tuple(questions) if wanted.questions else (),
+            (self.attribute_column,) if wanted.attributes and self.attribute_column else (),
         )
+
+    @property
+    def gives_attributes(self) -> bool:
+        """Whether a column has them."""
+        return any(one.attribute_column for one in self.sources())
 
     def sources(self) -> list["DataSettings"]:
         """One for each source."""

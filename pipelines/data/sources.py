@@ -9,13 +9,21 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pipelines.command_line import UserError
-from pipelines.data.scenes import Scene, caption, draw_scene, questions, scene_at
+from pipelines.data.scenes import (
+    Scene,
+    attribute_words,
+    caption,
+    draw_scene,
+    questions,
+    scene_at,
+)
 from pipelines.data.scenes.questions import EACH_ONCE
 from pipelines.data.settings import DataSettings, TextColumns, Wanted
 from pipelines.data.transforms import Picture, to_array
 
 SCENE_LANGUAGES = {"text": "en", "text_zh": "zh"}
 SCENE_QUESTIONS = {("question", "answer"): "en", ("question_zh", "answer_zh"): "zh"}
+SCENE_ATTRIBUTES = {"attributes": "en", "attributes_zh": "zh"}
 # Which of two objects a relation is of is learned last by far; asked more often still it keeps the
 # model from learning the rest (docs/results.md).
 TRAINING_QUESTIONS = {"relation": 3}
@@ -32,10 +40,12 @@ class QuestionAnswer(NamedTuple):
 
 @dataclass(frozen=True)
 class Texts:
-    """What is written about a picture, by the column (of questions) that it stands in."""
+    """What is written about a picture, by the column (of questions) that it stands in, and its
+    attributes."""
 
     captions: dict[str, list[str]] = field(default_factory=dict)
     questions: dict[str, list[QuestionAnswer]] = field(default_factory=dict)
+    attributes: list[str] = field(default_factory=list)
 
     @property
     def all_captions(self) -> list[str]:
@@ -44,7 +54,7 @@ class Texts:
 
     @property
     def every(self) -> Iterator[str]:
-        """Text by text."""
+        """Text by text, without the attributes."""
         yield from self.all_captions
         for pair in chain(*self.questions.values()):
             yield from pair
@@ -73,6 +83,11 @@ class Row:
     def questions(self) -> list[QuestionAnswer]:
         """Of all columns."""
         return list(chain(*self.texts.questions.values()))
+
+    @property
+    def attributes(self) -> list[str]:
+        """Phrases."""
+        return self.texts.attributes
 
 
 class UnreadableRow(Exception):
@@ -139,7 +154,12 @@ class ScenesSource:
             times = TRAINING_QUESTIONS if self.split == "train" else EACH_ONCE
             found = questions(scene, rng, SCENE_QUESTIONS[pair], times)
             asked[pair[0]] = [QuestionAnswer(one.question, one.answer) for one in found]
-        return Texts(captions, asked)
+        given = [
+            phrase
+            for column in self.columns.attributes
+            for phrase in attribute_words(scene, SCENE_ATTRIBUTES[column])
+        ]
+        return Texts(captions, asked, given)
 
 
 def open_scenes(settings: DataSettings, split: str, wanted: Wanted, seed: int) -> ScenesSource:
@@ -157,6 +177,12 @@ def open_scenes(settings: DataSettings, split: str, wanted: Wanted, seed: int) -
             )
             raise UserError(
                 f"data source scenes has no questions {pair[0]!r} with {pair[1]!r}; it has {known}."
+            )
+    for name in columns.attributes:
+        if name not in SCENE_ATTRIBUTES:
+            raise UserError(
+                f"data source scenes has no attributes {name!r}; it has "
+                f"{' and '.join(SCENE_ATTRIBUTES)}."
             )
     return ScenesSource(settings, split, columns, seed)
 
@@ -199,10 +225,10 @@ class KeptPictures:
         return self.source.texts(row)
 
 
-def readable_texts(source: Source, rows: int) -> Iterator[str]:
+def readable_texts(source: Source, rows: int) -> Iterator[Texts]:
     """The texts of the first `rows` rows, or of as many as there are."""
     for row in range(rows if source.length is None else min(rows, source.length)):
         try:
-            yield from source.texts(row).every
+            yield source.texts(row)
         except UnreadableRow:
             continue

@@ -141,7 +141,7 @@ def _check_columns(table: Data, columns: TableColumns, source: str) -> None:
             raise UserError(
                 f"data source {source} has no column {column!r}; it has "
                 f"{', '.join(table.column_names)} (data.image_column, data.text_column, "
-                "data.question_column and data.answer_column choose)."
+                "data.question_column, data.answer_column and data.attribute_column choose)."
             )
     for column in columns.written:
         if not _is_text(table.features[column]):

@@ -39,7 +39,8 @@ class TextReader:
         text_positions: the most ids that a text may have, special tokens included.
         wanted: which texts the batches have.
         seed: of the choices and of caption dropout.
-        attributes: looked for in the captions that were chosen.
+        attributes: of those that are given, where these are wanted, or looked for in the captions
+            that were chosen.
         encoder: of whose ids the batches have the captions too.
     """
 
@@ -62,7 +63,10 @@ class TextReader:
         if self.wanted.captions:
             captions, dropped = self._captions(rows, caption_dropout)
             found = [self.codec.encode_caption(one, self.text_positions) for one in captions]
-            if self.attributes is not None:
+            if self.attributes is not None and self.wanted.attributes:
+                given = [self.attributes.among(row.attributes) for _, row in rows]
+                batch["attributes"] = torch.tensor(given)
+            elif self.attributes is not None:
                 batch["attributes"] = torch.tensor([self.attributes.of(one) for one in captions])
             batch["text_ids"], batch["text_length"] = self.codec.pad(found, self.text_positions)
             batch["caption_dropped"] = torch.tensor(dropped)

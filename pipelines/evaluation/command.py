@@ -69,7 +69,7 @@ def _evaluate_into(
         more = scene_groups(pipe, tasks, arguments.rows, data.language, processes)
         measured = replace(measured, figures=measured.figures | more)
     if data.scenes and isinstance(subject, GANSubject) and subject.pipe.texts is not None:
-        more = scenes_drawn(subject.pipe, arguments.rows, data.language, processes.share_out)
+        more = scenes_drawn(subject, arguments.rows, data.language, processes.share_out)
         measured = replace(measured, figures=measured.figures | more)
     if arguments.choose_sampling:
         processes.on_main(lambda: _recommend(arguments.checkpoint, subject))
@@ -105,6 +105,14 @@ def heading(arguments: argparse.Namespace, subject: Subject, data: Data, judges:
         best = f", the best of {rerank} by its own captions" * (rerank > 1)
         how.append(f"Drawn with {sampling_in_words(pipe.sampling)}, painted from {source}{best}.")
         settings |= {"sampling": asdict(pipe.sampling), "decoder": pipe.decoder, "rerank": rerank}
+    if isinstance(subject, GANSubject) and subject.pipe.attributes is not None:
+        column = subject.attribute_column
+        settings["attributes"] = "from the caption" if column is None else "given"
+        if column is None:
+            how.append("Attributes: from the caption.")
+        else:
+            settings["attribute_column"] = column
+            how.append(f"Attributes: given, by the data's column {column!r}.")
     versions = {name: version(name) for name in ("torch", "torchmetrics", "transformers")}
     versions["python"] = platform.python_version()
     settings["date"] = date.today().isoformat()

@@ -1,5 +1,11 @@
 """A one-stage GAN, measured like any other checkpoint."""
 
+from collections.abc import Sequence
+
+from pipelines.command_line import UserError
+from pipelines.data.attributes import listed
+from pipelines.data.scenes import Scene, attribute_words
+from pipelines.data.sources import SCENE_ATTRIBUTES, Source, UnreadableRow
 from pipelines.evaluation.figures import Figures
 from pipelines.evaluation.rows import Block
 from pipelines.evaluation.scene_accuracy import Share, drawing_accuracy, scene_set
@@ -8,20 +14,61 @@ from pipelines.gan_pipeline import GANPipeline
 
 
 class GANSubject:
-    """Draws of the rows' captions; or, without text, as many pictures as there are rows."""
+    """Draws of the rows' captions; or, without text, as many pictures as there are rows.
+
+    Args:
+        attribute_column: whose attributes are given to its memory of them; None takes those that
+            the caption names.
+
+    Raises:
+        UserError: there is no memory to give them to.
+    """
 
     picture_size: tuple[int, int] | None
 
-    def __init__(self, pipe: GANPipeline) -> None:
+    def __init__(self, pipe: GANPipeline, attribute_column: str | None = None) -> None:
         self.pipe, self.tasks, self.picture_size = pipe, pipe.tasks, pipe.picture_size
+        self.attribute_column = attribute_column
+        if attribute_column is not None and pipe.attributes is None:
+            raise UserError(
+                "--attribute-column gives attributes to a GAN's memory of them, and this GAN has "
+                "none; leave it out."
+            )
+
+    def suit(self, source: Source, chosen: Sequence[int]) -> None:
+        """Raises:
+        UserError: attributes are given, and the memory knows none of the rows'.
+        """
+        known = self.pipe.attributes
+        if self.attribute_column is None or known is None:
+            return
+        for row in chosen:
+            try:
+                given = source.texts(row).attributes
+            except UnreadableRow:
+                continue
+            if self.known(given):
+                return
+        raise UserError(
+            f"column {self.attribute_column!r} has none of the attributes that the GAN knows "
+            f"({listed(known.phrases)}); name another --attribute-column, or leave it out."
+        )
 
     def make(self, block: Block) -> Made:
         if self.pipe.texts is None:
             drawn = [self.pipe.generate_images(seed=row)[0] for row in block.rows]
             return Made(drawn=drawn, paired=False)
         prompts = [longest_that_fits(text, self._fits) for text in block.prompts]
-        drawn = self.pipe.generate_images(prompts, seed=block.rows)
+        given = None
+        if self.attribute_column is not None:
+            given = [self.known(attributes) for attributes in block.attributes]
+        drawn = self.pipe.generate_images(prompts, seed=block.rows, attributes=given)
         return Made(drawn=drawn, prompts=block.prompts)
+
+    def known(self, attributes: Sequence[str]) -> list[str]:
+        """Of a row's, those that the memory knows: of rarer ones it has learned nothing."""
+        assert self.pipe.attributes is not None
+        return self.pipe.attributes.present(self.pipe.attributes.among(attributes))
 
     def _fits(self, text: str) -> bool:
         """Into the text encoder's positions."""
@@ -30,14 +77,21 @@ class GANSubject:
         return not texts.codec.encode_caption(text, texts.positions).truncated
 
 
-def scenes_drawn(pipe: GANPipeline, scenes: int, language: str, share: Share) -> dict[str, Figures]:
+def scenes_drawn(
+    subject: GANSubject, scenes: int, language: str, share: Share
+) -> dict[str, Figures]:
     """Shares of 1 by group: so many test scenes of one and of two objects, and of one with a
     colour-shape pair that no training scene has, every attribute right."""
-    size = pipe.picture_size
+    pipe, column = subject.pipe, subject.attribute_column
+
+    def given(scene: Scene) -> list[str]:
+        assert column is not None
+        return subject.known(attribute_words(scene, SCENE_ATTRIBUTES[column]))
 
     def exact(split: str, objects: int) -> float:
-        chosen = scene_set(split, scenes, objects, size, 0, language)
-        return drawing_accuracy(pipe, chosen, share=share).exact
+        chosen = scene_set(split, scenes, objects, pipe.picture_size, 0, language)
+        attributes = None if column is None else given
+        return drawing_accuracy(pipe, chosen, share=share, attributes=attributes).exact
 
     return {
         "scene_sets": {

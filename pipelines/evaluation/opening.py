@@ -114,13 +114,14 @@ def _refuse_options_of_transformers(arguments: argparse.Namespace) -> None:
 
 def _gan(arguments: argparse.Namespace, processes: Processes) -> GANSubject:
     """Raises:
-    UserError: it draws pictures of another size than the one that is asked for.
+    UserError: it draws pictures of another size than the one that is asked for, or has no use for
+        attributes.
     """
     pipe = GANPipeline.from_pretrained(
         arguments.checkpoint, device_name(processes.device), arguments.dtype
     )
     _refuse_another_size(arguments, pipe.picture_size)
-    return GANSubject(pipe)
+    return GANSubject(pipe, arguments.attribute_column)
 
 
 def _refuse_another_size(arguments: argparse.Namespace, own: tuple[int, int]) -> None:
@@ -167,6 +168,10 @@ def open_data(arguments: argparse.Namespace, subject: Subject) -> Data:
     Raises:
         UserError: they cannot be opened, or do not suit the subject.
     """
+    if arguments.attribute_column is not None and not isinstance(subject, GANSubject):
+        raise UserError(
+            "--attribute-column gives attributes to a GAN's memory of them; leave it out."
+        )
     source, split = parse_data(arguments.data)
     question, answer = arguments.question_column, arguments.answer_column
     if source == "scenes":
@@ -180,6 +185,7 @@ def open_data(arguments: argparse.Namespace, subject: Subject) -> Data:
             text_column=arguments.text_column,
             question_column=question,
             answer_column=answer,
+            attribute_column=arguments.attribute_column,
             image_folder=arguments.image_folder,
             size=size,
         )
@@ -190,7 +196,7 @@ def open_data(arguments: argparse.Namespace, subject: Subject) -> Data:
     labels = None
     if arguments.classifier is not None:
         labels = open_source(replace(settings, text_column=[arguments.label_column]))
-    opened = open_source(settings, wanted=Wanted(captions, questions))
+    opened = open_source(settings, wanted=Wanted(captions, questions, settings.gives_attributes))
     if isinstance(subject, PicturesSubject):
         chosen = subject.suit(opened, arguments.rows)
         if labels is not None and not subject.paired:
@@ -200,6 +206,8 @@ def open_data(arguments: argparse.Namespace, subject: Subject) -> Data:
             )
     else:
         chosen = by_lot(opened.length, arguments.rows)
+    if isinstance(subject, GANSubject):
+        subject.suit(opened, chosen)
     if isinstance(subject, CaptionsSubject):
         subject.suit(_files(opened, arguments.rows), chosen)
     return Data(settings, Rows(opened, size, chosen, captions, labels))

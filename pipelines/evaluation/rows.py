@@ -1,7 +1,7 @@
 """The rows that are measured, in blocks that are dealt to processes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Block:
     captions: all that would be right, row by row; the first one is drawn.
     questions: likewise.
     labels: class names; empty strings where none are read.
+    attributes: phrases, row by row; empty where none are read.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Block:
     captions: list[list[str]]
     questions: list[list[QuestionAnswer]]
     labels: list[str]
+    attributes: list[list[str]] = field(default_factory=list)
 
     @property
     def prompts(self) -> list[str]:
@@ -94,6 +96,7 @@ class Rows:
             block.captions.append(found.captions)
             block.questions.append(found.questions)
             block.labels.append(name)
+            block.attributes.append(found.attributes)
         return block
 
 

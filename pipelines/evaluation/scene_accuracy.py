@@ -163,14 +163,18 @@ def drawing_accuracy(
     rerank: int = 1,
     progress: Callable[[int], None] = lambda done: None,
     share: Share = in_turn,
+    attributes: Callable[[Scene], list[str]] | None = None,
     **sampling: Any,
 ) -> Accuracy:
-    """Pictures drawn from the captions, read, and compared with what the captions state."""
+    """Pictures drawn from the captions, and what `attributes` gives of the scenes beside them, read
+    and compared with what the captions state."""
 
     def draw(some: slice) -> list[Match]:
         captions = scenes.captions[some]
         seeds = range(some.start * rerank, some.stop * rerank, rerank)  # a candidate has its own
-        options = {**sampling, "rerank": rerank} if rerank > 1 else sampling
+        options = {**sampling, "rerank": rerank} if rerank > 1 else {**sampling}
+        if attributes is not None:
+            options["attributes"] = list(map(attributes, scenes.scenes[some]))
         draw_some: Callable[..., list[Image.Image]] = pipe.generate_images
         images = draw_some(captions, seed=seeds, progress=progress, **options)
         read = [read_scene(np.asarray(image)) for image in images]

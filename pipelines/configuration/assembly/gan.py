@@ -27,8 +27,13 @@ from pipelines.configuration.assembly.parts import (
 from pipelines.configuration.assembly.run_folder import CONFIGURATION, refuse_other_alphabets
 from pipelines.configuration.loading import dump_configuration
 from pipelines.configuration.schemas import GANRun
-from pipelines.data.attributes import Attributes, choose_attributes
-from pipelines.data.opening import texts_for_vocabulary
+from pipelines.data.attributes import (
+    Attributes,
+    choose_attributes,
+    choose_given_attributes,
+    listed,
+)
+from pipelines.data.opening import texts_for_vocabulary, texts_of_first_rows
 from pipelines.data.text_batches import TextReader
 from pipelines.samples import draw_pictures
 from pipelines.text_encoding import TextReading
@@ -161,18 +166,26 @@ def _discriminator(
 
 
 def _attributes(config: GANRun, processes: Processes) -> tuple[Attributes | None, Tensor]:
-    """Those of the captions, and the graph of which come together."""
+    """Those of the captions, or of the column that has them, and the graph of which come
+    together."""
     if config.generator.memory is None:
         return None, torch.empty(0)
+    data, wanted = config.data, config.wanted
 
     def find() -> tuple[Attributes, Tensor]:
-        captions = list(texts_for_vocabulary(config.data, config.wanted, config.seed))
-        found = choose_attributes(captions, config.attributes)
-        return found, co_occurrence_graph(torch.tensor([found.of(one) for one in captions]))
+        if wanted.attributes:
+            rows = [found.attributes for found in texts_of_first_rows(data, wanted, config.seed)]
+            chosen = choose_given_attributes(rows, config.attributes)
+            present = [chosen.among(row) for row in rows]
+        else:
+            captions = list(texts_for_vocabulary(data, wanted, config.seed))
+            chosen = choose_attributes(captions, config.attributes)
+            present = [chosen.of(one) for one in captions]
+        return chosen, co_occurrence_graph(torch.tensor(present))
 
     found, graph = processes.on_main(find)
-    names = ", ".join(found.phrases[:12]) + (", …" if len(found.phrases) > 12 else "")
-    processes.log(f"{len(found.phrases)} attributes, found in captions: {names}.")
+    where = "given with the pictures" if wanted.attributes else "found in captions"
+    processes.log(f"{len(found.phrases)} attributes, {where}: {listed(found.phrases)}.")
     return found, graph
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from gan.style_encoder import StyleEncoder, StyleEncoderConfig, StyleObjective
+from pipelines.command_line import UserError
 from pipelines.configuration.assembly.parts import build_loader, every_matrix, read_by
 from pipelines.configuration.assembly.run_folder import CONFIGURATION
 from pipelines.configuration.loading import dump_configuration
 from pipelines.configuration.schemas import StyleEncoderRun
-from pipelines.data.settings import CAPTIONS
 from pipelines.data.text_batches import TextReader
 from pipelines.gan_pipeline import GANPipeline
 from pipelines.samples import draw_pictures
@@ -24,14 +24,20 @@ def style_encoder_task(config: StyleEncoderRun, processes: Processes, gan: GANPi
     """Trains a style encoder on what the GAN draws of the data's captions.
 
     Raises:
-        UserError: the data cannot be read.
+        UserError: the data cannot be read, or the GAN has no use for them.
     """
     device, generator, texts = processes.device, gan.generator, gan.texts
+    if config.data.gives_attributes and gan.attributes is None:
+        raise UserError(
+            f"an attribute_column is named, and {config.gan} keeps no attributes; leave it out."
+        )
     data = replace(config.data, size=gan.picture_size)
     reader = None
     if texts is not None:
         texts.encoder.requires_grad_(False)
-        reader = TextReader(texts.codec, texts.positions, CAPTIONS, config.seed, gan.attributes)
+        reader = TextReader(
+            texts.codec, texts.positions, config.wanted, config.seed, gan.attributes
+        )
     loader = build_loader(data, config.training, config.seed, processes, reader)
     torch.manual_seed(config.seed)
     shape = StyleEncoderConfig(generator.noise_dim, gan.picture_size, config.base_channels)

@@ -3,6 +3,7 @@
 from pipelines.data.scenes.captions import (
     Attributes,
     Statement,
+    attribute_words,
     canonical_caption,
     caption,
     describe,
@@ -46,6 +47,7 @@ __all__ = [
     "Scene",
     "SceneObject",
     "Statement",
+    "attribute_words",
     "canonical_caption",
     "caption",
     "clear_relation",

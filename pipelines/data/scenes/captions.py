@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
 import numpy as np
 
@@ -60,6 +61,17 @@ def canonical_caption(scene: Scene, language: str = "en") -> str:
 def describe(item: SceneObject, language: str = "en") -> str:
     """The object alone: "a large red circle". Raises ValueError for an unknown language."""
     return _phrase(item, language_named(language))
+
+
+def attribute_words(scene: Scene, language: str = "en") -> list[str]:
+    """Size, colour and shape of each object, in the scene's order, each word once: "large", "red",
+    "circle". Raises ValueError for an unknown language."""
+    words = language_named(language)
+    found = (
+        (words.sizes[item.size], words.colours[item.colour], words.shapes[item.shape])
+        for item in scene.objects
+    )
+    return list(dict.fromkeys(chain.from_iterable(found)))
 
 
 def parse_caption(text: str) -> Statement | None:
