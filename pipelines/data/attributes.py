@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from itertools import chain
+from itertools import chain, zip_longest
 
 from pipelines.command_line import UserError
 
@@ -101,6 +101,21 @@ class Attributes:
                     f"the memory does not know the attribute {phrase!r}; {what}: "
                     f"{listed(near or self.phrases)}."
                 )
+
+    def refuse_others(self, before: Sequence[str]) -> None:
+        """A memory keeps vectors in the order of the phrases, which they do not tell.
+
+        Raises:
+            UserError: the phrases `before` were others, or in another order.
+        """
+        if (now := list(self.phrases)) != list(before):
+            first = next(n for n, pair in enumerate(zip_longest(before, now)) if len({*pair}) > 1)
+            raise UserError(
+                f"the run was saved with {len(before)} attributes, from number {first + 1} on "
+                f"{listed(before[first:]) or 'none'}, and now there are {len(now)}, from there on "
+                f"{listed(now[first:]) or 'none'}; resume with the data and the section attributes "
+                "that it was started with, or train anew into another folder."
+            )
 
 
 def choose_attributes(captions: Iterable[str], settings: AttributeSettings) -> Attributes:

@@ -85,7 +85,7 @@ class BatchLoader:
         cropping: which part of a picture is trained on; validation takes the center.
 
     `counts` says what was read so far: rows, unreadable ones, texts cut, unknown tokens, and for
-    how long that was waited for. `bookmark` says where the order stands after the last step.
+    how long that was waited for.
     """
 
     def __init__(
@@ -106,7 +106,8 @@ class BatchLoader:
         self.global_batch_size = micro_batch_size * accumulation * world_size
         self.workers = workers
         self.counts = ReadingCounts()
-        self.bookmark = order.bookmark
+        self._place = order.bookmark
+        self._attributes = None if texts is None else texts.attributes
         height_width = (size, size) if isinstance(size, int) else size
         self._steps = StepReader(
             BatchReader(height_width, texts, seed, cropping),
@@ -140,18 +141,27 @@ class BatchLoader:
         self.counts.seconds += time.perf_counter() - before
         if isinstance(found, UserError):
             raise found
-        self.bookmark = found.bookmark
+        self._place = found.bookmark
         self._count(found.counts)
         return found.batches
+
+    @property
+    def bookmark(self) -> Bookmark:
+        """Where the order stands after the last step, and which attributes were read."""
+        if self._attributes is None:
+            return self._place
+        return {**self._place, "attributes": list(self._attributes.phrases)}
 
     def go_to(self, bookmark: Bookmark) -> str:
         """Takes up a bookmark of any process; says in a phrase what has changed since, if anything.
 
         Raises:
-            UserError: the data do not allow it.
+            UserError: the data do not allow it, or the attributes are others.
         """
+        if self._attributes is not None and "attributes" in bookmark:
+            self._attributes.refuse_others(bookmark["attributes"])
         change = self._steps.order.go_to(bookmark)
-        self.bookmark = self._steps.order.bookmark
+        self._place = self._steps.order.bookmark
         return change
 
     def validation_batches(self, number: int) -> Iterator[Batch]:

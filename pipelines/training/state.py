@@ -150,6 +150,8 @@ def load_state(folder: Path, parts: RunParts, processes: Processes) -> list[str]
             f"{FORMAT_VERSION}; continue with the version of drawscribe that wrote it."
         )
     refuse_unsound_changes(folder, document["settings"], parts.settings)
+    # Before the weights, whose shapes may say less clearly that the data are others.
+    moved = parts.reading.go_to(document["data"])
     try:
         for name, player in parts.players.items():
             player.load(
@@ -174,7 +176,6 @@ def load_state(folder: Path, parts: RunParts, processes: Processes) -> list[str]
     if processes.rank < len(random_states):  # more processes than before keep their fresh seeds
         restore_random_state(random_states[processes.rank], processes.device)
     counts = document["processes"], processes.count
-    moved = parts.reading.go_to(document["data"])
     return changes(document["settings"], parts.settings, counts) + ([moved] if moved else [])
 
 

@@ -99,3 +99,14 @@ def test_attributes_of_prompts():
 def test_refusals_of_given_attributes(given, sentence):
     with pytest.raises(UserError, match=sentence):
         Attributes(("red", "blue", "round")).of_prompts(["a", "b"], given)
+
+
+def test_other_attributes_are_refused_and_so_is_another_order():
+    known = Attributes(("red", "blue", "round"))
+    known.refuse_others(["red", "blue", "round"])
+    with pytest.raises(UserError, match="from number 2 on round, blue, and now .* blue, round;"):
+        known.refuse_others(["red", "round", "blue"])
+    with pytest.raises(UserError, match="with 2 attributes, from number 3 on none, and now .* 3,"):
+        known.refuse_others(["red", "blue"])
+    with pytest.raises(UserError, match="with 4 attributes, from number 4 on big, .* on none;"):
+        known.refuse_others(["red", "blue", "round", "big"])

@@ -6,6 +6,7 @@ import tarfile
 
 import datasets
 import pytest
+import torch
 from PIL import Image
 
 from pipelines.command_line import UserError
@@ -154,3 +155,18 @@ def test_one_column_may_be_both(tmp_path):
     write_folder(tmp_path)
     settings = DataSettings(source=str(tmp_path), size=8, attribute_column="text")
     assert open_source(settings, wanted=GIVEN)[1].attributes == ["a red fly"]
+
+
+def test_a_bookmark_knows_the_attributes(tmp_path):
+    write_folder(tmp_path)
+    settings = settings_of(tmp_path)
+    loader = load(settings, GIVEN)
+    loader.step(0)
+    bookmark = json.loads(json.dumps(loader.bookmark))
+    assert bookmark["attributes"] == ["red", "big"] and "rows" in bookmark
+    assert load(settings, GIVEN).go_to(bookmark) == ""
+    with pytest.raises(UserError, match="number 1 on red, big, and now .* big, red;"):
+        load(settings, GIVEN, Attributes(("big", "red"))).go_to(bookmark)
+    assert torch.equal(
+        load(settings, GIVEN).step(0)[0]["attributes"], loader.step(0)[0]["attributes"]
+    )

@@ -200,6 +200,32 @@ def train(dual_encoder_checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ([GIVEN], "the run was saved with"),
+        (["attributes.number=5"], "attributes, from number 6 on"),
+        (["attributes.phrases=[red,blue]"], "and now there are 2,"),
+    ],
+)
+def test_other_attributes_are_refused_on_resuming(options, sentence, train, capsys):
+    train()
+    with pytest.raises(SystemExit) as stopped:
+        train("training.steps=3", *options, "--resume")
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and sentence in error
+    assert error.count("error:") == 1 and "Traceback" not in error
+
+
+def test_another_order_of_attributes_is_refused_on_resuming(train, capsys):
+    train("attributes.phrases=[red,blue]")
+    with pytest.raises(SystemExit) as stopped:
+        train("attributes.phrases=[blue,red]", "training.steps=3", "--resume")
+    assert stopped.value.code == 2
+    assert "from number 1 on red, blue, and now" in capsys.readouterr().err
+    train("attributes.phrases=[red,blue]", "training.steps=3", "--resume")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
         ([GIVEN, "generator.memory=null", "objective.attribute_weight=0",
           "objective.attribute_contrast_weight=0"], "generator.memory, which keeps attributes, is"),
         (["data.attribute_column=traits"], "it has attributes and attributes_zh"),
