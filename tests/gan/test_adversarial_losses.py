@@ -126,6 +126,22 @@ def test_pull_of_a_sure_discriminator_on_the_generator(side, expected):
     assert (fake.grad < 0).all()  # lower loss where fakes look more real
 
 
+def test_dual_contrastive_loss_beside_a_plain_loop():
+    torch.manual_seed(0)
+    real, fake = (torch.randn(5, dtype=torch.double, requires_grad=True) for _ in range(2))
+    r, f = real.tolist(), fake.tolist()
+    expected = [
+        math.log(1 + sum(math.exp(other - r[i]) for other in f))
+        + math.log(1 + sum(math.exp(f[i] - other) for other in r))
+        for i in range(5)
+    ]
+    losses = DualContrastiveLoss().discriminator(real, fake)
+    assert losses.tolist() == pytest.approx(expected, rel=1e-6)
+    losses.mean().backward()
+    assert (real.grad.sum() + fake.grad.sum()).item() == pytest.approx(0, abs=1e-7)
+    assert (real.grad < 0).all() and (fake.grad > 0).all()
+
+
 def test_dual_contrastive_generator_needs_real_pictures():
     with pytest.raises(ValueError, match="real pictures"):
         DualContrastiveLoss().generator(torch.zeros(2))
@@ -137,6 +153,17 @@ def test_targets_of_attributes_take_turns():
     fake = attribute_targets(attributes, real=False)
     assert real.tolist() == [[1, 0, 0, 0, 1, 0]]
     assert torch.equal(fake, real.roll(1, dims=1))
+
+
+def test_repeated_targets_would_say_less():
+    """The authors' code has each twice, and for a fake all moved by one: within a run of attributes
+    that are there, or are not, real and fake is the same."""
+    attributes = torch.tensor([[1, 0, 1]])
+    real = attributes.repeat_interleave(2, dim=1)
+    fake = F.pad(real[:, :-1], (1, 0))
+    assert real.tolist() == [[1, 1, 0, 0, 1, 1]] and fake.tolist() == [[0, 1, 1, 0, 0, 1]]
+    ours = [attribute_targets(attributes, real=kind) for kind in (True, False)]
+    assert (ours[0] != ours[1]).sum() == 4 and (real != fake).sum() == 3  # at the ends of runs
 
 
 def test_attributes_without_knowledge():

@@ -26,6 +26,11 @@ def test_start_of_the_memory():
     assert torch.equal(memory.vectors, torch.eye(3, 4)) and torch.equal(memory.graph, GRAPH)
 
 
+@pytest.mark.parametrize("update", ["aware", "joint"])
+def test_no_attribute_is_nothing(update):
+    assert torch.equal(AttributeMemory(3, 4, update)(torch.zeros(2, 3)), torch.zeros(2, 4))
+
+
 def test_sum_of_present_attributes():
     memory = AttributeMemory(3, 4, "aware")
     added = memory(torch.tensor([[1, 0, 1], [0, 0, 0]]))

@@ -26,12 +26,16 @@ def test_pairs_that_are_told_apart():
 
 def test_pairs_that_are_all_equal():
     same = torch.ones(4, 3)
-    assert contrast(same, same) == pytest.approx(2 * math.log(4), abs=1e-6)
+    assert contrast(same, same) == pytest.approx(2.772589, abs=1e-6)  # 2 ln 4
 
 
 def test_pairs_of_which_two_are_one():
     second = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     assert contrast(torch.eye(2), second) == pytest.approx(5.693193, abs=1e-5)
+    # The first of each pair does not know its second, 0.693147; of the seconds one is never right.
+    each = info_nce(pair_logits(torch.eye(2), second)) - 0.693147
+    assert each.tolist() == pytest.approx([math.exp(-10), 10 + math.exp(-10)], abs=2e-5)
+    assert each.mean().item() == pytest.approx(5.000045, abs=1e-5)
 
 
 def test_what_pairs_do_not_depend_on():
@@ -68,8 +72,11 @@ def test_one_word_and_one_region():
 
 
 def test_a_word_looks_at_the_region_that_is_like_it():
-    seen = words_in([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0]])
-    assert seen.item() / 50 == pytest.approx(0.999977, abs=1e-6)
+    cosine = words_in([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0]]).item() / 50
+    assert cosine == pytest.approx(0.999977, abs=1e-6)
+    # What it saw is (look, 1 - look), whose cosine with the word tells how sharply it looked.
+    look = 1 / (1 + math.sqrt(1 / cosine**2 - 1))
+    assert look == pytest.approx(0.993307, abs=3e-5)
 
 
 def test_a_word_said_twice_adds_a_constant():
@@ -138,15 +145,39 @@ def test_a_single_picture_has_no_gradient():
     assert torch.equal(local.grad, torch.zeros_like(local))
 
 
-def test_own_places_are_no_negatives():
+def loss_of_a_place(local, whole, n: int, place: int, own: str) -> float:
+    """In plain loops. A picture's own places are `out`, as ours; or `faint`, which the authors'
+    code makes of them; or `in`, where all places of the batch are in the sum, each once."""
+    positive = float(local[n, place] @ whole[n])
+    total = 0.0 if own == "in" else math.exp(positive)
+    for m in range(len(local)):
+        for other in local[m]:
+            if m != n or own == "in":
+                total += math.exp(float(other @ whole[n]))
+            elif own == "faint":
+                total += math.exp(-10)
+    return math.log(total) - positive
+
+
+@pytest.mark.parametrize("own", ["out", "in"])
+def test_own_places_are_no_negatives(own):
     torch.manual_seed(0)
     local, whole = torch.randn(2, 3, 4), torch.randn(2, 4)
-    scores = [[[float(local[m, q] @ whole[n]) for q in range(3)] for m in (0, 1)] for n in (0, 1)]
     for n in (0, 1):
-        others = sum(math.exp(score) for score in scores[n][1 - n])
-        expected = [-math.log(math.exp(s) / (math.exp(s) + others)) for s in scores[n][n]]
-        loss = local_global_loss(local, whole)[n].item()
-        assert loss == pytest.approx(sum(expected) / 3, rel=1e-5)
+        expected = sum(loss_of_a_place(local, whole, n, place, own) for place in range(3)) / 3
+        ours = local_global_loss(local, whole)[n].item()
+        assert (ours == pytest.approx(expected, rel=1e-6)) == (own == "out")
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "own", "expected"),
+    [(2, 1, "out", 0.693147), (2, 1, "faint", 0.693170), (64, 64, "out", 8.302266),
+     (64, 64, "in", 8.317766)],
+)  # fmt: skip
+def test_other_denominators_give_other_numbers(n, p, own, expected):
+    assert loss_of_a_place(*places(n, p), 0, 0, own) == pytest.approx(expected, abs=1e-6)
+    ours = local_global_loss(*places(n, p)).mean().item()
+    assert (ours == pytest.approx(expected, abs=5e-6)) == (own == "out")
 
 
 def test_joint_embedding():

@@ -22,6 +22,16 @@ def test_penalty_is_of_one_norm_and_has_gradients():
     assert a.grad.item() == pytest.approx(300) and b.grad.item() == pytest.approx(600)
 
 
+def test_the_papers_sum_of_two_norms_is_another_number():
+    picture, text = (torch.ones(1, 1, requires_grad=True) for _ in range(2))
+    ours = gradient_penalty(1 * picture + 2 * text, [picture, text]).item()
+    norms = [
+        torch.autograd.grad((1 * picture + 2 * text).sum(), part)[0] for part in (picture, text)
+    ]
+    papers = 2 * sum(float(norm.abs().sum()) for norm in norms) ** 6
+    assert (ours, papers) == (pytest.approx(250), pytest.approx(1458))
+
+
 def test_a_constant_discriminator_pays_nothing():
     weight = torch.zeros((), requires_grad=True)
     picture = torch.randn(3, 2, requires_grad=True)
