@@ -46,9 +46,10 @@ def test_what_does_not_fit_is_refused():
         generator("stylegan")
 
 
-@pytest.mark.parametrize("architecture", ["dcgan", "attentional"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_sentence_changes_the_picture(architecture):
-    network, noise, said = generator(architecture).eval(), torch.randn(2, 8), texts(2)
+    network = learned_fusions(generator(architecture)).eval()
+    noise, said = torch.randn(2, 8), texts(2)
     other = TextBatch(said.words, said.mask, said.sentence.flip(0))
     pixels = network(noise, said)
     assert (pixels - network(noise, other)).std() > 0.01 * pixels.std()

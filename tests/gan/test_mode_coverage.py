@@ -1,4 +1,5 @@
-"""Each adversarial objective draws all eight modes of a ring of Gaussians.
+"""Each adversarial objective draws the modes of a ring of eight Gaussians (seven or eight,
+depending on the seed).
 
 The control is an error that public code has made: a generator that minimises what the
 discriminator minimises. A loss that falls does not tell; the missing modes do.

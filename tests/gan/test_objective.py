@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gan import GANObjective, GANObjectiveSettings, Judged, TextBatch
 from gan.terms import text_numbers, wrong_partners
@@ -199,6 +200,28 @@ def test_loss_is_the_weighted_sum_of_its_terms():
             assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_the_penalty_is_of_real_pictures_with_their_own_texts():
+    """Whatever is drawn, and whichever texts are wrong."""
+    game, seen, expected = objective("adma_gan"), objective("adma_gan").seen(batch(1)), []
+    with torch.no_grad():
+        for parameter in game.discriminator.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    assert seen.texts is not None
+    for pixels, sentence in zip(seen.pixels, seen.texts.sentence, strict=True):
+        inputs = pixels[None].requires_grad_(), F.normalize(sentence[None]).requires_grad_()
+        text = TextBatch(seen.texts.words[:1], seen.texts.mask[:1], inputs[1])
+        parts = torch.autograd.grad(game.discriminator(inputs[0], text).sum(), inputs)
+        squares = sum(float(part.square().sum()) for part in parts)
+        expected.append(2 * squares**3)
+    for _ in range(2):
+        turns = game.turns([batch(1)], step=0)
+        next(turns)
+        penalty = next(next(turns)[1])["gradient_penalty"].item()
+        assert penalty == pytest.approx(sum(expected) / COUNT, rel=1e-4) and penalty > 1e-3
+        for parameter in game.generator.parameters():
+            torch.nn.init.normal_(parameter)
+
+
 def first_discriminator_loss(game: GANObjective, data: dict[str, Tensor]) -> float:
     return next(next(game.turns([data], step=0))[1])["loss"].item()
 
@@ -220,12 +243,24 @@ def test_wrong_pairs_count_where_they_have_a_weight():
     assert same_texts[0] == pytest.approx(same_texts[1])
 
 
+def discriminator_after_its_turn(game: GANObjective) -> dict[str, Tensor]:
+    player, losses = next(game.turns([batch(1)], step=0))
+    optimizer = torch.optim.Adam(game.players[player].parameters())
+    next(losses)["loss"].backward()
+    optimizer.step()
+    return state(game.discriminator)
+
+
 def test_interpolated_texts_are_the_generators_alone():
+    off = {"interpolation_weight": 0.0}
     with_them, without = (
         [next(losses) for _, losses in objective("gan_int_cls", **options).turns([batch(1)], 0)]
-        for options in ({}, {"interpolation_weight": 0.0})
+        for options in ({}, off)
     )
     assert torch.equal(with_them[0]["loss"], without[0]["loss"])
+    stepped = discriminator_after_its_turn(objective("gan_int_cls"))
+    other = discriminator_after_its_turn(objective("gan_int_cls", **off))
+    assert all(torch.equal(value, other[name]) for name, value in stepped.items())
     between = (with_them[1]["adversarial"] * 2 + with_them[1]["interpolated"]) / 3
     assert with_them[1]["loss"].item() == pytest.approx(between.item())
     assert without[1]["loss"].item() == pytest.approx(with_them[1]["adversarial"].item())

@@ -12,6 +12,10 @@ def test_loss_is_a_squared_distance():
     assert style_loss(noise, torch.zeros(2, 2)).tolist() == [5.0, 0.0]
 
 
+def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1])
+
+
 def style_encoder() -> StyleEncoder:
     torch.manual_seed(4)
     return StyleEncoder(StyleEncoderConfig(noise_dim=8, image_size=(32, 32), base_channels=8))
@@ -36,6 +40,13 @@ def test_it_learns_to_find_noise_whatever_the_text():
     encoder.eval()
     figures = objective.evaluate(batch(7, count=32))  # other texts, other noise
     assert float(figures["explained"][0] / figures["explained"][1]) > 0.5
+    with torch.no_grad():
+        noise, data = torch.randn(32, 8), batch(8, count=32)
+        texts = objective.text_encoder(data["text_ids"], data["text_length"])
+        found = encoder(drawing(noise, texts))
+        again = encoder(drawing(noise, texts.map(lambda part: part.roll(1, dims=0))))
+    assert correlation(noise, found) > 0.6 and correlation(found, again) > 0.7
+    assert abs(correlation(found, again.roll(1, dims=0))) < 0.4
     assert all(torch.equal(value, before[name]) for name, value in drawing.state_dict().items())
     assert all(p.grad is None for p in drawing.parameters())
 
