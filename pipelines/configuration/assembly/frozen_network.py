@@ -1,7 +1,9 @@
 """The network that does not learn, in whose features XMC-GAN compares drawn pictures with real
 ones."""
 
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +54,8 @@ def _of_torchvision(name: str) -> nn.Module | str:
     try:
         from torchvision.models import get_model
 
-        return get_model(name, weights="DEFAULT")
+        with redirect_stdout(sys.stderr):  # on which a download reports itself
+            return get_model(name, weights="DEFAULT")
     except Exception as error:  # no torchvision, or whatever a download raises
         return in_short(error)
 
