@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from gan import Generator
 from gan.style_encoder import StyleEncoder
 from pipelines.command_line import UserError, in_short
+from pipelines.pretrained import without_bars
 from unified_transformer import Reconstructor, UnifiedTransformer
 from vq import VQGAN, Decoder, VQGANConfig
 
@@ -63,9 +64,10 @@ def load_style_encoder(folder: Path) -> StyleEncoder:
 
 def _load_whole(model_class: type[Model], folder: Path, name: str) -> Model:
     try:
-        loaded: Any = model_class.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+        with without_bars():
+            loaded: Any = model_class.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
     except Exception as error:  # whatever a damaged file makes the library raise
         reason = in_short(error)
         raise UserError(f"the {name} in {folder} cannot be loaded ({reason}).") from error

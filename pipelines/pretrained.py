@@ -1,11 +1,13 @@
 """Models in folders or on the hub that are not whole checkpoints of ours: opened, or refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedConfig
+from transformers.utils import logging
 
 from pipelines.command_line import UserError, in_short
 
@@ -23,7 +25,8 @@ def load_pretrained(
         UserError: there is none, or it is damaged.
     """
     read = partial(model_class.from_pretrained, use_safetensors=True, output_loading_info=True)
-    model, report = or_user_error(name_or_path, read, give)
+    with without_bars() if Path(name_or_path).is_dir() else nullcontext():
+        model, report = or_user_error(name_or_path, read, give)
     missing = [
         key for key in report["missing_keys"] if may_lack is None or not key.startswith(may_lack)
     ]
@@ -33,6 +36,19 @@ def load_pretrained(
             "copy the whole folder again."
         )
     return model
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Weights that are here are read and written at once: the library's progress bars would only
+    stand between what a command has to say."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def model_type(name_or_path: str | Path, give: str) -> str | None:

@@ -113,8 +113,9 @@ class GANStudy:
         found = self._dual_encoder(data, "judge", data.dual_encoder, JUDGE_SEED)
         return Matcher.from_pretrained(found)
 
-    def real(self, data: DataSet) -> None:
-        """What the judge says of real pictures, which bounds what it can say of drawn ones."""
+    def real(self, data: DataSet) -> bool:
+        """What the judge says of real pictures, which bounds what it can say of drawn ones; False
+        where another process is at it."""
         name = cell_name(data, "real", 0)
 
         def measure() -> Figures:
@@ -125,7 +126,7 @@ class GANStudy:
             parts = (all_pairs(data, split) for split in ("test", "train"))
             return {"figures": real_figures(self.judge(data), *parts)}
 
-        self.cells.run(name, kept(data.overrides), measure)
+        return self.cells.run(name, kept(data.overrides), measure, wait=False) is not None
 
     def _dual_encoder(self, data: DataSet, name: str, config: str, seed: int) -> Path:
         """The checkpoint of one that a data set has of its own, or shares."""
