@@ -21,7 +21,7 @@ from gan_study.forgetting import forget
 from gan_study.pace import PACE, measure_pace
 from gan_study.page import write_page
 from gan_study.runs import GANStudy, cell_name
-from gan_study.systems import ABLATIONS, ARM_MINUTES, MINUTES, SYSTEMS, TWO_STAGE, data_sets
+from gan_study.systems import ABLATIONS, ARM_MINUTES, MINUTES, TWO_STAGE, data_sets, systems_on
 
 from pipelines.command_line import UserError, command
 
@@ -87,7 +87,7 @@ def jobs(study: GANStudy, seeds: int) -> list[Job]:
                     cell_name(one, system.name, seed),
                     lambda one=one, system=system, seed=seed: study.gan(one, system, seed, MINUTES),
                 )
-                for system in SYSTEMS
+                for system in systems_on(one)
             ]
             found.append(
                 (

@@ -13,10 +13,10 @@ from gan_study.systems import (
     ABLATIONS,
     ARM_MINUTES,
     MINUTES,
-    SYSTEMS,
     TEXT_ENCODER_STEPS,
     TWO_STAGE,
     DataSet,
+    systems_on,
 )
 from pipelines.evaluation.report import table
 from pipelines.training.storage import replace_file
@@ -29,6 +29,7 @@ SYSTEM_NAMES = {
     "gan_int_cls": "GAN-INT-CLS",
     "xmc_gan": "XMC-GAN",
     "adma_gan": "Adma-GAN",
+    "adma_gan_given": "Adma-GAN, told attributes",
     "infomax_gan": "InfoMax-GAN",
     "dual_contrastive": "dual contrastive",
     TWO_STAGE: "two-stage (VQGAN, transformer)",
@@ -115,7 +116,7 @@ Machine: {" ".join(lines)}
 
 def systems_section(results: Results, data: DataSet, images: Path) -> str:
     """All systems on a data set."""
-    names = [system.name for system in SYSTEMS] + [TWO_STAGE]
+    names = [system.name for system in systems_on(data)] + [TWO_STAGE]
     text = f"## All systems on {data.name}\n\n{judged_table(results, data, names, SYSTEM_NAMES)}\n"
     for number in data.objects:
         text += f"\n{OBJECTS[number].capitalize()}, read from the pictures; {HOW_READ}\n\n"

@@ -16,7 +16,7 @@ from gan_study.systems import TEXT_ENCODER_STEPS, TWO_STAGE, DataSet, System
 from pipelines import train_bidirectional, train_dual_encoder, train_gan, train_tokenizer
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.data.opening import open_source
-from pipelines.data.settings import DataSettings
+from pipelines.data.settings import DataSettings, Wanted
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.scene_accuracy import scene_set
 from pipelines.gan_pipeline import GANPipeline
@@ -64,16 +64,14 @@ class GANStudy:
         run = self.run_folder(name)
         steps = self.steps(pace_name(data, system.config), length)
         overrides = [*data.overrides, *system.changes, *budget(steps), f"seed={seed}"]
+        if system.given_attributes:
+            overrides.append(f"data.attribute_column={data.attributes}")
 
         def measure() -> Figures:
             texts = self.text_encoder(data, system.reads_characters)
             theirs = [*overrides, "text_encoder_config=null", f"text_encoder={texts}"]
             train(train_gan.main, f"configs/gan/{system.config}.yaml", run, theirs)
-            pipe = GANPipeline.from_pretrained(run)
-
-            def draw(captions: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
-                return pipe.generate_images(captions, seed=seeds)
-
+            draw = drawing_with(GANPipeline.from_pretrained(run), data, system)
             return {"steps": steps, **self._measured(data, name, draw)}
 
         return self.cells.run(name, kept(overrides), measure, wait=False) is not None
@@ -164,6 +162,36 @@ def pace_name(data: DataSet, config: str) -> str:
 def budget(steps: int) -> list[str]:
     """Overrides."""
     return [f"training.steps={steps}", "training.minutes=null", "training.save_every=200"]
+
+
+def drawing_with(pipe: GANPipeline, data: DataSet, system: System) -> Draw:
+    """How a GAN draws of test captions: where it is given attributes, with those of their rows."""
+    given = attributes_of_test(data) if system.given_attributes else None
+
+    def draw(captions: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+        attributes, known = None, pipe.attributes
+        if given is not None and known is not None:
+            attributes = [known.present(known.among(given[caption])) for caption in captions]
+        return pipe.generate_images(captions, seed=seeds, attributes=attributes)
+
+    return draw
+
+
+def attributes_of_test(data: DataSet) -> dict[str, list[str]]:
+    """By caption: those of the column, of the first row that has it."""
+    settings = DataSettings(
+        source=data.source,
+        split="test",
+        text_column="text",
+        attribute_column=data.attributes,
+        size=data.side,
+    )
+    source = open_source(settings, wanted=Wanted(attributes=True))
+    found: dict[str, list[str]] = {}
+    for row in range(source.length or 0):
+        texts = source.texts(row)
+        found.setdefault(texts.all_captions[0], texts.attributes)
+    return found
 
 
 def all_pairs(data: DataSet, split: str) -> Pairs:

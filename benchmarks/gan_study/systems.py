@@ -25,6 +25,7 @@ class DataSet:
         model: overrides of its transformer.
         tokenizer_minutes: of the system's.
         objects: of scenes, how many they are measured with.
+        attributes: a column of attributes that says more than the captions.
     """
 
     name: str
@@ -38,6 +39,7 @@ class DataSet:
     tokenizer_minutes: float = 0.0
     model: tuple[str, ...] = ()
     objects: tuple[int, ...] = ()
+    attributes: str | None = None
     side: int = 64
 
 
@@ -50,12 +52,14 @@ class System:
         config: a YAML of `configs/gan`, by its name.
         changes: overrides.
         reads_characters: whether its text encoder does, where the data's texts can be read so.
+        given_attributes: whether it is told those of a column, in training and drawing.
     """
 
     name: str
     config: str
     changes: tuple[str, ...] = ()
     reads_characters: bool = False
+    given_attributes: bool = False
 
 
 SYSTEMS = (
@@ -66,7 +70,14 @@ SYSTEMS = (
     System("infomax_gan", "infomax_gan"),
     System("dual_contrastive", "dual_contrastive"),
 )
+GIVEN = System("adma_gan_given", "adma_gan", given_attributes=True)
+"""Where the data have a column of attributes."""
 TWO_STAGE = "two_stage"
+
+
+def systems_on(data: "DataSet") -> tuple[System, ...]:
+    """The GANs that are trained on a data set."""
+    return SYSTEMS if data.attributes is None else (*SYSTEMS, GIVEN)
 
 
 @dataclass(frozen=True)
@@ -172,6 +183,7 @@ def data_sets(emoji: str | None) -> dict[str, DataSet]:
             tokenizer="configs/tokenizer/emoji_64.yaml",
             transformer="configs/bidirectional/emoji_64.yaml",
             tokenizer_minutes=3.0,
+            attributes="keywords",
             model=SMALL,
         )
     return found
