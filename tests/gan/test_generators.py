@@ -156,10 +156,14 @@ def test_pixels_far_too_bright_still_learn():
 
 @pytest.mark.parametrize("architecture", ["dcgan", "deep_fusion"])
 def test_how_long_a_text_encoders_vectors_are_does_not_matter(architecture):
-    drawing = generator(architecture).eval()
+    drawing = generator(architecture)
+    if architecture == "deep_fusion":
+        learned_fusions(drawing)
     noise, said = torch.randn(3, 8), texts(3)
-    longer = said.map(lambda part: part if part.dtype == torch.bool else 100 * part)
+    longer = TextBatch(said.words, said.mask, 7 * said.sentence)
     assert torch.allclose(drawing(noise, said), drawing(noise, longer), atol=1e-5)
+    other = TextBatch(said.words, said.mask, said.sentence.flip(1))
+    assert not torch.allclose(drawing(noise, said), drawing(noise, other), atol=1e-2)
 
 
 def test_modulation_by_nothing_is_batch_normalization():
