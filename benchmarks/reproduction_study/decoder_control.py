@@ -59,7 +59,7 @@ class DecoderObjective:
         """The decoder's."""
         pixels = [batch["pixels"] for batch in micro_batches]
         yield from self.game.turns(
-            pixels,
+            micro_batches,
             lambda index: self._paint(pixels[index]),
             lambda index, output: {"loss": torch.zeros(())},
             self.game.scale(pixels),
