@@ -9,7 +9,7 @@ from PIL import Image
 from reproduction_study.cells import Figures
 from reproduction_study.pairs import Pairs
 
-from pipelines.data.scenes import Scene, compare, parse_caption, read_scene
+from pipelines.data.scenes import SIZES, Scene, compare, parse_caption, read_scene
 from pipelines.data.scenes.reader import measure
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.dual_encoder_metrics import diversity, frechet_distance, r_precision
@@ -19,6 +19,9 @@ SCENES = 500
 """Of each set."""
 PICTURES = 2
 """Of each text, for diversity."""
+
+SPECK = SIZES["small"][0] / 2
+"""Radius, in shorter sides, of what is no object: young generators have such at the edges."""
 
 Draw = Callable[[Sequence[str], Sequence[int]], list[Image.Image]]
 """Texts and a seed for each -> pictures."""
@@ -69,12 +72,13 @@ def readings(scenes: SceneSet, images: Sequence[Image.Image]) -> dict[str, dict[
 
 
 def best_fit(pixels: np.ndarray) -> Scene | None:
-    """The scene that a picture is most like; None where it has no blob, more than four, or no light
-    background."""
+    """The scene that a picture is most like, specks passed over; None where it has no blob, more
+    than four, or no light background."""
     reading = measure(pixels)
     if reading is None:
         return None
-    return Scene(tuple(blob.item for blob in reading.objects), reading.background)
+    items = tuple(blob.item for blob in reading.objects if blob.item.radius > SPECK)
+    return Scene(items, reading.background)
 
 
 def _compared(scenes: SceneSet, found: Sequence[Scene | None]) -> Accuracy:

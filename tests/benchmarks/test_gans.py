@@ -74,6 +74,11 @@ def test_pictures_are_read_strictly_and_leniently():
     blurred = [image.filter(ImageFilter.GaussianBlur(2)) for image in clean]
     read = figures.readings(scenes, blurred)
     assert read["strict"]["exact"] < 0.2 and read["lenient"]["colour"] > 0.9
+    with_specks = [picture.copy() for picture in scenes.pictures]
+    for picture in with_specks:
+        picture[0, 0] = (160, 20, 250)
+    read = figures.readings(scenes, [Image.fromarray(picture) for picture in with_specks])
+    assert read["lenient"]["count"] == 1.0
     others = figures.readings(scenes, clean[1:] + clean[:1])
     assert others["lenient"]["exact"] < 0.2
     empty = [Image.new("RGB", SIDE, "white")] * len(clean)
