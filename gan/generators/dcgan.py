@@ -43,8 +43,8 @@ class DCGANGenerator(nn.Module):
     def forward(self, noise: Tensor, texts: TextBatch | None, attributes: Tensor | None) -> Tensor:
         if self.text is not None:
             assert texts is not None
-            # As long as noise of that width, whatever a text encoder gives: one that is trained by a
-            # margin of inner products gives vectors of length 1, which noise would drown.
+            # As long as noise of that width, whatever a text encoder gives: one that is trained by
+            # a margin of inner products gives vectors of length 1, which noise would drown.
             sentence = texts.sentence.shape[1] ** 0.5 * F.normalize(texts.sentence, dim=1)
             noise = cat([F.leaky_relu(self.text(sentence), 0.2), noise], dim=1)
         height, width = self.sizes[0]
