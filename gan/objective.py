@@ -205,7 +205,7 @@ class GANObjective:
             told = judge.attribute_logits(features, seen.texts)
             told = attribute_generator_loss(told, seen.attributes)
             terms["attributes"] = (settings.attribute_weight, told)
-        if real_features is not None:
+        if real_features is not None and settings.real_fake_weight > 0:
             goal = judge.image_vectors(real_features)
             terms |= self.contrasts.real_fake(judge.image_vectors(features), goal, seen.groups)
         if settings.frozen_real_fake_weight > 0:
