@@ -6,12 +6,24 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
-# XMC-GAN's authors' code: how sharply a place looks for its word.
+SMALLEST_SIDE = 4
+"""Of the map that a generator begins and a discriminator ends with, in places."""
 PLACE_SHARPNESS = 15.0
+"""How sharply a place looks for its word (XMC-GAN's code)."""
 LEAK = 0.01
-# Adma-GAN's authors' code: of the network that turns a condition into gains and shifts.
+"""Ours: of the pixels' activation."""
 FUSION_HIDDEN = 256
+"""Of the network that turns a condition into gains and shifts (Adma-GAN's code)."""
+
+
+def map_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """(height, width) of a network's maps, from the coarsest to the picture's own."""
+    sizes = [(height, width)]
+    while min(sizes[0]) >= 2 * SMALLEST_SIDE:
+        sizes.insert(0, (sizes[0][0] // 2, sizes[0][1] // 2))
+    return sizes
 
 
 def twice_as_large(maps: Tensor) -> Tensor:
@@ -156,3 +168,16 @@ def initialize_as_glorot(module: nn.Module) -> None:
         nn.init.xavier_normal_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def normalize_spectrum(module: nn.Module) -> None:
+    """Keeps a layer's largest singular value at 1 (Miyato et al., 1802.05957, section 2.1)."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        spectral_norm(module)
+
+
+def forget_statistics(module: nn.Module) -> None:
+    """A discriminator never runs by statistics of the past: it always sees a batch."""
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        module.track_running_stats = False
+        module.running_mean = module.running_var = module.num_batches_tracked = None

@@ -17,10 +17,11 @@ from gan.contrastive_losses import info_nce
 from gan.contrasts import Contrasts
 from gan.discriminators import Discriminator, ImageFeatures
 from gan.generators import Generator
-from gan.noise import AllProcesses, noise_of_a_step
+from gan.noise import noise_of_a_step
 from gan.regularization import gradient_penalty
 from gan.settings import GANObjectiveSettings
 from gan.terms import (
+    AllProcesses,
     Batch,
     Seen,
     Terms,
@@ -189,7 +190,8 @@ class GANObjective:
         if self.loss.compares or settings.real_fake_weight > 0:
             with torch.no_grad():
                 real_features = judge.features(seen.pixels)
-                real = self._compared(judge.logits(real_features, seen.texts))
+                if self.loss.compares:
+                    real = self._compared(judge.logits(real_features, seen.texts))
             torch.clear_autocast_cache()
         noise = self.noise(len(seen.pixels), step, number)
         fake = self.generator(noise, seen.texts, seen.attributes)

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from gan.contrasts import Contrasts, PictureVectors
-from gan.noise import AllProcesses
 from gan.settings import ContrastSettings
-from gan.terms import Batch, Terms, text_numbers
+from gan.terms import AllProcesses, Batch, Terms, text_numbers
 from gan.text_encoders import TextBatch, TextEncoder
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from einops import rearrange
@@ -16,6 +17,16 @@ Terms = dict[str, tuple[float, Tensor]]
 """Weight and values (of pictures, or one number) of each term; figures have weight 0."""
 
 LARGEST_PRIME = 2**31 - 1
+
+
+class AllProcesses(Protocol):
+    """The global batch: what a loss compares pictures with is that of all processes."""
+
+    rank: int
+    world_size: int
+
+    def with_gradients(self, rows: Tensor) -> Tensor:
+        """Rows [n, ...] of all processes; gradients are those of a mean over processes."""
 
 
 @dataclass(frozen=True)

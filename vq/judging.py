@@ -117,7 +117,8 @@ class Judge:
         if adversarial_loss is not None:
             terms["adversarial"] = self._compared(adversarial_loss.generator, *logits)
         if contrasts is not None:
-            loss, found = self._weighed(contrasts.of_painted(seen, real_seen, said), len(real))
+            compared = real_seen if contrasts.with_real else None
+            loss, found = self._weighed(contrasts.of_painted(seen, compared, said), len(real))
             terms |= {**found, "contrasts": loss}
         return terms
 

@@ -7,12 +7,11 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gan.blocks import initialize_as_glorot
+from gan.blocks import initialize_as_glorot, map_sizes, normalize_spectrum
 from gan.contrasts import PictureVectors
 from gan.discriminators.config import DiscriminatorShape
 from gan.discriminators.heads import ContrastHead, DCGANHead, FusionHead, ProjectionHead
-from gan.discriminators.trunks import TRUNKS, ImageFeatures, normalize_spectrum
-from gan.generators.config import map_sizes
+from gan.discriminators.trunks import TRUNKS, ImageFeatures
 from gan.text_encoders import TextBatch
 
 

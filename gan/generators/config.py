@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from transformers import PreTrainedConfig
 
-SMALLEST_SIDE = 4
-"""Of the map that a generator begins and a discriminator ends with, in places."""
+from gan.blocks import SMALLEST_SIDE, map_sizes
+
 WORDS_LOOK_AT = 16
 """The shorter side of the map that looks at words (XMC-GAN: 16 x 16)."""
 
@@ -121,11 +121,3 @@ def check_image_size(height: int, width: int) -> None:
             f"{SMALLEST_SIDE} places a side; choose 32, 64, 128 or 256 pixels for the shorter "
             "side, and for the other a multiple of an eighth of that."
         )
-
-
-def map_sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """(height, width) of a network's maps, from the coarsest to the picture's own."""
-    sizes = [(height, width)]
-    while min(sizes[0]) >= 2 * SMALLEST_SIDE:
-        sizes.insert(0, (sizes[0][0] // 2, sizes[0][1] // 2))
-    return sizes

@@ -64,6 +64,10 @@ class Attributes:
         """The phrases that 1 stands for."""
         return [phrase for phrase, value in zip(self.phrases, values, strict=True) if value]
 
+    def known(self, given: Iterable[str]) -> list[str]:
+        """Of what is given, the phrases that it has."""
+        return self.present(self.among(given))
+
     def of_prompts(self, prompts: Sequence[str], given: Given | None = None) -> list[list[float]]:
         """Of each prompt, 1 for each phrase that is given for it or, where none are, found in it.
 

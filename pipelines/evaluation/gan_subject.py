@@ -68,7 +68,7 @@ class GANSubject:
     def known(self, attributes: Sequence[str]) -> list[str]:
         """Of a row's, those that the memory knows: of rarer ones it has learned nothing."""
         assert self.pipe.attributes is not None
-        return self.pipe.attributes.present(self.pipe.attributes.among(attributes))
+        return self.pipe.attributes.known(attributes)
 
     def _fits(self, text: str) -> bool:
         """Into the text encoder's positions."""

@@ -53,16 +53,20 @@ def test_non_saturating_loss_without_knowledge():
     half = logit(0.5)
     plain = NonSaturatingLoss().discriminator(half, half)
     assert plain.item() == pytest.approx(2 * math.log(2))
-    assert matching_aware(NonSaturatingLoss(), [half] * 3).item() == pytest.approx(1.386294)
+    assert matching_aware(NonSaturatingLoss(), [half] * 3, weight=0.5).item() == pytest.approx(
+        1.386294
+    )
 
 
 def test_matching_aware_scores():
     logits = [logit(score) for score in (0.8, 0.4, 0.3)]  # real, fake, wrong
-    assert matching_aware(NonSaturatingLoss(), logits).item() == pytest.approx(0.656894, abs=1e-6)
+    assert matching_aware(NonSaturatingLoss(), logits, weight=0.5).item() == pytest.approx(
+        0.656894, abs=1e-6
+    )
 
 
 def test_matching_aware_hinge_without_knowledge():
-    assert matching_aware(HingeLoss(), [torch.zeros(1)] * 3).item() == 2.0
+    assert matching_aware(HingeLoss(), [torch.zeros(1)] * 3, weight=0.5).item() == 2.0
 
 
 @pytest.mark.parametrize("loss", EVERY_LOSS)

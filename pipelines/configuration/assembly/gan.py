@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers.utils.logging import disable_progress_bar
 
 from gan import (
     Discriminator,
@@ -55,7 +54,6 @@ def gan_task(config: GANRun, processes: Processes, texts: TextReading | None) ->
     Raises:
         UserError: the data cannot be read, or does not suit the models.
     """
-    disable_progress_bar()  # the run has one of its own
     device, data, objective = processes.device, config.data, config.objective
     share, _ = or_user_error(lambda: config.training.divide_batch(processes.count))
     if share < SMALLEST_SHARE:
