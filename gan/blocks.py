@@ -81,13 +81,13 @@ class WordAttention(nn.Module):
         self.to_words = nn.Conv2d(channels, width, 1)
 
     def forward(self, maps: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """Maps [b, c, h, w] and words [b, word, d], which are where mask [b, word] is -> a mean of
-        the words' unit vectors for each place, [b, d, h, w]."""
+        """Maps [b, c, h, w] and words [b, word, d], which count as much as mask [b, word] says, ->
+        a mean of the words' unit vectors for each place, [b, d, h, w]."""
         places = F.normalize(self.to_words(maps), dim=1)
         words = F.normalize(words, dim=2)
         likeness = torch.einsum("b d h w, b t d -> b h w t", places, words)
-        likeness = likeness.masked_fill(rearrange(~mask, "b t -> b 1 1 t"), -torch.inf)
-        looks = (PLACE_SHARPNESS * likeness.float()).softmax(dim=3).to(words.dtype)
+        count = rearrange(mask.float().log(), "b t -> b 1 1 t")
+        looks = (PLACE_SHARPNESS * likeness.float() + count).softmax(dim=3).to(words.dtype)
         return torch.einsum("b h w t, b t d -> b d h w", looks, words)
 
 

@@ -20,7 +20,7 @@ class TextBatch:
     """Texts as a generator and a discriminator take them.
 
     words: [b, word, d]; of an encoder without words, the whole is the only one.
-    mask: [b, word], True where there is a word.
+    mask: [b, word], True where there is a word; of mixed texts how much it counts, from 0 to 1.
     sentence: [b, d].
     """
 
@@ -53,10 +53,10 @@ def interpolated(texts: TextBatch) -> TextBatch:
 
 def mixed(first: TextBatch, second: TextBatch, share: float | Tensor) -> TextBatch:
     """Each text of the first [b] mixed with that of the second: `share` of the first. Words, which
-    have no middle, are those of both."""
+    have no middle, are those of both, and count by their text's share."""
     return TextBatch(
         torch.cat([first.words, second.words], dim=1),
-        torch.cat([first.mask, second.mask], dim=1),
+        torch.cat([share * first.mask, (1 - share) * second.mask], dim=1),
         share * first.sentence + (1 - share) * second.sentence,
     )
 

@@ -70,7 +70,7 @@ def test_texts_of_both_halves_are_mixed():
     between = interpolated(said)
     assert between.sentence[:, :2].tolist() == [[1.5, 1.0], [2.0, 0.5]]
     assert between.words.shape == (2, 10, WIDTH)
-    assert between.mask.sum(dim=1).tolist() == [10, 9]
+    assert between.mask.sum(dim=1).tolist() == [5, 4.5]  # each word counts half
 
 
 def test_a_text_without_a_partner_is_left_out():

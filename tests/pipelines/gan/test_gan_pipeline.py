@@ -13,7 +13,7 @@ from tests.pipelines.gan.test_training import NOISE_ALONE
 PROMPTS = ["a large red circle", "a small blue star"]
 
 
-@pytest.fixture(params=["gan_cls", "adma_gan"])
+@pytest.fixture(params=["gan_cls", "xmc_gan", "adma_gan"])
 def pipe(request, trained):
     return GANPipeline.from_pretrained(trained(request.param), "cpu")
 
