@@ -41,6 +41,7 @@ class PaintingContrasts:
         text_encoder: TextEncoder | None = None,
     ) -> None:
         self.contrasts, self.text_encoder = Contrasts(settings, processes), text_encoder
+        self.rank = processes.rank
 
     @property
     def with_real(self) -> bool:
@@ -57,7 +58,10 @@ class PaintingContrasts:
             ids, length = (batch[name] for name in names)
             return Said(self.text_encoder(ids, length), text_numbers(ids, length))
         if "text_ids" in batch:
-            return Said(None, text_numbers(batch["text_ids"], batch["text_length"]))
+            ids, length = batch["text_ids"], batch["text_length"]
+            # Pictures without a caption ([CLS] and [SEP] alone) do not say the same.
+            own = -1 - torch.arange(len(ids), device=ids.device) - len(ids) * self.rank
+            return Said(None, text_numbers(ids, length).where(length > 2, own))
         return Said(None, None)
 
     def of_real(self, pictures: PictureVectors, said: Said) -> Terms:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -121,7 +121,10 @@ class Discriminator(nn.Module):
         """Of each place [b, place, d], and of the picture [b, d]."""
         assert self.local is not None and self.whole is not None
         places = rearrange(features.local, "b c h w -> b (h w) c")
-        return self.local(places), self.whole(features.pooled)
+        # InfoMax-GAN's sum, where spectral normalization keeps maps small, as there.
+        normalized = isinstance(self.head, ProjectionHead)
+        whole = features.pooled if normalized else reduce(features.last, "b c h w -> b c", "mean")
+        return self.local(places), self.whole(whole)
 
     def attribute_logits(self, features: ImageFeatures, texts: TextBatch | None) -> Tensor:
         """[b, 2n], as `attribute_targets` has them."""

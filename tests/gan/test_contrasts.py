@@ -33,6 +33,13 @@ class Maps(nn.Module):
         return self.logit(features)
 
 
+def test_pictures_without_captions_do_not_say_the_same():
+    contrasts = PaintingContrasts(ALL, OneProcess())
+    ids = torch.tensor([[2, 7, 3], [2, 3, 0], [2, 3, 0], [2, 7, 3]])
+    said = contrasts.read({"text_ids": ids, "text_length": torch.tensor([3, 2, 2, 3])})
+    assert said.groups.unique().numel() == 3 and said.groups[0] == said.groups[3]
+
+
 def judged(settings=ALL, size=(12, 16)):
     torch.manual_seed(4)
     return ContrastingDiscriminator(Maps(), settings, WIDTH)(torch.rand(3, 3, *size))

@@ -1,10 +1,13 @@
 """What a discriminator's judgement depends on, and what its layers are kept to."""
 
+import math
+
 import pytest
 import torch
 from torch.nn.utils.parametrize import is_parametrized
 
 from gan import Judged, TextBatch
+from gan.contrastive_losses import local_global_loss
 from tests.gan.conftest import ATTRIBUTES, WIDTH, discriminator, texts
 
 ARCHITECTURES = ("dcgan", "residual", "deep_fusion")
@@ -23,6 +26,9 @@ def test_every_head(architecture, text, size):
     vectors = judge.image_vectors(features)
     places, whole = judge.place_vectors(features)
     assert places.shape[::2] == whole.shape == (3, 16)
+    # It begins where chance is, in maps of any size.
+    chance = math.log(1 + 2 * places.shape[1])
+    assert local_global_loss(places, whole).mean().item() == pytest.approx(chance, abs=1)
     if text:
         assert judge.sentence_vectors(said).shape == vectors.shape
         regions = 16 * 16 * size[1] // size[0]
