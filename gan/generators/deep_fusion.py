@@ -8,11 +8,9 @@ from torch.nn import functional as F
 
 from gan.attribute_memory import AttributeMemory
 from gan.blocks import AffineFusion, SelfAttention, as_pixels, map_sizes, twice_as_large
-from gan.generators.config import GeneratorConfig, GeneratorShape
+from gan.generators.config import MAPS_OF_ATTRIBUTES, GeneratorConfig, GeneratorShape
 from gan.text_encoders import TextBatch
 
-MAPS_OF_ATTRIBUTES = 3
-"""4, 8 and 16 pixels (Adma-GAN's code); with the placement "late" as many of the finest."""
 MOST_CHANNELS = 8
 """Of a map, as multiples of the finest's (DF-GAN's code)."""
 
