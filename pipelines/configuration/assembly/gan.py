@@ -152,11 +152,9 @@ def _discriminator(
 ) -> Discriminator:
     objective = config.objective
     known = 0 if attributes is None or objective.attribute_weight == 0 else len(attributes.phrases)
-    images = (
-        objective.sentence_weight + objective.real_fake_weight + objective.attribute_contrast_weight
-    )
     judged = Judged(
-        sentences=images > 0,
+        # The contrast with real pictures alone would teach no projection of them.
+        sentences=objective.sentence_weight + objective.attribute_contrast_weight > 0,
         regions=objective.word_weight > 0,
         places=objective.local_global_weight > 0,
         attributes=known,

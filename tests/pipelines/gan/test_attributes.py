@@ -163,7 +163,10 @@ def test_evaluation_refuses(run, trained, tmp_path, capsys):
         GANPipeline.from_pretrained(run, "cpu").generate_images(PROMPTS[:1])[0].save(
             tmp_path / "pictures" / f"{n}.png"
         )
-    rows = [{"file_name": f"{n}.png", "text": "a circle", "traits": "odd"} for n in range(3)]
+    rows = [
+        {"file_name": f"{n}.png", "text": "a circle", "text_zh": "圆形", "traits": "odd"}
+        for n in range(3)
+    ]
     (tmp_path / "pictures" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     own = ["--data", f"{tmp_path / 'pictures'}:train"]
     for other, options, sentence in (
@@ -171,6 +174,7 @@ def test_evaluation_refuses(run, trained, tmp_path, capsys):
         (run, [*own, "--attribute-column", "no"], "has no column 'no'"),
         (run, ["--attribute-column", "traits"], "it has attributes and attributes_zh"),
         (trained("xmc_gan"), ["--attribute-column", "attributes"], "this GAN has none"),
+        (trained("gan_cls"), [*own, "--text-column", "text_zh"], "'圆形' has the character"),
     ):
         with pytest.raises(SystemExit) as stopped:
             measured(other, tmp_path / "report", *options)
@@ -230,6 +234,8 @@ def test_another_order_of_attributes_is_refused_on_resuming(train, capsys):
           "objective.attribute_contrast_weight=0"], "generator.memory, which keeps attributes, is"),
         (["data.attribute_column=traits"], "it has attributes and attributes_zh"),
         ([GIVEN, "attributes.phrases=[oval]"], "no picture has one of attributes.phrases"),
+        (["attributes.phrases=[oval]"], "no caption has one of attributes.phrases"),
+        (["attributes.phrases=[]"], "phrases is empty"),
     ],
 )  # fmt: skip
 def test_training_refuses(options, sentence, train, capsys):

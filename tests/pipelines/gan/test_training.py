@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from pipelines import generate_images, train_gan, train_style_encoder
-from pipelines.configuration.loading import REPOSITORY, load_configuration
-from pipelines.configuration.schemas import GANRun
+from pipelines.configuration.loading import REPOSITORY, dump_configuration, load_configuration
+from pipelines.configuration.schemas import DualEncoderRun, GANRun
 from pipelines.gan_pipeline import GANPipeline
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import read_metrics
@@ -92,6 +92,39 @@ def test_another_text_encoder_is_refused_on_resuming(
     assert "was trained with another text encoder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "kept"),
+    [
+        ("adma_gan", "generator.memory.placement=late", "early"),
+        ("dual_contrastive", "generator.self_attention_at=8", "16"),
+    ],
+)
+def test_other_players_of_the_same_shape_are_refused_on_resuming(
+    name, option, kept, tmp_path, dual_encoder_checkpoint, capsys
+):
+    source = f"text_encoder={dual_encoder_checkpoint}"
+    arguments = ["--config", f"gan/{name}.yaml", *SMALL, source, f"output={tmp_path}/run"]
+    train_gan.main([*arguments, "training.steps=1"])
+    with pytest.raises(SystemExit) as stopped:
+        train_gan.main([*arguments, option, "--resume"])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert "was trained with generator." in error and kept in error.split(", and not ")[0]
+
+
+def test_the_text_encoder_learns_of_the_same_data(tmp_path):
+    """In pictures of its own size."""
+    small = load_configuration(
+        "dual_encoder/tiny.yaml", ["training.steps=1", "training.sample_every=0"], DualEncoderRun
+    )
+    dump_configuration(small, tmp_path / "encoder.yaml")
+    arguments = ["--config", "gan/infomax_gan.yaml", *SMALL, "data.size=64", "training.steps=1"]
+    arguments += ["data.text_column=text_zh", f"text_encoder_config={tmp_path}/encoder.yaml"]
+    train_gan.main([*arguments, f"output={tmp_path}/run"])
+    data = load_configuration(tmp_path / "run/text_encoder/config.yaml", [], DualEncoderRun).data
+    assert (data.text_column, data.object_weights, data.size) == ("text_zh", [1, 2], 32)
+
+
 def test_frozen_text_encoder_stays_as_it_was(trained, character_checkpoint):
     before = load_file(character_checkpoint / "dual_encoder" / "model.safetensors")
     after = load_file(trained("gan_cls") / "checkpoint" / "text_encoder" / "model.safetensors")
@@ -120,7 +153,8 @@ def test_frozen_text_encoder_stays_as_it_was(trained, character_checkpoint):
         (["objective.wrong_pairs_weight=1"], "below 1"),
         (["training.batch_size=2"], "each process has 2 pictures"),
         (["text_positions=1"], "text_positions is 1"),
-        (["data.text_column=text_zh"], "set model.text_encoder to bert"),
+        (["data.text_column=text_zh"], "take a text encoder that is a BERT"),
+        (["attributes.number=5"], "generator.memory, which keeps them, is null"),
         (["text_encoder=nowhere/at/all"], "nowhere/at/all"),
     ],
 )
@@ -147,6 +181,17 @@ def test_style_without_text(trained, tmp_path):
     generate_images.main([*command, "--device", "cpu"])
     drawn = [(tmp_path / "drawn" / f"0000{n}.png").read_bytes() for n in (0, 1)]
     assert drawn[0] == drawn[1]
+
+
+def test_a_style_encoder_of_another_gan_is_refused_on_resuming(trained, tmp_path, capsys):
+    arguments = ["--config", "gan/style_encoder.yaml", f"output={tmp_path}/run"]
+    arguments += ["training.minutes=null", "training.steps=1", "training.batch_size=4"]
+    arguments += ["base_channels=4", "training.validate_every=0", "training.trackers=[]"]
+    train_style_encoder.main([*arguments, f"gan={trained('gan_cls')}"])
+    with pytest.raises(SystemExit) as stopped:
+        train_style_encoder.main([*arguments, f"gan={trained('gan_int_cls')}", "--resume"])
+    assert stopped.value.code == 2
+    assert "was trained with another GAN than" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["gan_cls", "adma_gan"])
