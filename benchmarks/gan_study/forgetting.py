@@ -13,16 +13,10 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from reproduction_study.cells import Figures
+from study.cells import Figures
 from torch import Tensor
 
-from gan import (
-    Discriminator,
-    GANObjective,
-    Generator,
-    GeneratorConfig,
-    Judged,
-)
+from gan import Discriminator, GANObjective, Generator, GeneratorConfig, Judged
 from gan_study.runs import GANStudy
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import GANRun
@@ -39,7 +33,7 @@ JUDGED = 256
 
 def forget(study: GANStudy, seed: int) -> bool:
     """With the local-global contrast and without, from the same weights on the same pictures."""
-    steps = max(2, PHASE_STEPS // study.shorten)
+    steps = study.shortened(PHASE_STEPS)
 
     def measure() -> Figures:
         arms = {"with": 1.0, "without": 0.0}

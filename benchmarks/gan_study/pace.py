@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
-from reproduction_study.runs import QUIET
+from study.runs import QUIET
 
 from gan_study.runs import GANStudy, pace_name
 from gan_study.systems import SYSTEMS

@@ -9,6 +9,8 @@ ARM_MINUTES = 3.0
 """Of an arm, on scenes of one object."""
 TEXT_ENCODER_STEPS = 700
 """Of a text encoder, and of the judge."""
+SIDE = 64
+"""Of all pictures, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,6 @@ class DataSet:
     model: tuple[str, ...] = ()
     objects: tuple[int, ...] = ()
     attributes: str | None = None
-    side: int = 64
 
 
 @dataclass(frozen=True)
