@@ -7,6 +7,7 @@ from study.pairs import Pairs, read_pairs, scene_pairs
 from gan_study.systems import SIDE, DataSet
 from pipelines.data.opening import open_source
 from pipelines.data.settings import DataSettings, Wanted
+from pipelines.data.sources import readable_texts
 from pipelines.evaluation.scene_accuracy import SceneSet, scene_set
 
 SHOWN = 10
@@ -56,7 +57,6 @@ def attributes_of_test(data: DataSet) -> dict[str, list[str]]:
     )
     source = open_source(settings, wanted=Wanted(attributes=True))
     found: dict[str, list[str]] = {}
-    for row in range(source.length or 0):
-        texts = source.texts(row)
+    for texts in readable_texts(source, source.length or 0):
         found.setdefault(texts.all_captions[0], texts.attributes)
     return found
