@@ -53,8 +53,7 @@ def course(seed: int, share: float, steps: int) -> list[dict[str, float]]:
     run = load_configuration(CONFIG, ["output=unused"], GANRun)
     weight = share * run.objective.local_global_weight
     torch.manual_seed(seed)
-    shape = {**vars(run.generator), "memory": None}
-    generator = Generator(GeneratorConfig(shape, (SIDE, SIDE)))
+    generator = Generator(GeneratorConfig(vars(run.generator), (SIDE, SIDE)))
     discriminator = Discriminator(run.discriminator, (SIDE, SIDE), 0, Judged(places=True))
     settings = replace(run.objective, wrong_pairs_weight=0.0, local_global_weight=weight)
     game = GANObjective(generator, discriminator, settings, GlobalBatch(lambda tensor: tensor))
