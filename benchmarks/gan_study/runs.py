@@ -42,16 +42,16 @@ class GANStudy(Study):
         self.strips = folder / "strips"
         self.strips.mkdir(exist_ok=True)
 
-    def steps(self, name: str, length: float) -> int:
+    def steps(self, name: str, minutes: float) -> int:
         """That so many minutes last for, by the pace of that name."""
-        return self.shortened(round(60 * length / self.pace[name]))
+        return self.shortened(round(60 * minutes / self.pace[name]))
 
-    def gan(self, data: DataSet, system: System, seed: int, length: float) -> bool:
+    def gan(self, data: DataSet, system: System, seed: int, minutes: float) -> bool:
         """Trains a GAN for so many minutes, and measures it; False where another process is at
         it."""
         name = cell_name(data.name, system.name, seed)
         run = self.run_folder(name)
-        steps = self.steps(pace_name(data, system.config), length)
+        steps = self.steps(pace_name(data, system.config), minutes)
         overrides = [*data.overrides, *system.changes, *budget(steps), f"seed={seed}"]
         if system.given_attributes:
             overrides.append(f"data.attribute_column={data.attributes}")
@@ -65,12 +65,12 @@ class GANStudy(Study):
 
         return self.cells.run(name, kept(overrides), measure, wait=False) is not None
 
-    def two_stage(self, data: DataSet, seed: int, length: float) -> bool:
+    def two_stage(self, data: DataSet, seed: int, minutes: float) -> bool:
         """The same of a tokenizer and a transformer, which share the minutes."""
         name = cell_name(data.name, TWO_STAGE, seed)
         run, tokenizer = self.run_folder(name), self.run_folder(f"{name}_tokenizer")
         first = self.steps(pace_name(data, "tokenizer"), data.tokenizer_minutes)
-        second = self.steps(pace_name(data, "transformer"), length - data.tokenizer_minutes)
+        second = self.steps(pace_name(data, "transformer"), minutes - data.tokenizer_minutes)
         overrides = [*data.overrides, *data.model, *budget(second), f"seed={seed}"]
         overrides += ["training.export=last"]
         ids = [*data.overrides, *budget(first), f"seed={seed}"]

@@ -1,6 +1,6 @@
 """What the study trains: systems, and arms that lack an idea of a system or have it otherwise."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 MINUTES = 8.0
 """Of training, for each system on each data set, on two idle cores: the quickstart's. Text encoders
@@ -86,7 +86,7 @@ class Ablation:
     """A system on scenes of one object, and arms that differ from it in one thing."""
 
     base: System
-    arms: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    arms: dict[str, tuple[str, ...]]
 
     def systems(self) -> tuple[System, ...]:
         """The base first; names say what differs."""
