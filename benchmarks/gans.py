@@ -4,11 +4,12 @@ one command, one page.
     python benchmarks/gans.py --output runs/gans [--emoji DIR] [--page FILE.md]
 
 Every system trains for as many steps as fit into the same minutes of two idle cores, by `PACE`
-(`--pace` measures that anew), so that nothing else that a machine does changes a result. All are
-measured on test rows, by the exact reader of scenes and by a dual encoder that taught none of them.
-`--emoji` is a folder with `train.parquet` and `test.parquet` (columns `image`, `text`). A finished
-cell is never run again, nor one that is in the page's JSON: start the same command anew to go on,
-or twice at once, each on a core of its own (`OMP_NUM_THREADS=1 taskset -c 0`).
+(`--pace` measures that anew), so that nothing else that a machine does changes a result; arms take
+as many steps as the system that they are arms of. All are measured on test rows, by the exact
+reader of scenes and by a dual encoder that taught none of them. `--emoji` is a folder with
+`train.parquet` and `test.parquet` (columns `image`, `text`). A finished cell is never run again,
+nor one that is in the page's JSON: start the same command anew to go on, or twice at once, each on
+a core of its own (`OMP_NUM_THREADS=1 taskset -c 0`).
 """
 
 import argparse

@@ -64,12 +64,14 @@ def introduction(study: GANStudy) -> str:
 
     python benchmarks/gans.py --output runs/gans --emoji DIR --page docs/gan_study.md
 
-Each system trains for {MINUTES:g} minutes of two idle cores (arms of ablations for
-{ARM_MINUTES:g}), counted in steps by the pace below, which was measured side by side on the idle
-machine; text encoders ({TEXT_ENCODER_STEPS} steps) come on top. {SIDE} pixels. Means over seeds, ±
-their standard deviation where there are several. The judge is a dual encoder with another seed than
-the GANs' text encoder; R-precision is among 100 captions (0.010 by chance), and no distance here is
-an FID.
+Each system trains for {MINUTES:g} minutes of two idle cores, counted in steps by the pace below,
+which was measured side by side on the idle machine; the base of each ablation for {ARM_MINUTES:g},
+and its arms for as many steps as the base, however long these last. The pace of GANs was measured
+on scenes and counts their steps on emoji too, where GAN-CLS and GAN-INT-CLS read a BERT in place of
+characters: their pace with it was not measured. Text encoders ({TEXT_ENCODER_STEPS} steps) come on
+top. {SIDE} pixels. Means over seeds, ± their standard deviation where there are several. The judge
+is a dual encoder with another seed than the GANs' text encoder; R-precision is among 100 captions
+(0.010 by chance), and no distance here is an FID.
 
 Machine: {" ".join(machines(study.cells, left_out=["threads"]))}
 

@@ -132,8 +132,8 @@ class GANStudy(Study):
 
 
 def pace_name(data: DataSet, config: str) -> str:
-    """Of what takes as long a step: the two-stage system's parts differ by data set, GANs do
-    not."""
+    """Of what a step's seconds are taken from: each part of the two-stage system has its own on
+    each data set; a GAN has one, measured on scenes, for its arms and for all data."""
     return f"{data.name}_{config}" if config in ("tokenizer", "transformer") else config
 
 

@@ -6,7 +6,7 @@ MINUTES = 8.0
 """Of training, for each system on each data set, on two idle cores: the quickstart's. Text encoders
 come on top: all GANs of a data set share them."""
 ARM_MINUTES = 3.0
-"""Of an arm, on scenes of one object."""
+"""Of the base of an ablation, on scenes of one object; its arms take as many steps."""
 TEXT_ENCODER_STEPS = 700
 """Of a text encoder, and of the judge."""
 SIDE = 64
