@@ -6,7 +6,7 @@ discriminator judges what it has seen in all of them: real pictures of each phas
 and what the generator drew at the end of that phase.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count, islice
 from statistics import fmean
@@ -88,7 +88,7 @@ def course(seed: int, share: float, steps: int) -> list[dict[str, float]]:
 
 def play(
     game: GANObjective,
-    optimizers: dict[str, torch.optim.Optimizer],
+    optimizers: Mapping[str, torch.optim.Optimizer],
     batches: list[dict[str, Tensor]],
     step: int,
 ) -> None:

@@ -67,18 +67,20 @@ class GANStudy(Study):
 
     def two_stage(self, data: DataSet, seed: int, minutes: float) -> bool:
         """The same of a tokenizer and a transformer, which share the minutes."""
+        parts = data.two_stage
+        assert parts is not None
         name = cell_name(data.name, TWO_STAGE, seed)
         run, tokenizer = self.run_folder(name), self.run_folder(f"{name}_tokenizer")
-        first = self.steps(pace_name(data, "tokenizer"), data.tokenizer_minutes)
-        second = self.steps(pace_name(data, "transformer"), minutes - data.tokenizer_minutes)
-        overrides = [*data.overrides, *data.model, *budget(second), f"seed={seed}"]
+        first = self.steps(pace_name(data, "tokenizer"), parts.tokenizer_minutes)
+        second = self.steps(pace_name(data, "transformer"), minutes - parts.tokenizer_minutes)
+        overrides = [*data.overrides, *parts.model, *budget(second), f"seed={seed}"]
         overrides += ["training.export=last"]
         ids = [*data.overrides, *budget(first), f"seed={seed}"]
 
         def measure() -> Figures:
-            train(train_tokenizer.main, data.tokenizer, tokenizer, ids)
+            train(train_tokenizer.main, parts.tokenizer, tokenizer, ids)
             theirs = [*overrides, "tokenizer_config=null", f"tokenizer={tokenizer}"]
-            train(train_bidirectional.main, data.transformer, run, theirs)
+            train(train_bidirectional.main, parts.transformer, run, theirs)
             draw = drawing_of(BidirectionalPipeline.from_pretrained(run))
             return {"steps": [first, second], **self._measured(data, name, draw)}
 

@@ -14,6 +14,22 @@ SIDE = 64
 
 
 @dataclass(frozen=True)
+class TwoStage:
+    """The two-stage system on a data set.
+
+    Attributes:
+        tokenizer, transformer: YAMLs.
+        tokenizer_minutes: of the system's.
+        model: overrides of the transformer.
+    """
+
+    tokenizer: str
+    transformer: str
+    tokenizer_minutes: float
+    model: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class DataSet:
     """Where pictures come from, and who else is trained on them.
 
@@ -23,9 +39,7 @@ class DataSet:
         encoders: the data set whose text encoders and judge serve this one too.
         dual_encoder: the YAML of the GANs' text encoder, and of the judge.
         character_encoder: that of the text encoder that reads characters; None where it cannot.
-        tokenizer, transformer: those of the two-stage system (None where it is not trained), and
-        model: overrides of its transformer.
-        tokenizer_minutes: of the system's.
+        two_stage: None where it is not trained.
         objects: of scenes, how many they are measured with.
         attributes: a column of attributes that says more than the captions.
     """
@@ -36,10 +50,7 @@ class DataSet:
     encoders: str
     dual_encoder: str
     character_encoder: str | None
-    tokenizer: str | None = None
-    transformer: str | None = None
-    tokenizer_minutes: float = 0.0
-    model: tuple[str, ...] = ()
+    two_stage: TwoStage | None = None
     objects: tuple[int, ...] = ()
     attributes: str | None = None
 
@@ -157,9 +168,11 @@ def data_sets(emoji: str | None) -> dict[str, DataSet]:
         encoders="scenes",
         dual_encoder="configs/dual_encoder/scenes_64.yaml",
         character_encoder="configs/dual_encoder/characters_scenes_64.yaml",
-        tokenizer="configs/tokenizer/quickstart.yaml",
-        transformer="configs/bidirectional/quickstart.yaml",
-        tokenizer_minutes=1.5,
+        two_stage=TwoStage(
+            "configs/tokenizer/quickstart.yaml",
+            "configs/bidirectional/quickstart.yaml",
+            tokenizer_minutes=1.5,
+        ),
         objects=(1, 2),
     )
     found = {
@@ -168,8 +181,7 @@ def data_sets(emoji: str | None) -> dict[str, DataSet]:
             scenes,
             name="one_object",
             overrides=(ENGLISH, "data.max_objects=1", "data.object_weights=null"),
-            tokenizer=None,
-            transformer=None,
+            two_stage=None,
             objects=(1,),
         ),
     }
@@ -181,10 +193,12 @@ def data_sets(emoji: str | None) -> dict[str, DataSet]:
             encoders="emoji",
             dual_encoder="configs/dual_encoder/emoji_64.yaml",
             character_encoder=None,
-            tokenizer="configs/tokenizer/emoji_64.yaml",
-            transformer="configs/bidirectional/emoji_64.yaml",
-            tokenizer_minutes=3.0,
+            two_stage=TwoStage(
+                "configs/tokenizer/emoji_64.yaml",
+                "configs/bidirectional/emoji_64.yaml",
+                tokenizer_minutes=3.0,
+                model=SMALL,
+            ),
             attributes="keywords",
-            model=SMALL,
         )
     return found

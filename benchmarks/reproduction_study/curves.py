@@ -22,7 +22,7 @@ DIRECTIONS = {
     TOKENS: ("both", "describe_only", "describe_only_twice"),
 }
 """Arms by loss."""
-SAMPLING = {
+SAMPLING: dict[str, dict[str, tuple[str, Sequence[float]]]] = {
     "guidance scale": {"guidance": ("drawn right", GUIDANCE_SCALES)},
     "best of": {
         "best_of": ("by the model's own captions", CANDIDATES),

@@ -111,7 +111,9 @@ def drawings(results: ReproductionResults) -> str:
 
 def options_table(results: ReproductionResults) -> str:
     """What the options add, on scenes."""
-    rows = [("scenes", "drawn right", "by ids", "held-out", "gold", "gold PSNR, dB", "minutes")]
+    rows: list[tuple[str, ...]] = [
+        ("scenes", "drawn right", "by ids", "held-out", "gold", "gold PSNR, dB", "minutes")
+    ]
     for arm, name in (
         ("end_to_end", "as in the paper (`consumed`, decoder from the tokenizer)"),
         *OPTION_NAMES.items(),

@@ -50,7 +50,9 @@ called as well: the size of a gain, below, says more than its verdict.
 
 def tools_section(results: ReproductionResults) -> str:
     """What is shared by all arms."""
-    rows = [("tokenizer", "PSNR, dB", "codes", "in use", "perplexity of ids", "minutes")]
+    rows: list[tuple[str, ...]] = [
+        ("tokenizer", "PSNR, dB", "codes", "in use", "perplexity of ids", "minutes")
+    ]
     real_rows = [("what the dual encoder says of real test pictures", *results.data)]
     real = {data: results.study.cells.finished(f"{data}_real") or {} for data in results.data}
     for data in results.data:
@@ -85,7 +87,7 @@ predict):
 
 def sparse_section(results: ReproductionResults) -> str:
     """Claim 1."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             *("data", "attention", "nats per id", "nats per token", "drawn right / distance"),
             "described right",

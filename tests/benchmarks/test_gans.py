@@ -63,7 +63,7 @@ def test_every_budget_has_a_pace(study):
     runs = import_module("gan_study.runs")
     needed = {system.config for system in import_module("gan_study.systems").SYSTEMS}
     for data in study.data.values():
-        if data.tokenizer is not None:
+        if data.two_stage is not None:
             needed |= {runs.pace_name(data, part) for part in ("tokenizer", "transformer")}
     assert needed == set(study.pace)
 
