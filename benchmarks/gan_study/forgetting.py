@@ -57,11 +57,14 @@ def course(seed: int, share: float, steps: int) -> list[dict[str, float]]:
     discriminator = Discriminator(run.discriminator, (SIDE, SIDE), 0, Judged(places=True))
     settings = replace(run.objective, wrong_pairs_weight=0.0, local_global_weight=weight)
     game = GANObjective(generator, discriminator, settings, GlobalBatch(lambda tensor: tensor))
+    optimizer = run.training.optimizer
+    chosen = {
+        "generator": optimizer,
+        "discriminator": run.training.discriminator_optimizer or optimizer,
+    }
     optimizers = {
         name: torch.optim.Adam(
-            player.parameters(),
-            run.training.optimizer.learning_rate,
-            betas=run.training.optimizer.betas,
+            player.parameters(), chosen[name].learning_rate, betas=chosen[name].betas
         )
         for name, player in game.players.items()
     }
