@@ -9,9 +9,16 @@ from torch.nn import functional as F
 
 from gan import GANObjective, GANObjectiveSettings, Judged, TextBatch
 from gan.terms import text_numbers, wrong_partners
-from tests.gan.conftest import ATTRIBUTES, WIDTH, discriminator, generator
+from tests.gan.conftest import (
+    ATTRIBUTES,
+    COUNT,
+    OneProcess,
+    Texts,
+    batch,
+    discriminator,
+    generator,
+)
 
-COUNT = 4
 PLAIN = GANObjectiveSettings()
 RECIPES = {
     "gan_int_cls": ("dcgan", "dcgan", GANObjectiveSettings(
@@ -33,39 +40,6 @@ RECIPES = {
 }  # fmt: skip
 
 
-class OneProcess:
-    rank, world_size = 0, 1
-    all_reduce_sum = staticmethod(lambda tensor: tensor)
-
-    def with_gradients(self, rows: Tensor) -> Tensor:
-        return rows
-
-
-class Texts(nn.Module):
-    """A table of vectors."""
-
-    width = WIDTH
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = nn.Embedding(20, WIDTH)
-
-    def forward(self, text_ids: Tensor, text_length: Tensor) -> TextBatch:
-        words = self.table(text_ids)
-        mask = torch.arange(text_ids.shape[1])[None] < text_length[:, None]
-        return TextBatch(words, mask, words.mean(dim=1))
-
-
-def batch(seed: int = 0, count: int = COUNT) -> dict[str, Tensor]:
-    random = torch.Generator().manual_seed(seed)
-    return {
-        "pixels": torch.rand(count, 3, 32, 32, generator=random) * 2 - 1,
-        "text_ids": torch.randint(5, 20, (count, 6), generator=random),
-        "text_length": torch.tensor([6] * (count - 1) + [4]),
-        "attributes": torch.randint(2, (count, ATTRIBUTES), generator=random),
-    }
-
-
 def frozen(pixels: Tensor) -> Tensor:
     return pixels.mean(dim=3).flatten(1)
 
@@ -75,7 +49,6 @@ def objective(
 ) -> GANObjective:
     drawing, judging, settings = RECIPES[name]
     settings = replace(settings, **changes)
-    torch.manual_seed(3)
     memory = {"memory": {}} if name == "adma_gan" else {}
     return GANObjective(
         generator(drawing, text=text, **memory),

@@ -24,6 +24,7 @@ SMALL = [
     "frozen_network=text_encoder",
     "text_encoder_config=null",
 ]
+NOISE_ALONE = ("text_encoder=null", "objective.wrong_pairs_weight=0")
 
 
 @pytest.fixture(scope="session")

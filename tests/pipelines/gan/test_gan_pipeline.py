@@ -8,7 +8,7 @@ import pytest
 from pipelines import generate_images
 from pipelines.command_line import UserError
 from pipelines.gan_pipeline import GANPipeline
-from tests.pipelines.gan.test_training import NOISE_ALONE
+from tests.pipelines.gan.conftest import NOISE_ALONE
 
 PROMPTS = ["a large red circle", "a small blue star"]
 

@@ -14,11 +14,10 @@ from pipelines.configuration.schemas import GANRun
 from pipelines.gan_pipeline import GANPipeline
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import read_metrics
-from tests.pipelines.gan.conftest import SMALL
+from tests.pipelines.gan.conftest import NOISE_ALONE, SMALL
 
 FILES = sorted((REPOSITORY / "configs" / "gan").glob("*.yaml"))
 FILES = [file for file in FILES if file.stem != "style_encoder"]
-NOISE_ALONE = ("text_encoder=null", "objective.wrong_pairs_weight=0")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
