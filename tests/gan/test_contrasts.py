@@ -9,8 +9,7 @@ from torch import nn
 from gan import ContrastingDiscriminator, ContrastSettings, GANObjectiveSettings, PaintingContrasts
 from gan.contrasts import PictureVectors
 from gan.terms import text_numbers
-from tests.gan.conftest import WIDTH
-from tests.gan.test_objective import OneProcess, Texts, batch
+from tests.gan.conftest import WIDTH, OneProcess, Texts, batch
 
 ALL = ContrastSettings(
     sentence_weight=1.0, word_weight=0.5, real_fake_weight=0.25, local_global_weight=0.2

@@ -25,8 +25,7 @@ from gan import (
 )
 from gan.discriminators import ImageFeatures
 from gan.style_encoder import StyleEncoder, StyleEncoderConfig, StyleObjective
-from tests.gan.test_objective import OneProcess
-from tests.gan.test_style_encoder import correlation
+from tests.gan.conftest import OneProcess, correlation
 
 SIZE, WIDTH, NOISE = 16, 16, 16
 COLOURS = torch.tensor([[1.0, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, -1]])  # on white

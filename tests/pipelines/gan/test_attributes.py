@@ -2,14 +2,13 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 
 from pipelines import evaluate_checkpoint, generate_images, train_gan, train_style_encoder
 from pipelines.command_line import UserError
 from pipelines.gan_pipeline import GANPipeline
-from tests.pipelines.gan.conftest import SMALL
+from tests.pipelines.gan.conftest import SMALL, arrays, far
 
 PROMPTS = ["a large red circle", "a small blue star"]
 GIVEN = "data.attribute_column=attributes"
@@ -35,15 +34,6 @@ def pipe(run):
             for network in (fusion.gain, fusion.shift):
                 torch.nn.init.normal_(network[-1].weight, std=1.0)
     return pipe
-
-
-def arrays(images):
-    return [np.asarray(image).astype(int) for image in images]
-
-
-def far(one, other):
-    """Rounding in batches of other sizes is one level of 256 at most."""
-    return np.abs(one - other).max() > 1
 
 
 def test_given_ones_take_the_place_of_those_in_the_prompt(pipe):

@@ -14,11 +14,10 @@ from pipelines.configuration.schemas import DualEncoderRun, GANRun
 from pipelines.gan_pipeline import GANPipeline
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import read_metrics
-from tests.pipelines.gan.conftest import SMALL
+from tests.pipelines.gan.conftest import NOISE_ALONE, SMALL, noise_drawn
 
 FILES = sorted((REPOSITORY / "configs" / "gan").glob("*.yaml"))
 FILES = [file for file in FILES if file.stem != "style_encoder"]
-NOISE_ALONE = ("text_encoder=null", "objective.wrong_pairs_weight=0")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -210,5 +209,11 @@ def test_style_encoder(name, trained, tmp_path):
     styles = pipe.generate_images(prompts, seed=3)
     alike = pipe.generate_images(prompts, num_images=2, style=styles[0])
     assert list(alike[0].tobytes()) == list(alike[1].tobytes())
+    noise = noise_drawn(pipe)
+    for style in styles:
+        pipe.generate_images(prompts, style=style)
+    for found, style in zip(noise, styles, strict=True):
+        assert torch.equal(found, pipe.style_of(style).expand(2, -1))
+    assert not torch.allclose(*noise)
     assert (tmp_path / "samples" / "step_2.png").is_file()
     assert any("validation_explained" in row for row in read_metrics(tmp_path / "metrics.jsonl"))
