@@ -6,15 +6,17 @@ from itertools import chain
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from pipelines import generate_images, train_gan, train_style_encoder
 from pipelines.configuration.loading import REPOSITORY, dump_configuration, load_configuration
 from pipelines.configuration.schemas import DualEncoderRun, GANRun
+from pipelines.data.transforms import to_image
 from pipelines.gan_pipeline import GANPipeline
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import read_metrics
-from tests.pipelines.gan.conftest import NOISE_ALONE, SMALL, noise_drawn
+from tests.pipelines.gan.conftest import NOISE_ALONE, SMALL, arrays, far, noise_drawn
 
 FILES = sorted((REPOSITORY / "configs" / "gan").glob("*.yaml"))
 FILES = [file for file in FILES if file.stem != "style_encoder"]
@@ -33,6 +35,21 @@ def test_configurations(file, trained):
     assert (run / "samples" / "step_2.png").is_file()
     said = [json.loads(line) for line in (run / "samples" / "step_2.jsonl").open(encoding="utf-8")]
     assert len(said) == 4 and all(row["prompt"] for row in said)
+
+
+@pytest.mark.parametrize("name", ["gan_cls", "adma_gan"])
+def test_samples_are_what_the_checkpoint_draws(name, trained):
+    """By the same weights and statistics."""
+    run = trained(name, "training.precision=fp32")
+    pipe = GANPipeline.from_pretrained(run, "cpu")
+    lines = (run / "samples" / "step_2.jsonl").read_text(encoding="utf-8").splitlines()
+    texts, attributes = pipe.encode([json.loads(line)["prompt"] for line in lines])
+    noise = pipe.generator.noise(len(lines), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = arrays(map(to_image, pipe.generator(noise, texts, attributes)))
+    (grid,) = arrays([Image.open(run / "samples" / "step_2.png")])
+    for number, picture in enumerate(expected):  # below the real ones, two pixels apart
+        assert not far(grid[34:66, 34 * number : 34 * number + 32], picture)
 
 
 @pytest.mark.parametrize("name", ["infomax_gan", "dual_contrastive"])
