@@ -11,8 +11,8 @@ from gan.attribute_memory import AttributeMemory, co_occurrence_graph
 from gan.discriminators import (
     ContrastingDiscriminator,
     Discriminator,
+    DiscriminatorHeads,
     DiscriminatorShape,
-    Judged,
 )
 from gan.generators import Generator, GeneratorConfig, GeneratorShape
 from gan.objective import GANObjective
@@ -35,6 +35,7 @@ __all__ = [
     "ContrastSettings",
     "ContrastingDiscriminator",
     "Discriminator",
+    "DiscriminatorHeads",
     "DiscriminatorShape",
     "DualContrastiveLoss",
     "GANObjective",
@@ -43,7 +44,6 @@ __all__ = [
     "GeneratorConfig",
     "GeneratorShape",
     "HingeLoss",
-    "Judged",
     "NonSaturatingLoss",
     "PaintingContrasts",
     "TextBatch",

@@ -27,7 +27,7 @@ from gan.terms import (
     Terms,
     Turn,
     detached,
-    text_numbers,
+    row_numbers,
     untouched,
     weighed,
     wrong_partners,
@@ -122,7 +122,7 @@ class GANObjective:
             return Seen(batch["pixels"], None, None, None)
         with nullcontext() if learning else torch.no_grad():
             texts = self.text_encoder(batch["text_ids"], batch["text_length"])
-        groups = text_numbers(batch["text_ids"], batch["text_length"])
+        groups = row_numbers(batch["text_ids"], batch["text_length"])
         return Seen(batch["pixels"], texts, groups, batch.get("attributes"))
 
     def noise(self, count: int, step: int, number: int) -> Tensor:
@@ -250,7 +250,7 @@ class GANObjective:
             memory = memory if learning_memory else memory.detach()
             # Texts of the same attributes are one to the memory, whatever else they say.
             all_of_them = torch.full_like(seen.groups, seen.attributes.shape[1])
-            alike = text_numbers(seen.attributes.long(), all_of_them)
+            alike = row_numbers(seen.attributes.long(), all_of_them)
             logits = self.contrasts.pairs(judge.image_vectors(features), memory, alike)
             terms["attribute_contrast"] = (settings.attribute_contrast_weight, info_nce(logits))
         return terms

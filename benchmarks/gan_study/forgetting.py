@@ -16,7 +16,7 @@ import torch
 from study.cells import Figures
 from torch import Tensor
 
-from gan import Discriminator, GANObjective, Generator, GeneratorConfig, Judged
+from gan import Discriminator, DiscriminatorHeads, GANObjective, Generator, GeneratorConfig
 from gan_study.runs import GANStudy
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import GANRun
@@ -54,7 +54,9 @@ def course(seed: int, share: float, steps: int) -> list[dict[str, float]]:
     weight = share * run.objective.local_global_weight
     torch.manual_seed(seed)
     generator = Generator(GeneratorConfig(vars(run.generator), (SIDE, SIDE)))
-    discriminator = Discriminator(run.discriminator, (SIDE, SIDE), 0, Judged(places=True))
+    discriminator = Discriminator(
+        run.discriminator, (SIDE, SIDE), 0, DiscriminatorHeads(places=True)
+    )
     settings = replace(run.objective, wrong_pairs_weight=0.0, local_global_weight=weight)
     game = GANObjective(generator, discriminator, settings, GlobalBatch(lambda tensor: tensor))
     optimizer = run.training.optimizer

@@ -16,16 +16,16 @@ from gan.text_encoders import TextBatch
 
 
 @dataclass(frozen=True)
-class Judged:
+class DiscriminatorHeads:
     """What a discriminator is asked for beside its logit.
 
-    sentences: image vectors to compare with sentences and with other pictures'.
+    images: image vectors to compare with sentences and with other pictures'.
     regions: vectors of regions to compare with words.
     places: local and global vectors to compare with each other.
     attributes: how many attributes it is to know.
     """
 
-    sentences: bool = False
+    images: bool = False
     regions: bool = False
     places: bool = False
     attributes: int = 0
@@ -38,20 +38,24 @@ class Discriminator(nn.Module):
         shape: what a user chooses.
         size: (height, width) of the pictures.
         text_width: of the text encoder's vectors; 0 without text.
-        judged: which heads there are.
+        heads: which there are.
 
     Raises:
         ValueError: attributes are asked of an architecture that does not know them.
     """
 
     def __init__(
-        self, shape: DiscriminatorShape, size: tuple[int, int], text_width: int, judged: Judged
+        self,
+        shape: DiscriminatorShape,
+        size: tuple[int, int],
+        text_width: int,
+        heads: DiscriminatorHeads,
     ) -> None:
         super().__init__()
         sizes = map_sizes(*size)
         self.trunk = TRUNKS[shape.architecture](shape.base_channels, len(sizes) - 1, min(size))
         channels = self.trunk.channels
-        if judged.attributes and shape.architecture != "deep_fusion":
+        if heads.attributes and shape.architecture != "deep_fusion":
             raise ValueError(
                 f"a discriminator of the {shape.architecture} architecture knows no attributes; "
                 "choose deep_fusion."
@@ -62,14 +66,14 @@ class Discriminator(nn.Module):
         elif shape.architecture == "residual":
             self.head = ProjectionHead(channels, text_width)
         else:
-            self.head = FusionHead(channels, text_width, judged.attributes, sizes[0])
+            self.head = FusionHead(channels, text_width, heads.attributes, sizes[0])
         self.image = self.region = self.local = self.whole = None
         # The projection compares sentences with the pooled features themselves.
-        if judged.sentences and shape.architecture != "residual":
+        if heads.images and shape.architecture != "residual":
             self.image = nn.Linear(channels, text_width or channels)
-        if judged.regions:
+        if heads.regions:
             self.region = nn.Conv2d(self.trunk.region_channels, text_width, 1)
-        if judged.places:
+        if heads.places:
             self.local = ContrastHead(self.trunk.local_channels, shape.contrast_dim)
             self.whole = ContrastHead(channels, shape.contrast_dim)
         if shape.architecture == "residual" and self.region is not None:

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from gan import (
     Discriminator,
+    DiscriminatorHeads,
     DiscriminatorShape,
     Generator,
     GeneratorConfig,
-    Judged,
     TextBatch,
 )
 
@@ -41,13 +41,17 @@ def generator(architecture: str, size=(32, 32), text: bool = True, **shape) -> G
 
 
 def discriminator(
-    architecture: str, size=(32, 32), text: bool = True, judged: Judged | None = None, **shape
+    architecture: str,
+    size=(32, 32),
+    text: bool = True,
+    heads: DiscriminatorHeads | None = None,
+    **shape,
 ) -> Discriminator:
     torch.manual_seed(2)
     shape = {"base_channels": 4, "contrast_dim": 16, **shape}
-    judged = judged or Judged()
+    heads = heads or DiscriminatorHeads()
     config = DiscriminatorShape(architecture=architecture, **shape)
-    return Discriminator(config, size, WIDTH if text else 0, judged)
+    return Discriminator(config, size, WIDTH if text else 0, heads)
 
 
 class OneProcess:

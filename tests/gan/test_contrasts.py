@@ -8,7 +8,7 @@ from torch import nn
 
 from gan import ContrastingDiscriminator, ContrastSettings, GANObjectiveSettings, PaintingContrasts
 from gan.contrasts import PictureVectors
-from gan.terms import text_numbers
+from gan.terms import row_numbers
 from tests.gan.conftest import WIDTH, OneProcess, Texts, batch
 
 ALL = ContrastSettings(
@@ -120,7 +120,7 @@ def test_texts_are_read_without_gradients():
     said = PaintingContrasts(ALL, OneProcess(), encoder).read(as_read(batch(1)))
     assert not said.texts.sentence.requires_grad
     found = batch(1)
-    assert torch.equal(said.groups, text_numbers(found["text_ids"], found["text_length"]))
+    assert torch.equal(said.groups, row_numbers(found["text_ids"], found["text_length"]))
 
 
 def test_real_pictures_get_no_gradient_from_fakes():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.utils.parametrize import is_parametrized
 
-from gan import Judged, TextBatch
+from gan import DiscriminatorHeads, TextBatch
 from gan.contrastive_losses import local_global_loss
 from tests.gan.conftest import ATTRIBUTES, WIDTH, discriminator, texts
 
@@ -18,8 +18,8 @@ ARCHITECTURES = ("dcgan", "residual", "deep_fusion")
 @pytest.mark.parametrize("size", [(32, 32), (64, 96)])
 def test_every_head(architecture, text, size):
     knows = ATTRIBUTES if architecture == "deep_fusion" else 0
-    judged = Judged(sentences=True, regions=text, places=True, attributes=knows)
-    judge = discriminator(architecture, size, text, judged)
+    heads = DiscriminatorHeads(images=True, regions=text, places=True, attributes=knows)
+    judge = discriminator(architecture, size, text, heads)
     said = texts(3) if text else None
     features = judge.features(torch.randn(3, 3, *size))
     assert judge.logits(features, said).shape == (3,)
@@ -47,7 +47,7 @@ def test_the_text_counts(architecture):
 
 
 def test_attributes_are_told_beside_a_text():
-    judge = discriminator("deep_fusion", judged=Judged(attributes=ATTRIBUTES))
+    judge = discriminator("deep_fusion", heads=DiscriminatorHeads(attributes=ATTRIBUTES))
     features, said = judge.features(torch.randn(4, 3, 32, 32)), texts(4)
     other = TextBatch(said.words, said.mask, said.sentence.roll(1, dims=0))
     told, of_other = (judge.attribute_logits(features, one) for one in (said, other))
@@ -66,7 +66,7 @@ def test_features_serve_several_texts(architecture):
 
 
 def test_largest_singular_values_are_1():
-    judge = discriminator("residual", judged=Judged(True, True, True))
+    judge = discriminator("residual", heads=DiscriminatorHeads(True, True, True))
     pixels, said = torch.randn(4, 3, 32, 32), texts(4)
     for _ in range(30):
         features = judge.features(pixels)
@@ -81,4 +81,4 @@ def test_largest_singular_values_are_1():
 
 def test_attributes_are_known_by_deep_fusion_alone():
     with pytest.raises(ValueError, match="choose deep_fusion"):
-        discriminator("residual", judged=Judged(attributes=3))
+        discriminator("residual", heads=DiscriminatorHeads(attributes=3))

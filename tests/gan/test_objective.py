@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan import (
+    DiscriminatorHeads,
     DualContrastiveLoss,
     GANObjective,
     GANObjectiveSettings,
     HingeLoss,
-    Judged,
     NonSaturatingLoss,
     TextBatch,
 )
 from gan.adversarial_losses import attribute_discriminator_loss, attribute_generator_loss
-from gan.terms import Seen, text_numbers, wrong_partners
+from gan.terms import Seen, row_numbers, wrong_partners
 from gan.text_encoders import interpolated
 from tests.gan.conftest import (
     ATTRIBUTES,
@@ -64,8 +64,8 @@ def objective(
         discriminator(
             judging,
             text=text,
-            judged=Judged(
-                sentences=settings.sentence_weight + settings.real_fake_weight > 0,
+            heads=DiscriminatorHeads(
+                images=settings.sentence_weight + settings.real_fake_weight > 0,
                 regions=settings.word_weight > 0,
                 places=settings.local_global_weight > 0,
                 attributes=ATTRIBUTES if settings.attribute_weight else 0,
@@ -395,16 +395,16 @@ def test_interpolated_texts_are_the_generators_alone():
 @pytest.mark.parametrize("architecture", ["residual", "deep_fusion"])
 def test_without_its_weight_a_contrast_changes_nothing(architecture):
     """Not even where the discriminator has heads for it."""
-    every_head = Judged(sentences=True, regions=True, places=True)
+    every_head = DiscriminatorHeads(images=True, regions=True, places=True)
     plain, with_heads = (
         GANObjective(
             generator("attentional"),
-            discriminator(architecture, judged=judged),
+            discriminator(architecture, heads=heads),
             GANObjectiveSettings(),
             OneProcess(),
             Texts(),
         )
-        for judged in (Judged(), every_head)
+        for heads in (DiscriminatorHeads(), every_head)
     )
     parts = [len(list(game.discriminator.parameters())) for game in (plain, with_heads)]
     assert parts[0] < parts[1]
@@ -494,20 +494,20 @@ def test_no_noise_is_drawn_twice():
 
 def test_texts_have_numbers_of_their_own():
     ids = torch.tensor([[2, 7, 3, 0], [2, 7, 3, 9], [2, 7, 8, 3], [2, 8, 7, 3]])
-    numbers = text_numbers(ids, torch.tensor([3, 3, 4, 4])).tolist()
+    numbers = row_numbers(ids, torch.tensor([3, 3, 4, 4])).tolist()
     assert numbers[0] == numbers[1] and len(set(numbers)) == 3
     longer = torch.cat([ids, torch.zeros(4, 5, dtype=torch.long)], dim=1)
-    assert text_numbers(longer, torch.tensor([3, 3, 4, 4])).tolist() == numbers
+    assert row_numbers(longer, torch.tensor([3, 3, 4, 4])).tolist() == numbers
 
 
 def test_captions_of_few_words_have_numbers_of_their_own():
     random = torch.Generator().manual_seed(0)
     ids = torch.randint(5, 33, (4000, 9), generator=random).unique(dim=0)
-    numbers = text_numbers(ids, torch.full((len(ids),), 9))
+    numbers = row_numbers(ids, torch.full((len(ids),), 9))
     assert len(numbers.unique()) == len(ids)
     swapped = ids[:, [1, 0, *range(2, 9)]]
     differs = ids[:, 0] != ids[:, 1]
-    assert (text_numbers(swapped, torch.full((len(ids),), 9)) != numbers)[differs].all()
+    assert (row_numbers(swapped, torch.full((len(ids),), 9)) != numbers)[differs].all()
 
 
 def test_logits_are_not_rounded_under_autocast():

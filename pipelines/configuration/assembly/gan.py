@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from gan import (
     Discriminator,
+    DiscriminatorHeads,
     GANObjective,
     Generator,
     GeneratorConfig,
-    Judged,
     co_occurrence_graph,
 )
 from gan.standing_statistics import standing_statistics
@@ -152,15 +152,15 @@ def _discriminator(
 ) -> Discriminator:
     objective = config.objective
     known = 0 if attributes is None or objective.attribute_weight == 0 else len(attributes.phrases)
-    judged = Judged(
+    heads = DiscriminatorHeads(
         # The contrast with real pictures alone would teach no projection of them.
-        sentences=objective.sentence_weight + objective.attribute_contrast_weight > 0,
+        images=objective.sentence_weight + objective.attribute_contrast_weight > 0,
         regions=objective.word_weight > 0,
         places=objective.local_global_weight > 0,
         attributes=known,
     )
     width = 0 if texts is None else texts.encoder.width
-    return Discriminator(config.discriminator, config.data.height_width, width, judged)
+    return Discriminator(config.discriminator, config.data.height_width, width, heads)
 
 
 def _attributes(config: GANRun, processes: Processes) -> tuple[Attributes | None, Tensor]:
