@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
+import numpy as np
 import torch
 from measuring import begin, medians, write_json
 from PIL import Image
@@ -60,6 +61,7 @@ def write_pictures(folder: Path, size: int, rows: int) -> Path:
     found = [source[row] for row in range(rows)]
     cells = []
     for row in found:
+        assert isinstance(row.image, np.ndarray)  # scenes are drawn as such
         file = io.BytesIO()
         Image.fromarray(row.image).save(file, "JPEG", quality=90)
         cells.append({"bytes": file.getvalue(), "path": None})

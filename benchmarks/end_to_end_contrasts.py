@@ -19,9 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from reproduction_study.arms import CONTRASTS, cell_name, datasets
-from reproduction_study.runs import Study
-from reproduction_study.verdicts import interval
+from reproduction_study.arms import CONTRASTS, datasets
+from reproduction_study.results import Comparison, ReproductionResults
+from reproduction_study.runs import ReproductionStudy
+from study.command_line import parse_study
+from study.verdicts import interval
 
 from pipelines.command_line import UserError, command
 from pipelines.evaluation.report import table
@@ -38,59 +40,40 @@ FIGURES = {
 @command
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Compare contrasts in end-to-end training.")
-    parser.add_argument("--output", required=True, metavar="DIR", help="new, or of this benchmark")
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", metavar="TEXT", help="arms whose name has it")
-    parser.add_argument(
-        "--shorten", type=int, default=1, metavar="N", help="an Nth of all steps: a dry run"
-    )
-    arguments = parser.parse_args(argv)
-    if arguments.seeds < 1 or arguments.shorten < 1:
-        raise UserError("--seeds and --shorten must be at least 1.")
+    arguments = parse_study(parser, argv)
     arms = [arm for arm in CONTRASTS if arguments.only in arm.name]
     if not arms:
         names = ", ".join(arm.name for arm in CONTRASTS)
         raise UserError(f"--only {arguments.only}: no arm's name has it; they are {names}.")
-    study, data = Study(Path(arguments.output), arguments.shorten), datasets(None)["scenes"]
+    study = ReproductionStudy(Path(arguments.output), arguments.shorten)
+    data = datasets(None)
     # Seed by seed, so that a benchmark that is stopped early has all arms.
     for seed in range(arguments.seeds):
         for arm in arms:
-            study.arm(data, arm, seed)
-    print(
-        f"{max(2, data.steps // arguments.shorten)} steps of 32 pairs, at most "
-        f"{arguments.seeds} seeds\n"
-    )
-    print(report(study, arguments.seeds))
+            study.arm(data["scenes"], arm, seed)
+    steps = study.shortened(data["scenes"].steps)
+    print(f"{steps} steps of 32 pairs, at most {arguments.seeds} seeds\n")
+    print(report(ReproductionResults(study, arguments.seeds, data)))
 
 
-def report(study: Study, seeds: int) -> str:
+def report(results: ReproductionResults) -> str:
     """The table of the cells that there are."""
-    found = study.cells.all()
-    cells = {
-        arm.name: {
-            seed: found[name]
-            for seed in range(seeds)
-            if (name := cell_name("scenes", arm.name, seed)) in found
-        }
-        for arm in CONTRASTS
-    }
     rows: list[tuple[str, ...]] = [
         ("arm", "seeds", *(head for head, _ in FIGURES.values()), "minutes")
     ]
     default = CONTRASTS[0].name
-    for arm, ours in cells.items():
-        if not ours:
+    for arm in (one.name for one in CONTRASTS):
+        cells = results.cells("scenes", arm)
+        if not cells:
             continue
-        row = [arm, str(len(ours))]
-        for name, (_, form) in FIGURES.items():
-            mean = fmean(cell["figures"][name] for cell in ours.values())
-            gains = [
-                cell["figures"][name] - cells[default][seed]["figures"][name]
-                for seed, cell in ours.items()
-                if seed in cells[default] and arm != default
-            ]
+        row = [arm, str(len(cells))]
+        for figure, (_, form) in FIGURES.items():
+            mean = fmean(results.values("scenes", arm, figure).values())
+            over = Comparison("scenes", (arm, figure), (default, figure))
+            gains = results.gains(over) if arm != default else []
             row.append(f"{mean:{form}}{_gain(gains, form)}")
-        rows.append((*row, f"{fmean(cell['minutes'] for cell in ours.values()):.1f}"))
+        rows.append((*row, f"{fmean(cell['minutes'] for cell in cells.values()):.1f}"))
     return table(rows)
 
 

@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import torch
+
+Name = TypeVar("Name")
+"""What tells candidates apart: a text, or a case."""
 
 
 def machine() -> dict[str, Any]:
@@ -43,14 +46,14 @@ def seconds(function: Callable[[], object], device: str = "cpu") -> float:
 
 
 def medians(
-    candidates: Mapping[str, Callable[[], object]],
+    candidates: Mapping[Name, Callable[[], object]],
     repeats: int,
     device: str = "cpu",
-) -> dict[str, float]:
+) -> dict[Name, float]:
     """Median seconds of each candidate; they take turns, so that a drift of the machine's speed
     meets all of them. Each is called once before it is timed: what the one before it left in the
     caches does not count. The first turn does not either."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+    times: dict[Name, list[float]] = {name: [] for name in candidates}
     for repeat in range(1 + repeats):
         for name, function in candidates.items():
             function()
@@ -85,9 +88,9 @@ def _peak_memory(
         return {"before": before / 2**20, "added": (peak - before) / 2**20}
     # What is done once in a process (thread pools, a library's own buffers) is no part of it.
     torch.randn(256, 256).matmul(torch.randn(256, 256))
-    before = restart_peak()
+    there = restart_peak()
     call()
-    return {"before": before, "added": resident("VmHWM") - before}
+    return {"before": there, "added": resident("VmHWM") - there}
 
 
 def restart_peak() -> float:

@@ -13,6 +13,7 @@ what is measured does not use them.
 
 import sys
 import types
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,7 @@ def import_dalle_pytorch(folder: str) -> types.ModuleType:
         module.__dict__.update(members)
         sys.modules.setdefault(name, module)
     sys.path.insert(0, folder)
-    import dalle_pytorch
-
-    return dalle_pytorch
+    return import_module("dalle_pytorch")
 
 
 def build(folder: str, side: int, attention: tuple[str, ...], for_inference: bool = False) -> Any:

@@ -12,21 +12,22 @@ on two cores so, of which the scenes take three fifths.
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
-from reproduction_study.arms import ARMS, Dataset, cell_name, datasets
+from reproduction_study.arms import ARMS, Dataset, datasets
 from reproduction_study.curves import plot_curves
 from reproduction_study.drawings import draw_arms
 from reproduction_study.page import SECTIONS
-from reproduction_study.results import Results
-from reproduction_study.runs import Study, pairs_of
+from reproduction_study.results import ReproductionResults
+from reproduction_study.runs import ReproductionStudy, pairs_of
+from study.cells import cell_name
+from study.command_line import parse_study
+from study.page import machines, page_file, write_with_cells
 
 from pipelines.command_line import UserError, command
 from pipelines.evaluation.candidates import CANDIDATES
-from pipelines.training.storage import replace_file
 
 TEST_ROWS = CANDIDATES
 """At least: R-precision is among 100 names, and a Fréchet distance of 64 dimensions takes 65."""
@@ -34,33 +35,26 @@ TEST_ROWS = CANDIDATES
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Put the paper's claims to the test.")
-    parser.add_argument("--output", required=True, metavar="DIR", help="new, or of this study")
     parser.add_argument("--emoji", metavar="DIR", help="captioned drawings, for claims 1 and 2")
     parser.add_argument(
         "--large", action="store_true", help="drawings at 128 pixels by larger models, for a GPU"
     )
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", metavar="TEXT", help="cells whose name has it")
     parser.add_argument(
         "--page",
         metavar="FILE.md",
         help="default: reproduction.md in the output; beside it images/ and all cells in FILE.json",
     )
-    parser.add_argument(
-        "--shorten", type=int, default=1, metavar="N", help="an Nth of all steps: a dry run"
-    )
-    return parser.parse_args(argv)
+    return parse_study(parser, argv)
 
 
 @command
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    if arguments.seeds < 1 or arguments.shorten < 1:
-        raise UserError("--seeds and --shorten must be at least 1.")
     if arguments.large and arguments.emoji is None:
         raise UserError("--large is about drawings; give --emoji DIR as well.")
     data = datasets(arguments.emoji, arguments.large)
-    study = Study(Path(arguments.output), arguments.shorten)
+    study = ReproductionStudy(Path(arguments.output), arguments.shorten)
     for one in data.values():
         check_test_part(one)  # now, and not after hours
     # Seed by seed, so that a study that is stopped early has all arms.
@@ -71,12 +65,10 @@ def main(argv: list[str] | None = None) -> None:
         for arm in ARMS[one.name]
         if arguments.only in cell_name(one.name, arm.name, seed)
     ]
-    results = Results(study, data, arguments.seeds)
+    results = ReproductionResults(study, arguments.seeds, data)
     if not cells:
         raise UserError(f"--only {arguments.only}: no cell's name has it; such as scenes_base_0.")
-    page = Path(arguments.page or study.folder / "reproduction.md")
-    if page.is_dir():
-        raise UserError(f"--page {page} is a folder; name a file.")
+    page = page_file(arguments.page, study.folder / "reproduction.md")
     began = time.monotonic()
     left_then = sum(not study.finished(*cell) for cell in cells)
     for data_set, arm, seed in cells:
@@ -112,7 +104,7 @@ def check_test_part(data: Dataset) -> None:
         )
 
 
-def write_page(results: Results, page: Path, arguments: argparse.Namespace) -> None:
+def write_page(results: ReproductionResults, page: Path, arguments: argparse.Namespace) -> None:
     """The page, and the pictures beside it, by one process at a time."""
     with results.study.cells.claimed("page", wait=True):
         draw_arms(results, page.parent / "images")
@@ -126,14 +118,10 @@ def write_page(results: Results, page: Path, arguments: argparse.Namespace) -> N
 {introduction(results)}
 
 {"".join(section(results) + chr(10) for section in SECTIONS)}"""
-        replace_file(page, lambda file: file.write_text(text, encoding="utf-8"))
-        cells = json.dumps({"cells": results.study.cells.all()}, indent=1) + "\n"
-        replace_file(
-            page.with_suffix(".json"), lambda file: file.write_text(cells, encoding="utf-8")
-        )
+        write_with_cells(page, text, results.study.cells)
 
 
-def introduction(results: Results) -> str:
+def introduction(results: ReproductionResults) -> str:
     """What was trained, on what, for how long."""
     lines = []
     for data in results.data.values():
@@ -144,15 +132,11 @@ def introduction(results: Results) -> str:
             f"of {data.steps} steps of 32 pairs ({minutes} for the base) but where a table says "
             "otherwise."
         )
-    dates: dict[str, list[str]] = {}
-    minutes_spent = 0.0
-    for cell in results.study.cells.all().values():
-        minutes_spent += cell.get("minutes", 0.0) + cell.get("minutes_measuring", 0.0)
-        found = {name: value for name, value in cell["machine"].items() if name != "date"}
-        words = ", ".join(f"{name} {value}" for name, value in found.items())
-        dates.setdefault(words, []).append(cell["machine"]["date"])
-    for words, days in dates.items():
-        lines.append(f"\nMachine: {words}; {min(days)} to {max(days)}.")
+    lines += [f"\nMachine: {words}" for words in machines(results.study.cells)]
+    minutes_spent = sum(
+        cell.get("minutes", 0.0) + cell.get("minutes_measuring", 0.0)
+        for cell in results.study.cells.all().values()
+    )
     lines.append(
         f"\nAll in all, measuring included: {minutes_spent / 60:.1f} hours of such processes."
     )

@@ -17,6 +17,7 @@ follow.
 import argparse
 import json
 import time
+from typing import Any
 
 import torch
 from reproduction_study.arms import GUMBEL
@@ -88,7 +89,8 @@ def main(argv: list[str] | None = None) -> None:
     if config.data.source == "scenes":
         scenes = scene_set("test", SCENES, 1, config.data.height_width)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
-    rows, shown = [], [pixels[:SHOWN]]
+    rows: list[dict[str, Any]] = []
+    shown = [pixels[:SHOWN]]
     for number, (name, changes) in enumerate(arms.items()):
         output = folder / f"arm_{number}"
         start = time.perf_counter()

@@ -17,7 +17,11 @@ def validation_pixels(config: TokenizerRun) -> Tensor:
     """The first validation pictures of a run [n, 3, h, w], which no step has seen."""
     _, validation = open_training_data(config.data, PICTURES_ALONE, config.seed)
     rows = range(min(PICTURES, validation.length or PICTURES))
-    arrays = [to_array(validation[row].image, config.data.height_width) for row in rows]
+    arrays = []
+    for row in rows:
+        image = validation[row].image
+        assert image is not None  # ids are refused on opening
+        arrays.append(to_array(image, config.data.height_width))
     return arrays_to_pixels(np.stack(arrays))
 
 

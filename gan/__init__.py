@@ -1,7 +1,6 @@
 """One-stage text-to-image GANs; this package knows no ids."""
 
 from gan.adversarial_losses import (
-    AdversarialLoss,
     DualContrastiveLoss,
     HingeLoss,
     NonSaturatingLoss,
@@ -12,10 +11,10 @@ from gan.attribute_memory import AttributeMemory, co_occurrence_graph
 from gan.discriminators import (
     ContrastingDiscriminator,
     Discriminator,
+    DiscriminatorHeads,
     DiscriminatorShape,
-    Judged,
 )
-from gan.generators import Generator, GeneratorConfig, GeneratorShape, MemoryShape
+from gan.generators import Generator, GeneratorConfig, GeneratorShape
 from gan.objective import GANObjective
 from gan.painting import PaintingContrasts
 from gan.settings import ContrastSettings, GANObjectiveSettings
@@ -25,12 +24,10 @@ from gan.text_encoders import (
     CharacterConfig,
     CharacterEncoder,
     TextBatch,
-    TextEncoder,
 )
 
 __all__ = [
     "ALPHABET",
-    "AdversarialLoss",
     "AttributeMemory",
     "BertTextEncoder",
     "CharacterConfig",
@@ -38,6 +35,7 @@ __all__ = [
     "ContrastSettings",
     "ContrastingDiscriminator",
     "Discriminator",
+    "DiscriminatorHeads",
     "DiscriminatorShape",
     "DualContrastiveLoss",
     "GANObjective",
@@ -46,12 +44,9 @@ __all__ = [
     "GeneratorConfig",
     "GeneratorShape",
     "HingeLoss",
-    "Judged",
-    "MemoryShape",
     "NonSaturatingLoss",
     "PaintingContrasts",
     "TextBatch",
-    "TextEncoder",
     "adversarial_loss",
     "co_occurrence_graph",
     "matching_aware",

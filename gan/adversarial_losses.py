@@ -64,8 +64,8 @@ class DualContrastiveLoss:
 
     Args:
         generator_side: `minimax`, the paper's, is the discriminator's loss with the sign turned,
-            whose gradient vanishes where the discriminator is sure (`references`: 4e-9 a fake
-            instead of 0.5); `swap` exchanges the parts of real and fake instead.
+            whose gradient vanishes where the discriminator is sure (at logits 10 apart: 4e-9 a
+            fake instead of 0.5); `swap` exchanges the parts of real and fake instead.
     """
 
     compares = True
@@ -102,7 +102,7 @@ def adversarial_loss(
     return HingeLoss() if name == "hinge" else NonSaturatingLoss()
 
 
-def matching_aware(loss: AdversarialLoss, logits: Sequence[Tensor], weight: float = 0.5) -> Tensor:
+def matching_aware(loss: AdversarialLoss, logits: Sequence[Tensor], weight: float) -> Tensor:
     """The discriminator's side with a third kind of pair, real pictures with texts of others: it
     stands beside the fakes with a share of their weight (Reed et al. 2016, algorithm 1; Tao et al.,
     2008.05865, eq. 1). For the dual contrastive loss this is no paper's, but ours.

@@ -63,6 +63,7 @@ class AttributeMemory(nn.Module):
         self.layers = nn.ModuleList()
         for before, after in pairwise(widths):
             layer = nn.Linear(before, after, bias=False)
+            # Of graph convolutions (Kipf and Welling, 1609.02907, in their code for torch).
             nn.init.uniform_(layer.weight, -(after**-0.5), after**-0.5)
             self.layers.append(layer)
 

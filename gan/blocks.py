@@ -6,12 +6,24 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
-# XMC-GAN's authors' code: how sharply a place looks for its word.
+SMALLEST_SIDE = 4
+"""Of the map that a generator begins and a discriminator ends with, in places."""
 PLACE_SHARPNESS = 15.0
+"""How sharply a place looks for its word (XMC-GAN's code)."""
 LEAK = 0.01
-# Adma-GAN's authors' code: of the network that turns a condition into gains and shifts.
+"""Ours: of the pixels' activation."""
 FUSION_HIDDEN = 256
+"""Of the network that turns a condition into gains and shifts (Adma-GAN's code)."""
+
+
+def map_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """(height, width) of a network's maps, from the coarsest to the picture's own."""
+    sizes = [(height, width)]
+    while min(sizes[0]) >= 2 * SMALLEST_SIDE:
+        sizes.insert(0, (sizes[0][0] // 2, sizes[0][1] // 2))
+    return sizes
 
 
 def twice_as_large(maps: Tensor) -> Tensor:
@@ -69,13 +81,13 @@ class WordAttention(nn.Module):
         self.to_words = nn.Conv2d(channels, width, 1)
 
     def forward(self, maps: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """Maps [b, c, h, w] and words [b, word, d], which are where mask [b, word] is -> a mean of
-        the words' unit vectors for each place, [b, d, h, w]."""
+        """Maps [b, c, h, w] and words [b, word, d], which count as much as mask [b, word] says, ->
+        a mean of the words' unit vectors for each place, [b, d, h, w]."""
         places = F.normalize(self.to_words(maps), dim=1)
         words = F.normalize(words, dim=2)
         likeness = torch.einsum("b d h w, b t d -> b h w t", places, words)
-        likeness = likeness.masked_fill(rearrange(~mask, "b t -> b 1 1 t"), -torch.inf)
-        looks = (PLACE_SHARPNESS * likeness.float()).softmax(dim=3).to(words.dtype)
+        count = rearrange(mask.float().log(), "b t -> b 1 1 t")
+        looks = (PLACE_SHARPNESS * likeness.float() + count).softmax(dim=3).to(words.dtype)
         return torch.einsum("b h w t, b t d -> b d h w", looks, words)
 
 
@@ -156,3 +168,16 @@ def initialize_as_glorot(module: nn.Module) -> None:
         nn.init.xavier_normal_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def normalize_spectrum(module: nn.Module) -> None:
+    """Keeps a layer's largest singular value at 1 (Miyato et al., 1802.05957, section 2.1)."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        spectral_norm(module)
+
+
+def forget_statistics(module: nn.Module) -> None:
+    """A discriminator never runs by statistics of the past: it always sees a batch."""
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        module.track_running_stats = False
+        module.running_mean = module.running_var = module.num_batches_tracked = None

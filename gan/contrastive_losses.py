@@ -10,12 +10,7 @@ SENTENCE_TEMPERATURE = 0.1
 REGION_SHARPNESS, WORD_SHARPNESS, WORD_TEMPERATURE = 5.0, 5.0, 0.02
 
 
-def pair_logits(
-    first: Tensor,
-    second: Tensor,
-    temperature: float = SENTENCE_TEMPERATURE,
-    groups: Tensor | None = None,
-) -> Tensor:
+def pair_logits(first: Tensor, second: Tensor, groups: Tensor | None = None) -> Tensor:
     """Cosines over the temperature of vectors [n, d] and [n, d]: [n, n], in fp32.
 
     Args:
@@ -24,7 +19,7 @@ def pair_logits(
     """
     with torch.autocast(first.device.type, enabled=False):
         cosines = normalize(first.float(), dim=1) @ normalize(second.float(), dim=1).T
-    return _without_equals(cosines / temperature, groups)
+    return _without_equals(cosines / SENTENCE_TEMPERATURE, groups)
 
 
 def info_nce(logits: Tensor) -> Tensor:

@@ -14,9 +14,8 @@ from gan.contrastive_losses import (
     retrieval_accuracy,
     word_region_logits,
 )
-from gan.noise import AllProcesses
 from gan.settings import ContrastSettings
-from gan.terms import Terms
+from gan.terms import AllProcesses, Terms
 from gan.text_encoders import TextBatch
 
 
@@ -77,11 +76,9 @@ class Contrasts:
 
     def real_fake(self, fake: Tensor, real: Tensor, groups: Tensor | None) -> Terms:
         """What fakes [b, d] are to share with the real pictures [b, d] that they stand for, in a
-        discriminator's features; nothing where it has no weight."""
-        weight = self.settings.real_fake_weight
-        if weight == 0:
-            return {}
-        return {"real_fake": (weight, info_nce(self.pairs(fake, real.detach(), groups)))}
+        discriminator's features."""
+        logits = self.pairs(fake, real.detach(), groups)
+        return {"real_fake": (self.settings.real_fake_weight, info_nce(logits))}
 
     def pairs(self, first: Tensor, second: Tensor, groups: Tensor | None) -> Tensor:
         """`pair_logits` over the global batch."""

@@ -1,25 +1,14 @@
 """Noise that belongs to a picture's place in the global batch, whichever process draws it."""
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from gan.generators import Generator
+from gan.terms import AllProcesses
 
 # Keeps the noise independent of what else is drawn from the same seed.
 NOISE_STREAM = 0x6A4E
-
-
-class AllProcesses(Protocol):
-    """The global batch: what a loss compares pictures with is that of all processes."""
-
-    rank: int
-    world_size: int
-
-    def with_gradients(self, rows: Tensor) -> Tensor:
-        """Rows [n, ...] of all processes; gradients are those of a mean over processes."""
 
 
 def noise_of_a_step(

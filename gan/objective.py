@@ -17,16 +17,17 @@ from gan.contrastive_losses import info_nce
 from gan.contrasts import Contrasts
 from gan.discriminators import Discriminator, ImageFeatures
 from gan.generators import Generator
-from gan.noise import AllProcesses, noise_of_a_step
+from gan.noise import noise_of_a_step
 from gan.regularization import gradient_penalty
 from gan.settings import GANObjectiveSettings
 from gan.terms import (
+    AllProcesses,
     Batch,
     Seen,
     Terms,
     Turn,
     detached,
-    text_numbers,
+    row_numbers,
     untouched,
     weighed,
     wrong_partners,
@@ -121,7 +122,7 @@ class GANObjective:
             return Seen(batch["pixels"], None, None, None)
         with nullcontext() if learning else torch.no_grad():
             texts = self.text_encoder(batch["text_ids"], batch["text_length"])
-        groups = text_numbers(batch["text_ids"], batch["text_length"])
+        groups = row_numbers(batch["text_ids"], batch["text_length"])
         return Seen(batch["pixels"], texts, groups, batch.get("attributes"))
 
     def noise(self, count: int, step: int, number: int) -> Tensor:
@@ -189,7 +190,8 @@ class GANObjective:
         if self.loss.compares or settings.real_fake_weight > 0:
             with torch.no_grad():
                 real_features = judge.features(seen.pixels)
-                real = self._compared(judge.logits(real_features, seen.texts))
+                if self.loss.compares:
+                    real = self._compared(judge.logits(real_features, seen.texts))
             torch.clear_autocast_cache()
         noise = self.noise(len(seen.pixels), step, number)
         fake = self.generator(noise, seen.texts, seen.attributes)
@@ -248,7 +250,7 @@ class GANObjective:
             memory = memory if learning_memory else memory.detach()
             # Texts of the same attributes are one to the memory, whatever else they say.
             all_of_them = torch.full_like(seen.groups, seen.attributes.shape[1])
-            alike = text_numbers(seen.attributes.long(), all_of_them)
+            alike = row_numbers(seen.attributes.long(), all_of_them)
             logits = self.contrasts.pairs(judge.image_vectors(features), memory, alike)
             terms["attribute_contrast"] = (settings.attribute_contrast_weight, info_nce(logits))
         return terms

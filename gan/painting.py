@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from gan.contrasts import Contrasts, PictureVectors
-from gan.noise import AllProcesses
 from gan.settings import ContrastSettings
-from gan.terms import Batch, Terms, text_numbers
+from gan.terms import AllProcesses, Batch, Terms, row_numbers
 from gan.text_encoders import TextBatch, TextEncoder
 
 
@@ -42,6 +41,7 @@ class PaintingContrasts:
         text_encoder: TextEncoder | None = None,
     ) -> None:
         self.contrasts, self.text_encoder = Contrasts(settings, processes), text_encoder
+        self.rank = processes.rank
 
     @property
     def with_real(self) -> bool:
@@ -56,9 +56,12 @@ class PaintingContrasts:
         names = ("encoder_text_ids", "encoder_text_length")
         if self.text_encoder is not None:
             ids, length = (batch[name] for name in names)
-            return Said(self.text_encoder(ids, length), text_numbers(ids, length))
+            return Said(self.text_encoder(ids, length), row_numbers(ids, length))
         if "text_ids" in batch:
-            return Said(None, text_numbers(batch["text_ids"], batch["text_length"]))
+            ids, length = batch["text_ids"], batch["text_length"]
+            # Pictures without a caption ([CLS] and [SEP] alone) do not say the same.
+            own = -1 - torch.arange(len(ids), device=ids.device) - len(ids) * self.rank
+            return Said(None, row_numbers(ids, length).where(length > 2, own))
         return Said(None, None)
 
     def of_real(self, pictures: PictureVectors, said: Said) -> Terms:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def gradient_penalty(
-    logits: Tensor, inputs: Sequence[Tensor], weight: float = 2.0, power: float = 6.0
+    logits: Tensor, inputs: Sequence[Tensor], weight: float, power: float
 ) -> Tensor:
     """weight * |d logit / d inputs|^power of each picture [b], differentiable.
 

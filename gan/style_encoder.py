@@ -9,11 +9,11 @@ from einops import reduce
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from gan.blocks import map_sizes
 from gan.discriminators.trunks import dcgan_trunk
 from gan.generators import Generator
-from gan.generators.config import map_sizes
-from gan.noise import AllProcesses, noise_of_a_step
-from gan.terms import Batch, Turn
+from gan.noise import noise_of_a_step
+from gan.terms import AllProcesses, Batch, Turn
 from gan.text_encoders import TextEncoder
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from einops import rearrange
@@ -16,6 +17,16 @@ Terms = dict[str, tuple[float, Tensor]]
 """Weight and values (of pictures, or one number) of each term; figures have weight 0."""
 
 LARGEST_PRIME = 2**31 - 1
+
+
+class AllProcesses(Protocol):
+    """The global batch: what a loss compares pictures with is that of all processes."""
+
+    rank: int
+    world_size: int
+
+    def with_gradients(self, rows: Tensor) -> Tensor:
+        """Rows [n, ...] of all processes; gradients are those of a mean over processes."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +49,12 @@ def weighed(terms: Terms) -> dict[str, Tensor]:
     return {**{name: mean.detach() for name, mean in means.items()}, "loss": loss.sum()}
 
 
-def text_numbers(text_ids: Tensor, text_length: Tensor) -> Tensor:
-    """A number for each text [b, length], the same for the same ids whatever the padding."""
-    places = torch.arange(text_ids.shape[1], device=text_ids.device)
-    real = places < rearrange(text_length, "b -> b 1")
+def row_numbers(ids: Tensor, length: Tensor) -> Tensor:
+    """A number for each row of ids [b, n], the same for the same first `length` [b] ids."""
+    places = torch.arange(ids.shape[1], device=ids.device)
+    real = places < rearrange(length, "b -> b 1")
     # Squared, so that two places cannot make up for each other; products stay below 2^62.
-    mixed = (text_ids + 1) * 48271 % LARGEST_PRIME ^ (places + 1) * 16807 % LARGEST_PRIME
+    mixed = (ids + 1) * 48271 % LARGEST_PRIME ^ (places + 1) * 16807 % LARGEST_PRIME
     mixed = mixed * mixed % LARGEST_PRIME
     return (mixed * mixed % LARGEST_PRIME * real).sum(dim=1)
 

@@ -20,7 +20,7 @@ class TextBatch:
     """Texts as a generator and a discriminator take them.
 
     words: [b, word, d]; of an encoder without words, the whole is the only one.
-    mask: [b, word], True where there is a word.
+    mask: [b, word], True where there is a word; of mixed texts how much it counts, from 0 to 1.
     sentence: [b, d].
     """
 
@@ -43,23 +43,20 @@ class TextEncoder(Protocol):
         the text tokenizer's [CLS] and [SEP]."""
 
 
-def interpolated(texts: TextBatch, share: float = 0.5) -> TextBatch:
-    """The texts of the batch's first half, mixed with those of the second: [b // 2] (GAN-INT, Reed
-    et al., 1605.05396, section 4.3; paired as in the authors' code).
-
-    Args:
-        share: of the first half's texts. Words, which have no middle, are those of both.
-    """
+def interpolated(texts: TextBatch) -> TextBatch:
+    """The middle between each text of the batch's first half and one of the second: [b // 2]
+    (GAN-INT, Reed et al., 1605.05396, section 4.3; paired as in the authors' code)."""
     half = len(texts.sentence) // 2
     first, second = texts.map(lambda t: t[:half]), texts.map(lambda t: t[half : 2 * half])
-    return mixed(first, second, share)
+    return mixed(first, second, 0.5)
 
 
 def mixed(first: TextBatch, second: TextBatch, share: float | Tensor) -> TextBatch:
-    """Each text of the first [b] mixed with that of the second: `share` of the first."""
+    """Each text of the first [b] mixed with that of the second: `share` of the first. Words, which
+    have no middle, are those of both, and count by their text's share."""
     return TextBatch(
         torch.cat([first.words, second.words], dim=1),
-        torch.cat([first.mask, second.mask], dim=1),
+        torch.cat([share * first.mask, (1 - share) * second.mask], dim=1),
         share * first.sentence + (1 - share) * second.sentence,
     )
 

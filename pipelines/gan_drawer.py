@@ -34,7 +34,8 @@ class GANDrawer:
             self._check_interpolation()
             self.pictures = arguments.interpolate
         self.pipe.encode(prompts, arguments.attributes)
-        self.pipe.noise(arguments.seed, 1 + arguments.num_images)
+        between_noises = arguments.interpolate is not None and len(prompts or ()) < 2
+        self.pipe.noise(arguments.seed, arguments.num_images + between_noises)
         if self.style is not None:
             self.pipe.style_of(self.style)
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from gan import Generator
@@ -13,6 +15,14 @@ from unified_transformer import Reconstructor, UnifiedTransformer
 from vq import VQGAN, Decoder, VQGANConfig
 
 Model = TypeVar("Model", bound=PreTrainedModel)
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two models have the same state, wherever it is."""
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(
+        torch.equal(value.cpu(), second[name].cpu()) for name, value in first.items()
+    )
 
 
 def load_tokenizer(folder: Path) -> VQGAN:

@@ -59,7 +59,7 @@ class TextReading:
 
     @torch.no_grad()
     def __call__(self, prompts: Sequence[EncodedText]) -> TextBatch:
-        """Encoded texts -> their vectors."""
+        """Encoded texts -> their vectors, as many texts as prompts."""
         device = next(self.encoder.parameters()).device
         ids, length = (t.to(device) for t in self.codec.pad(prompts, self.positions))
         return self.encoder(ids, length)

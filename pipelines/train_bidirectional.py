@@ -17,6 +17,7 @@ from pipelines.configuration.assembly import (
 )
 from pipelines.configuration.loading import find_configuration, load_configuration
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
+from pipelines.model_loading import same_weights
 from pipelines.train_tokenizer import train_tokenizer
 from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
 from pipelines.training.command_arguments import parse_arguments
@@ -74,9 +75,7 @@ def _refuse_another_tokenizer(folder: RunFolder, tokenizer: CheckpointPaths) -> 
     kept = folder.checkpoint / "tokenizer"
     if not kept.is_dir():
         return
-    before = VQGAN.from_pretrained(kept).state_dict()
-    now = VQGAN.from_pretrained(tokenizer.tokenizer).state_dict()
-    if before.keys() != now.keys() or any(not now[n].equal(before[n]) for n in before):
+    if not same_weights(VQGAN.from_pretrained(kept), VQGAN.from_pretrained(tokenizer.tokenizer)):
         raise UserError(
             f"{folder.path} was trained with another tokenizer than {tokenizer.root}; resume with "
             "that one, or train anew into another folder."

@@ -8,9 +8,10 @@
 from dataclasses import replace
 
 from pipelines.command_line import UserError, command, device_and_dtype
-from pipelines.configuration.assembly import gan_task
+from pipelines.configuration.assembly import gan_task, refuse_other_players
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import DualEncoderRun, GANRun
+from pipelines.model_loading import same_weights
 from pipelines.text_encoding import TextReading, load_text_encoder, load_text_reading
 from pipelines.train_dual_encoder import train_dual_encoder
 from pipelines.training.command_arguments import parse_arguments
@@ -26,6 +27,8 @@ def train_gan(config: GANRun, processes: Processes, resume: bool = False) -> boo
     if started_by_deepspeed():
         processes.log("Training without DeepSpeed, whose engine drives a single model.")
     folder = processes.on_main(lambda: open_run_folder(config.output, resume))
+    if resume:
+        processes.on_main(lambda: refuse_other_players(config, folder.path))
     source = _text_encoder(config, folder, processes)
     if config.text and source is None:
         return False
@@ -53,8 +56,7 @@ def _refuse_another_text_encoder(folder: RunFolder, texts: TextReading) -> None:
     kept = folder.checkpoint / "text_encoder"
     if not kept.is_dir():
         return
-    before, now = load_text_encoder(kept).state_dict(), texts.encoder.state_dict()
-    if before.keys() != now.keys() or any(not now[n].equal(before[n]) for n in before):
+    if not same_weights(load_text_encoder(kept), texts.encoder):
         raise UserError(
             f"{folder.path} was trained with another text encoder; resume with that one, or train "
             "anew into another folder."
@@ -62,12 +64,15 @@ def _refuse_another_text_encoder(folder: RunFolder, texts: TextReading) -> None:
 
 
 def _text_encoder(config: GANRun, folder: RunFolder, processes: Processes) -> str | None:
-    """The one to use, trained here first if need be; None if that was stopped, or there is none."""
+    """The one to use, trained here first if need be; None if that was stopped, or there is none.
+
+    It learns from the GAN's own data, in pictures of the size that it has in its own YAML.
+    """
     if config.text_encoder_config is None:
         return config.text_encoder
     output = folder.path / "text_encoder"
     run = load_configuration(config.text_encoder_config, [f"output={output}"], DualEncoderRun)
-    run = replace(run, seed=config.seed)
+    run = replace(run, seed=config.seed, data=replace(config.data, size=run.data.size))
     processes.log(f"Training the text encoder first, into {output}.")
     if not train_dual_encoder(run, processes, resume=processes.on_main(output.exists)):
         return None

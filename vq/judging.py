@@ -82,7 +82,9 @@ class Judge:
             return [None] * len(batches)
         return [self.contrasts.read(batch) for batch in batches]
 
-    def lessons(self, real: Tensor, paint: Callable[[], Tensor], said: Any) -> dict[str, Tensor]:
+    def discriminator_terms(
+        self, real: Tensor, paint: Callable[[], Tensor], said: Any
+    ) -> dict[str, Tensor]:
         """The discriminator's terms, "loss" among them; `paint` makes what it tells real pictures
         from, where it does."""
         real_logits, seen = self._judged(real)
@@ -102,7 +104,7 @@ class Judge:
             terms = {**terms, **found, "loss": terms["loss"] + loss if terms else loss}
         return terms
 
-    def wishes(self, painted: Tensor, real: Tensor, said: Any) -> dict[str, Tensor]:
+    def generator_terms(self, painted: Tensor, real: Tensor, said: Any) -> dict[str, Tensor]:
         """The generator's terms: "adversarial", and "contrasts" with what they are the sum of."""
         adversarial_loss, contrasts = self.adversarial_loss, self.contrasts
         compares = adversarial_loss is not None and adversarial_loss.compares
@@ -117,7 +119,8 @@ class Judge:
         if adversarial_loss is not None:
             terms["adversarial"] = self._compared(adversarial_loss.generator, *logits)
         if contrasts is not None:
-            loss, found = self._weighed(contrasts.of_painted(seen, real_seen, said), len(real))
+            compared = real_seen if contrasts.with_real else None
+            loss, found = self._weighed(contrasts.of_painted(seen, compared, said), len(real))
             terms |= {**found, "contrasts": loss}
         return terms
 

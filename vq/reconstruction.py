@@ -200,7 +200,7 @@ class ReconstructionGame:
             def paint(index: int = index) -> Tensor:
                 return passes.for_values(index).reconstruction.detach()
 
-            terms = self.judge.lessons(real, paint, said[index])
+            terms = self.judge.discriminator_terms(real, paint, said[index])
             yield {name: scale * values.sum() for name, values in terms.items()}
 
     def _generator_losses(
@@ -237,7 +237,10 @@ class ReconstructionGame:
         for index, real in enumerate(pixels):
 
             def terms_of(fake: Tensor, real: Tensor = real, index: int = index) -> Terms:
-                return {**self.terms(fake, real), **self.judge.wishes(fake, real, said[index])}
+                return {
+                    **self.terms(fake, real),
+                    **self.judge.generator_terms(fake, real, said[index]),
+                }
 
             with frozen(self.players["discriminator"]):
                 pulls.append(measure_pull(self.decoder, passes.for_values(index), terms_of, scale))

@@ -6,23 +6,17 @@ discriminator judges what it has seen in all of them: real pictures of each phas
 and what the generator drew at the end of that phase.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count, islice
 from statistics import fmean
 
 import numpy as np
 import torch
-from reproduction_study.cells import Figures
+from study.cells import Figures
 from torch import Tensor
 
-from gan import (
-    Discriminator,
-    GANObjective,
-    Generator,
-    GeneratorConfig,
-    Judged,
-)
+from gan import Discriminator, DiscriminatorHeads, GANObjective, Generator, GeneratorConfig
 from gan_study.runs import GANStudy
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import GANRun
@@ -39,7 +33,7 @@ JUDGED = 256
 
 def forget(study: GANStudy, seed: int) -> bool:
     """With the local-global contrast and without, from the same weights on the same pictures."""
-    steps = max(2, PHASE_STEPS // study.shorten)
+    steps = study.shortened(PHASE_STEPS)
 
     def measure() -> Figures:
         arms = {"with": 1.0, "without": 0.0}
@@ -59,16 +53,20 @@ def course(seed: int, share: float, steps: int) -> list[dict[str, float]]:
     run = load_configuration(CONFIG, ["output=unused"], GANRun)
     weight = share * run.objective.local_global_weight
     torch.manual_seed(seed)
-    shape = {**vars(run.generator), "memory": None}
-    generator = Generator(GeneratorConfig(shape, (SIDE, SIDE)))
-    discriminator = Discriminator(run.discriminator, (SIDE, SIDE), 0, Judged(places=True))
+    generator = Generator(GeneratorConfig(vars(run.generator), (SIDE, SIDE)))
+    discriminator = Discriminator(
+        run.discriminator, (SIDE, SIDE), 0, DiscriminatorHeads(places=True)
+    )
     settings = replace(run.objective, wrong_pairs_weight=0.0, local_global_weight=weight)
     game = GANObjective(generator, discriminator, settings, GlobalBatch(lambda tensor: tensor))
+    optimizer = run.training.optimizer
+    chosen = {
+        "generator": optimizer,
+        "discriminator": run.training.discriminator_optimizer or optimizer,
+    }
     optimizers = {
         name: torch.optim.Adam(
-            player.parameters(),
-            run.training.optimizer.learning_rate,
-            betas=run.training.optimizer.betas,
+            player.parameters(), chosen[name].learning_rate, betas=chosen[name].betas
         )
         for name, player in game.players.items()
     }
@@ -95,7 +93,7 @@ def course(seed: int, share: float, steps: int) -> list[dict[str, float]]:
 
 def play(
     game: GANObjective,
-    optimizers: dict[str, torch.optim.Optimizer],
+    optimizers: Mapping[str, torch.optim.Optimizer],
     batches: list[dict[str, Tensor]],
     step: int,
 ) -> None:

@@ -5,15 +5,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
-from reproduction_study.runs import QUIET
+from study.runs import QUIET
 
 from gan_study.runs import GANStudy, pace_name
 from gan_study.systems import SYSTEMS
 from pipelines import train_bidirectional, train_gan, train_tokenizer
 from pipelines.training.metrics import METRICS, read_metrics
 
-STEPS = ("training.steps=30", "training.minutes=null", "training.log_every=10")
-STEPS += ("training.save_every=0", "training.validate_every=0")
+STEPS = (
+    "training.steps=30",
+    "training.minutes=null",
+    "training.log_every=10",
+    "training.save_every=0",
+    "training.validate_every=0",
+)
 TURNS = 2
 
 PACE = {
@@ -65,13 +70,12 @@ def runs(study: GANStudy) -> Iterator[Run]:
         config = f"configs/gan/{system.config}.yaml"
         yield run_of(pace_name(scenes, system.config), train_gan.main, config, *changes)
     for one in study.data.values():
-        if one.tokenizer is None:
+        parts = one.two_stage
+        if parts is None:
             continue
-        first = run_of(
-            pace_name(one, "tokenizer"), train_tokenizer.main, one.tokenizer, *one.overrides
-        )
+        name = pace_name(one, "tokenizer")
+        first = run_of(name, train_tokenizer.main, parts.tokenizer, *one.overrides)
         yield first
-        changes = (*one.overrides, *one.model, "tokenizer_config=null", f"tokenizer={first[1]}")
-        yield run_of(
-            pace_name(one, "transformer"), train_bidirectional.main, one.transformer, *changes
-        )
+        changes = (*one.overrides, *parts.model, "tokenizer_config=null", f"tokenizer={first[1]}")
+        name = pace_name(one, "transformer")
+        yield run_of(name, train_bidirectional.main, parts.transformer, *changes)

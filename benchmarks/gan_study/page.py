@@ -1,18 +1,22 @@
 """`gans.md`: tables over seeds and strips of pictures, from the cells there are."""
 
-import json
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from reproduction_study.verdicts import spread
+from study.cells import cell_name
+from study.page import machines, write_with_cells
+from study.results import Results
+from study.verdicts import NOTHING, spread
 
-from gan_study.runs import GANStudy, cell_name, shown_pairs
+from gan_study.rows import shown_pairs
+from gan_study.runs import GANStudy
 from gan_study.systems import (
     ABLATIONS,
     ARM_MINUTES,
     MINUTES,
+    SIDE,
     TEXT_ENCODER_STEPS,
     TWO_STAGE,
     DataSet,
@@ -42,73 +46,34 @@ def write_page(study: GANStudy, seeds: int, page: Path) -> None:
         images = page.parent / "images" / page.stem
         images.mkdir(parents=True, exist_ok=True)
         for strip in study.strips.glob("*_0.png"):
-            replace_file(images / strip.name, lambda file, strip=strip: shutil.copy(strip, file))
-        results = Results(study.cells.all(), seeds)
-        sections = [introduction(results, study)]
+            replace_file(images / strip.name, partial(shutil.copy, strip))
+        results = Results(study, seeds)
+        sections = [introduction(study)]
         one_object = study.data["one_object"]
         for one in study.data.values():
             if one is not one_object:
                 sections.append(systems_section(results, one, images))
         sections += [ablation_section(results, one_object, images), forgetting_section(results)]
-        text = "\n".join(sections)
-        replace_file(page, lambda file: file.write_text(text, encoding="utf-8"))
-        cells = json.dumps({"cells": results.cells}, indent=1) + "\n"
-        replace_file(
-            page.with_suffix(".json"), lambda file: file.write_text(cells, encoding="utf-8")
-        )
+        write_with_cells(page, "\n".join(sections), study.cells)
 
 
-class Results:
-    """The cells there are."""
-
-    def __init__(self, cells: dict[str, dict[str, Any]], seeds: int) -> None:
-        self.cells, self.seeds = cells, seeds
-
-    def found(self, data: DataSet, system: str) -> list[dict[str, Any]]:
-        """Of each seed that is finished."""
-        names = [cell_name(data, system, seed) for seed in range(self.seeds)]
-        return [self.cells[name] for name in names if name in self.cells]
-
-    def shown(self, data: DataSet, system: str, *path: str) -> str:
-        """Mean ± spread over seeds of the figure at a path."""
-        values = []
-        for cell in self.found(data, system):
-            value: Any = cell["figures"]
-            for key in path:
-                value = value[key]
-            values.append(value)
-        return spread(values)
-
-    def steps(self, data: DataSet, system: str) -> str:
-        """That it was trained for."""
-        found = self.found(data, system)
-        if not found:
-            return "—"
-        steps = found[0]["steps"]
-        return " + ".join(f"{n:,}" for n in (steps if isinstance(steps, list) else [steps]))
-
-
-def introduction(results: Results, study: GANStudy) -> str:
+def introduction(study: GANStudy) -> str:
     """How it was made."""
-    machines: dict[str, list[str]] = {}
-    for cell in results.cells.values():
-        found = {k: v for k, v in cell["machine"].items() if k not in ("date", "threads")}
-        words = ", ".join(f"{name} {value}" for name, value in found.items())
-        machines.setdefault(words, []).append(cell["machine"]["date"])
-    lines = [f"{words}; {min(days)} to {max(days)}." for words, days in machines.items()]
     rows = [("one step of", "seconds"), *((k, f"{v:.3f}") for k, v in study.pace.items())]
     return f"""# GANs and the two-stage system at equal minutes
 
     python benchmarks/gans.py --output runs/gans --emoji DIR --page docs/gan_study.md
 
-Each system trains for {MINUTES:g} minutes of two idle cores (arms of ablations for
-{ARM_MINUTES:g}), counted in steps by the pace below, which was measured side by side on the idle
-machine; text encoders ({TEXT_ENCODER_STEPS} steps) come on top. 64 pixels. Means over seeds, ±
-their standard deviation where there are several. The judge is a dual encoder with another seed than
-the GANs' text encoder; R-precision is among 100 captions (0.010 by chance), and no distance here is
-an FID.
+Each system trains for {MINUTES:g} minutes of two idle cores, counted in steps by the pace below,
+which was measured side by side on the idle machine; the base of each ablation for {ARM_MINUTES:g},
+and its arms for as many steps as the base, however long these last. The pace of GANs was measured
+on scenes and counts their steps on emoji too, where GAN-CLS and GAN-INT-CLS read a BERT in place of
+characters: their pace with it was not measured. Text encoders ({TEXT_ENCODER_STEPS} steps) come on
+top. {SIDE} pixels. Means over seeds, ± their standard deviation where there are several. The judge
+is a dual encoder with another seed than the GANs' text encoder; R-precision is among 100 captions
+(0.010 by chance), and no distance here is an FID.
 
-Machine: {" ".join(lines)}
+Machine: {" ".join(machines(study.cells, left_out=["threads"]))}
 
 {table(rows)}
 """
@@ -137,7 +102,7 @@ def judged_table(
     results: Results, data: DataSet, names: Sequence[str], labels: dict[str, str]
 ) -> str:
     """By the judge."""
-    real = results.cells.get(cell_name(data, "real", 0))
+    real = results.study.cells.finished(cell_name(data.name, "real", 0))
     rows = [("system", "steps", *JUDGED.values())]
     if real is not None:
         of_real = (real["figures"].get(key) for key in JUDGED)
@@ -147,12 +112,20 @@ def judged_table(
     rows += [
         (
             labels.get(name, name),
-            results.steps(data, name),
-            *(results.shown(data, name, key) for key in JUDGED),
+            steps(results, data, name),
+            *(results.shown(data.name, name, key) for key in JUDGED),
         )
         for name in names
     ]
     return table(rows)
+
+
+def steps(results: Results, data: DataSet, system: str) -> str:
+    """That a system was trained for, in each of its stages."""
+    for cell in results.cells(data.name, system).values():
+        stages = cell["steps"] if isinstance(cell["steps"], list) else [cell["steps"]]
+        return " + ".join(f"{n:,}" for n in stages)
+    return NOTHING
 
 
 def read_table(
@@ -163,9 +136,9 @@ def read_table(
     heads = [READ.get(key, key) for key in keys[1:]]
     rows = [("system", "all", *(f"{head}, lenient" for head in heads))]
     for name in names:
-        strict = results.shown(data, name, group, "strict", "exact")
-        lenient = (results.shown(data, name, group, "lenient", key) for key in keys[1:])
-        rows.append((labels.get(name, name), strict, *lenient))
+        paths = ["strict/exact", *(f"lenient/{key}" for key in keys[1:])]
+        shown = (results.shown(data.name, name, f"{group}/{path}") for path in paths)
+        rows.append((labels.get(name, name), *shown))
     return table(rows)
 
 
@@ -175,7 +148,7 @@ def strips(data: DataSet, names: Sequence[str], labels: dict[str, str], images: 
     text = "Drawn of the same captions with the same seeds: " + "; ".join(captions) + ".\n\n"
     rows = [("", "")]
     for name in names:
-        file = images / f"{cell_name(data, name, 0)}.png"
+        file = images / f"{cell_name(data.name, name, 0)}.png"
         if file.exists():
             rows.append(
                 (labels.get(name, name), f"![]({images.parent.name}/{images.name}/{file.name})")
@@ -189,7 +162,7 @@ def ablation_section(results: Results, data: DataSet, images: Path) -> str:
     for ablation in ABLATIONS:
         names = [system.name for system in ablation.systems()]
         base = names[0]
-        labels = {base: f"{SYSTEM_NAMES[ablation.base.name]}"}
+        labels = {base: SYSTEM_NAMES[ablation.base.name]}
         labels |= {n: n.removeprefix(f"{base}_").replace("_", " ") for n in names[1:]}
         text += f"\n### {SYSTEM_NAMES[ablation.base.name]}\n\n"
         text += f"{judged_table(results, data, names, labels)}\n\n"
@@ -200,8 +173,8 @@ def ablation_section(results: Results, data: DataSet, images: Path) -> str:
 
 def forgetting_section(results: Results) -> str:
     """InfoMax-GAN's discriminator as its data change."""
-    names = [f"forgetting_{seed}" for seed in range(results.seeds)]
-    found = [results.cells[name]["figures"] for name in names if name in results.cells]
+    cells = [results.study.cells.finished(f"forgetting_{n}") for n in range(results.seeds)]
+    found = [cell["figures"] for cell in cells if cell is not None]
     rows = [("local–global contrast", "phase", "this shape", "earlier shapes")]
     for arm in ("with", "without"):
         for phase in range(len(found[0][arm]) if found else 0):

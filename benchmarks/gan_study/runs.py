@@ -4,65 +4,54 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
-from reproduction_study.cells import Cells, Figures
-from reproduction_study.figures import SAMPLING, real_figures
-from reproduction_study.pairs import Pairs, read_pairs
-from reproduction_study.runs import kept, train
+from study.cells import Figures, cell_name
+from study.figures import Draw, drawing_of, real_figures
+from study.runs import Study, budget, kept, train
+from study.strips import write_strip
 
-from gan_study.figures import SCENES, Draw, pair_figures, scene_figures
+from gan_study.figures import pair_figures, scene_figures
+from gan_study.rows import SHOWN, all_pairs, attributes_of_test, shown_pairs
 from gan_study.systems import TEXT_ENCODER_STEPS, TWO_STAGE, DataSet, System
 from pipelines import train_bidirectional, train_dual_encoder, train_gan, train_tokenizer
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.data.opening import open_source
-from pipelines.data.settings import DataSettings, Wanted
 from pipelines.dual_encoder.matcher import Matcher
-from pipelines.evaluation.scene_accuracy import scene_set
 from pipelines.gan_pipeline import GANPipeline
-from pipelines.training.storage import replace_file
 
 JUDGE_SEED = 1
 """Not the text encoders', so that no GAN is judged by what it was taught by."""
-SHOWN = 10
-"""Texts of which each run's pictures are shown."""
 GAP = 2
 """Pixels between pictures."""
 
 
-class GANStudy:
-    """The folder of the study: `runs/` are training runs, `cells/` the figures of finished ones,
-    `strips/` pictures of some test texts by each.
+class GANStudy(Study):
+    """GANs, two-stage systems and dual encoders; beside their runs and cells `strips/`, pictures of
+    some test texts by each.
 
     Args:
         data: all data sets, by name.
         pace: seconds that a step takes on an idle machine, by `pace_name`: what minutes are
             counted by, so that what else the machine does changes no result.
-        shorten: divides every number of steps, to see that everything runs.
     """
 
     def __init__(
         self, folder: Path, data: dict[str, DataSet], pace: dict[str, float], shorten: int = 1
     ) -> None:
-        self.folder, self.data, self.pace, self.shorten = folder, data, pace, shorten
-        self.cells = Cells(folder / "cells")
+        super().__init__(folder, shorten)
+        self.data, self.pace = data, pace
         self.strips = folder / "strips"
         self.strips.mkdir(exist_ok=True)
 
-    def run_folder(self, name: str) -> Path:
-        """Of a cell."""
-        return self.folder / "runs" / name
-
-    def steps(self, name: str, length: float) -> int:
+    def steps(self, name: str, minutes: float) -> int:
         """That so many minutes last for, by the pace of that name."""
-        return max(2, round(60 * length / self.pace[name]) // self.shorten)
+        return self.shortened(round(60 * minutes / self.pace[name]))
 
-    def gan(self, data: DataSet, system: System, seed: int, length: float) -> bool:
+    def gan(self, data: DataSet, system: System, seed: int, minutes: float) -> bool:
         """Trains a GAN for so many minutes, and measures it; False where another process is at
         it."""
-        name = cell_name(data, system.name, seed)
+        name = cell_name(data.name, system.name, seed)
         run = self.run_folder(name)
-        steps = self.steps(pace_name(data, system.config), length)
+        steps = self.steps(pace_name(data, system.config), minutes)
         overrides = [*data.overrides, *system.changes, *budget(steps), f"seed={seed}"]
         if system.given_attributes:
             overrides.append(f"data.attribute_column={data.attributes}")
@@ -76,25 +65,23 @@ class GANStudy:
 
         return self.cells.run(name, kept(overrides), measure, wait=False) is not None
 
-    def two_stage(self, data: DataSet, seed: int, length: float) -> bool:
+    def two_stage(self, data: DataSet, seed: int, minutes: float) -> bool:
         """The same of a tokenizer and a transformer, which share the minutes."""
-        name = cell_name(data, TWO_STAGE, seed)
+        parts = data.two_stage
+        assert parts is not None
+        name = cell_name(data.name, TWO_STAGE, seed)
         run, tokenizer = self.run_folder(name), self.run_folder(f"{name}_tokenizer")
-        first = self.steps(pace_name(data, "tokenizer"), data.tokenizer_minutes)
-        second = self.steps(pace_name(data, "transformer"), length - data.tokenizer_minutes)
-        overrides = [*data.overrides, *data.model, *budget(second), f"seed={seed}"]
+        first = self.steps(pace_name(data, "tokenizer"), parts.tokenizer_minutes)
+        second = self.steps(pace_name(data, "transformer"), minutes - parts.tokenizer_minutes)
+        overrides = [*data.overrides, *parts.model, *budget(second), f"seed={seed}"]
         overrides += ["training.export=last"]
         ids = [*data.overrides, *budget(first), f"seed={seed}"]
 
         def measure() -> Figures:
-            train(train_tokenizer.main, data.tokenizer, tokenizer, ids)
+            train(train_tokenizer.main, parts.tokenizer, tokenizer, ids)
             theirs = [*overrides, "tokenizer_config=null", f"tokenizer={tokenizer}"]
-            train(train_bidirectional.main, data.transformer, run, theirs)
-            pipe = BidirectionalPipeline.from_pretrained(run)
-
-            def draw(captions: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
-                return pipe.generate_images(captions, seed=seeds, **SAMPLING)
-
+            train(train_bidirectional.main, parts.transformer, run, theirs)
+            draw = drawing_of(BidirectionalPipeline.from_pretrained(run))
             return {"steps": [first, second], **self._measured(data, name, draw)}
 
         settings = [*kept(overrides), f"tokenizer.steps={first}"]
@@ -114,13 +101,11 @@ class GANStudy:
     def real(self, data: DataSet) -> bool:
         """What the judge says of real pictures, which bounds what it can say of drawn ones; False
         where another process is at it."""
-        name = cell_name(data, "real", 0)
+        name = cell_name(data.name, "real", 0)
 
         def measure() -> Figures:
-            write_strip(
-                self.strips / f"{name}.png",
-                [Image.fromarray(picture) for picture, _ in shown_pairs(data)],
-            )
+            pictures = [Image.fromarray(picture) for picture, _ in shown_pairs(data)]
+            write_strip(self.strips / f"{name}.png", pictures, GAP)
             parts = (all_pairs(data, split) for split in ("test", "train"))
             return {"figures": real_figures(self.judge(data), *parts)}
 
@@ -130,7 +115,7 @@ class GANStudy:
         """The checkpoint of one that a data set has of its own, or shares."""
         data = self.data[data.encoders]
         run = self.run_folder(f"{data.name}_{name}")
-        steps = max(2, TEXT_ENCODER_STEPS // self.shorten)
+        steps = self.shortened(TEXT_ENCODER_STEPS)
         overrides = [*data.overrides, *budget(steps), f"seed={seed}"]
         with self.cells.claimed(run.name, wait=True):
             train(train_dual_encoder.main, config, run, overrides)
@@ -139,29 +124,19 @@ class GANStudy:
     def _measured(self, data: DataSet, name: str, draw: Draw) -> Figures:
         start = time.monotonic()
         captions = [caption for _, caption in shown_pairs(data)]
-        write_strip(self.strips / f"{name}.png", draw(captions, range(SHOWN)))
+        write_strip(self.strips / f"{name}.png", draw(captions, range(SHOWN)), GAP)
         judge = self.judge(data)
         if data.objects:
-            figures = scene_figures(draw, judge, data.side, data.objects)
+            figures = scene_figures(draw, judge, data.objects)
         else:
             figures = pair_figures(draw, judge, all_pairs(data, "test"))
         return {"figures": figures, "minutes_measuring": (time.monotonic() - start) / 60}
 
 
-def cell_name(data: DataSet, system: str, seed: int) -> str:
-    """Of a system with a seed."""
-    return f"{data.name}_{system}_{seed}"
-
-
 def pace_name(data: DataSet, config: str) -> str:
-    """Of what takes as long a step: the two-stage system's parts differ by data set, GANs do
-    not."""
+    """Of what a step's seconds are taken from: each part of the two-stage system has its own on
+    each data set; a GAN has one, measured on scenes, for its arms and for all data."""
     return f"{data.name}_{config}" if config in ("tokenizer", "transformer") else config
-
-
-def budget(steps: int) -> list[str]:
-    """Overrides."""
-    return [f"training.steps={steps}", "training.minutes=null", "training.save_every=200"]
 
 
 def drawing_with(pipe: GANPipeline, data: DataSet, system: System) -> Draw:
@@ -175,59 +150,3 @@ def drawing_with(pipe: GANPipeline, data: DataSet, system: System) -> Draw:
         return pipe.generate_images(captions, seed=seeds, attributes=attributes)
 
     return draw
-
-
-def attributes_of_test(data: DataSet) -> dict[str, list[str]]:
-    """By caption: those of the column, of the first row that has it."""
-    settings = DataSettings(
-        source=data.source,
-        split="test",
-        text_column="text",
-        attribute_column=data.attributes,
-        size=data.side,
-    )
-    source = open_source(settings, wanted=Wanted(attributes=True))
-    found: dict[str, list[str]] = {}
-    for row in range(source.length or 0):
-        texts = source.texts(row)
-        found.setdefault(texts.all_captions[0], texts.attributes)
-    return found
-
-
-def all_pairs(data: DataSet, split: str) -> Pairs:
-    """The captioned pictures of a part.
-
-    Raises:
-        UserError: they cannot be read.
-    """
-    if data.objects:
-        sets = [scene_set(split, SCENES, number, (data.side, data.side)) for number in data.objects]
-        captions = [caption for scenes in sets for caption in scenes.captions]
-        return Pairs([one for scenes in sets for one in scenes.pictures], captions, [], 0)
-    settings = DataSettings(source=data.source, split=split, text_column="text", size=data.side)
-    return read_pairs(open_source(settings), (data.side, data.side), most=10**6)
-
-
-def shown_pairs(data: DataSet) -> list[tuple[np.ndarray, str]]:
-    """Pictures and captions of the test part, of which every run's own pictures are shown; scenes
-    of each number of objects in turn."""
-    if data.objects:
-        size = (data.side, data.side)
-        sets = [scene_set("test", SHOWN, number, size) for number in data.objects]
-        return [
-            (sets[row % len(sets)].picture(row), sets[row % len(sets)].captions[row])
-            for row in range(SHOWN)
-        ]
-    pairs = all_pairs(data, "test")
-    apart = max(1, len(pairs.captions) // SHOWN)
-    both = zip(pairs.pictures, pairs.captions, strict=True)
-    return list(both)[::apart][:SHOWN]
-
-
-def write_strip(path: Path, images: Sequence[Image.Image]) -> None:
-    """Pictures side by side."""
-    side = images[0].height
-    strip = Image.new("RGB", ((side + GAP) * len(images) - GAP, side), "white")
-    for place, image in enumerate(images):
-        strip.paste(image, ((side + GAP) * place, 0))
-    replace_file(path, lambda file: strip.save(file, format="png"))

@@ -1,14 +1,32 @@
 """What the study trains: systems, and arms that lack an idea of a system or have it otherwise."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 MINUTES = 8.0
 """Of training, for each system on each data set, on two idle cores: the quickstart's. Text encoders
 come on top: all GANs of a data set share them."""
 ARM_MINUTES = 3.0
-"""Of an arm, on scenes of one object."""
+"""Of the base of an ablation, on scenes of one object; its arms take as many steps."""
 TEXT_ENCODER_STEPS = 700
 """Of a text encoder, and of the judge."""
+SIDE = 64
+"""Of all pictures, in pixels."""
+
+
+@dataclass(frozen=True)
+class TwoStage:
+    """The two-stage system on a data set.
+
+    Attributes:
+        tokenizer, transformer: YAMLs.
+        tokenizer_minutes: of the system's.
+        model: overrides of the transformer.
+    """
+
+    tokenizer: str
+    transformer: str
+    tokenizer_minutes: float
+    model: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -21,9 +39,7 @@ class DataSet:
         encoders: the data set whose text encoders and judge serve this one too.
         dual_encoder: the YAML of the GANs' text encoder, and of the judge.
         character_encoder: that of the text encoder that reads characters; None where it cannot.
-        tokenizer, transformer: those of the two-stage system (None where it is not trained), and
-        model: overrides of its transformer.
-        tokenizer_minutes: of the system's.
+        two_stage: None where it is not trained.
         objects: of scenes, how many they are measured with.
         attributes: a column of attributes that says more than the captions.
     """
@@ -34,13 +50,9 @@ class DataSet:
     encoders: str
     dual_encoder: str
     character_encoder: str | None
-    tokenizer: str | None = None
-    transformer: str | None = None
-    tokenizer_minutes: float = 0.0
-    model: tuple[str, ...] = ()
+    two_stage: TwoStage | None = None
     objects: tuple[int, ...] = ()
     attributes: str | None = None
-    side: int = 64
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ class Ablation:
     """A system on scenes of one object, and arms that differ from it in one thing."""
 
     base: System
-    arms: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    arms: dict[str, tuple[str, ...]]
 
     def systems(self) -> tuple[System, ...]:
         """The base first; names say what differs."""
@@ -156,9 +168,11 @@ def data_sets(emoji: str | None) -> dict[str, DataSet]:
         encoders="scenes",
         dual_encoder="configs/dual_encoder/scenes_64.yaml",
         character_encoder="configs/dual_encoder/characters_scenes_64.yaml",
-        tokenizer="configs/tokenizer/quickstart.yaml",
-        transformer="configs/bidirectional/quickstart.yaml",
-        tokenizer_minutes=1.5,
+        two_stage=TwoStage(
+            "configs/tokenizer/quickstart.yaml",
+            "configs/bidirectional/quickstart.yaml",
+            tokenizer_minutes=1.5,
+        ),
         objects=(1, 2),
     )
     found = {
@@ -167,8 +181,7 @@ def data_sets(emoji: str | None) -> dict[str, DataSet]:
             scenes,
             name="one_object",
             overrides=(ENGLISH, "data.max_objects=1", "data.object_weights=null"),
-            tokenizer=None,
-            transformer=None,
+            two_stage=None,
             objects=(1,),
         ),
     }
@@ -180,10 +193,12 @@ def data_sets(emoji: str | None) -> dict[str, DataSet]:
             encoders="emoji",
             dual_encoder="configs/dual_encoder/emoji_64.yaml",
             character_encoder=None,
-            tokenizer="configs/tokenizer/emoji_64.yaml",
-            transformer="configs/bidirectional/emoji_64.yaml",
-            tokenizer_minutes=3.0,
+            two_stage=TwoStage(
+                "configs/tokenizer/emoji_64.yaml",
+                "configs/bidirectional/emoji_64.yaml",
+                tokenizer_minutes=3.0,
+                model=SMALL,
+            ),
             attributes="keywords",
-            model=SMALL,
         )
     return found

@@ -180,11 +180,6 @@ LONGER = 2
 """So many times as many steps does a dVAE take."""
 
 
-def cell_name(data: str, arm: str, seed: int) -> str:
-    """Of an arm with a seed."""
-    return f"{data}_{arm}_{seed}"
-
-
 def datasets(emoji: str | None, large: bool = False) -> dict[str, Dataset]:
     """By name; the drawings only where their folder is given, and `large` or small."""
     found = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from reproduction_study.results import Comparison, Results
+from reproduction_study.results import Comparison, ReproductionResults
 
 IDS, TOKENS = "loss/text_to_image", "loss/image_to_text"
 """Validation losses: nats per image id, and per token of a caption."""
@@ -209,7 +209,7 @@ def measure_of(one: Comparison) -> str:
     return " ".join([one.data, *kinds])
 
 
-def verdict_lines(results: Results, claims: tuple[Claim, ...]) -> str:
+def verdict_lines(results: ReproductionResults, claims: tuple[Claim, ...]) -> str:
     """A list: each claim with verdict, mean gain and interval."""
     return "".join(
         f"- {claim.sentence}: "
@@ -223,7 +223,7 @@ def verdict_lines(results: Results, claims: tuple[Claim, ...]) -> str:
     )
 
 
-def verdict_rows(results: Results) -> list[tuple[str, ...]]:
+def verdict_rows(results: ReproductionResults) -> list[tuple[str, ...]]:
     """A table: each claim with its verdict alone, by data set and figure."""
     compared = [one for claim in CLAIMS for one in claim.comparisons if one.data in results.data]
     measures = list(dict.fromkeys(map(measure_of, compared)))

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 
 from pipelines.training.storage import replace_file
 from reproduction_study.claims import IDS, TOKENS
-from reproduction_study.results import Results
+from reproduction_study.results import ReproductionResults
 from reproduction_study.sampling_figures import CANDIDATES, GUIDANCE_SCALES
 
 BY_STEP = {
@@ -22,7 +22,7 @@ DIRECTIONS = {
     TOKENS: ("both", "describe_only", "describe_only_twice"),
 }
 """Arms by loss."""
-SAMPLING = {
+SAMPLING: dict[str, dict[str, tuple[str, Sequence[float]]]] = {
     "guidance scale": {"guidance": ("drawn right", GUIDANCE_SCALES)},
     "best of": {
         "best_of": ("by the model's own captions", CANDIDATES),
@@ -36,7 +36,7 @@ LOSSES = {IDS: "nats per image id, validation", TOKENS: "nats per token, validat
 Draw = Callable[[Any], None]
 
 
-def plot_curves(results: Results, folder: Path) -> None:
+def plot_curves(results: ReproductionResults, folder: Path) -> None:
     """`reproduction_sparse.png`, `_end_to_end.png`, `_directions.png` and `_sampling.png`: means,
     and the range over seeds."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def save_figure(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def plot_arm(panel: Any, results: Results, data: str, arm: str, loss: str) -> None:
+def plot_arm(panel: Any, results: ReproductionResults, data: str, arm: str, loss: str) -> None:
     """An arm's validation losses."""
     key = loss.replace("loss/", "validation_")
     curves = [

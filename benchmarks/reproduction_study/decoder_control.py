@@ -23,7 +23,7 @@ from pipelines.training.command_arguments import parse_arguments
 from pipelines.training.distributed import Processes
 from pipelines.training.run_folder import open_run_folder
 from pipelines.training.trainer import Trainer
-from vq import VQGAN, ReconstructionGame, VQGANObjectiveSettings
+from vq import VQGAN, Decoder, ReconstructionGame, VQGANObjective, VQGANObjectiveSettings
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Painted:
 class FromCodes(nn.Module):
     """The player: codes [batch, code_dim, h, w] -> pixels, by a decoder."""
 
-    def __init__(self, decoder: nn.Module) -> None:
+    def __init__(self, decoder: Decoder) -> None:
         super().__init__()
         self.decoder = decoder
 
@@ -108,8 +108,10 @@ def main(argv: list[str]) -> None:
     with Processes(device) as processes:
         folder = open_run_folder(run.output, arguments.resume)
         task = tokenizer_task(run, processes)
-        task.objective.tokenizer.load_state_dict(start.state_dict())
-        objective = DecoderObjective(task.objective.tokenizer.eval(), task.objective.game)
+        whole = task.objective
+        assert isinstance(whole, VQGANObjective)
+        whole.tokenizer.load_state_dict(start.state_dict())
+        objective = DecoderObjective(whole.tokenizer.eval(), whole.game)
         trainer = Trainer(
             replace(task, objective=objective), run.training, folder, processes, run.seed
         )

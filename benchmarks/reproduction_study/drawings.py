@@ -5,15 +5,19 @@ from textwrap import fill
 
 import matplotlib.pyplot as plt
 from PIL import Image
+from study.cells import cell_name
+from study.figures import drawing_of
+from study.runs import Study, trained
+from study.strips import write_strip
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.evaluation.scene_accuracy import scene_set
 from pipelines.training.storage import replace_file
-from reproduction_study.arms import ARMS, Arm, Dataset, cell_name
+from reproduction_study.arms import ARMS, Arm, Dataset
 from reproduction_study.curves import save_figure
-from reproduction_study.figures import SAMPLING, decoders, says
-from reproduction_study.results import Results
-from reproduction_study.runs import Study, pairs_of, prompts_among, trained
+from reproduction_study.figures import decoders, says
+from reproduction_study.results import ReproductionResults
+from reproduction_study.runs import pairs_of, prompts_among
 
 PROMPTS = 10
 SHOWN = (
@@ -28,7 +32,7 @@ SHOWN = (
 DECODERS = {"codebook": "by ids", "hidden": "by hidden states"}
 
 
-def draw_arms(results: Results, folder: Path) -> None:
+def draw_arms(results: ReproductionResults, folder: Path) -> None:
     """`reproduction_scenes.png` and so on: a row for each arm and decoder, framed in green where
     the exact reader finds what the prompt says, in red where it does not."""
     for name, data in results.data.items():
@@ -68,13 +72,8 @@ def draw_strips(study: Study, data: Dataset, arm: Arm, run: Path) -> None:
     text = "\n".join(prompts)
     replace_file(prompts_file(study, data), lambda path: path.write_text(text, encoding="utf-8"))
     for decoder in decoders(pipe):
-        seeds = range(len(prompts))
-        images = pipe.generate_images(prompts, seed=seeds, decoder=decoder, **SAMPLING)
-        strip = Image.new("RGB", (data.side * len(prompts), data.side))
-        for place, image in enumerate(images):
-            strip.paste(image, (data.side * place, 0))
-        file = drawings(study) / f"{data.name}_{arm.name}_{decoder}.png"
-        replace_file(file, lambda path, strip=strip: strip.save(path, format="png"))
+        images = drawing_of(pipe, decoder=decoder)(prompts, range(len(prompts)))
+        write_strip(drawings(study) / f"{data.name}_{arm.name}_{decoder}.png", images)
 
 
 def drawings(study: Study) -> Path:

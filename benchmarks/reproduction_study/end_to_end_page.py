@@ -1,10 +1,11 @@
 """The second claim's part of the page: the paper's five rows, their controls, options, drawings."""
 
+from study.figures import PICTURES, SCENES
+
 from pipelines.evaluation.report import table
 from reproduction_study.claims import OPTION_NAMES, OPTIONS, STATES, TABLES, arm_of, verdict_lines
 from reproduction_study.drawings import prompts_file
-from reproduction_study.figures import PICTURES, SCENES
-from reproduction_study.results import Results
+from reproduction_study.results import ReproductionResults
 
 FIVE_ROWS = (
     ("two-stage", "two-stage", "", "drawn_codebook", ("",), "41.4"),
@@ -35,7 +36,7 @@ COLUMNS = {
 """By data set: a column and the figure's name around that of the row."""
 
 
-def five_rows(results: Results, tokenizer: str, suffix: str) -> str:
+def five_rows(results: ReproductionResults, tokenizer: str, suffix: str) -> str:
     """The paper's table, and the controls."""
     head = [column for data in results.data for column in COLUMNS[data]]
     rows = [("generator", "reconstructor", *head, "minutes", "FID in the paper")]
@@ -65,7 +66,7 @@ def named(around: str, figure: str) -> str:
     return around.format(figure)
 
 
-def end_to_end_section(results: Results) -> str:
+def end_to_end_section(results: ReproductionResults) -> str:
     """Claim 2."""
     parts = [
         f"### {'VQ' if tokenizer == 'vq' else 'dVAE'}, hidden states "
@@ -91,7 +92,7 @@ training after the tokenizer, on one core beside another busy one: {" / ".join(r
 {options_table(results)}{drawings(results)}"""
 
 
-def drawings(results: Results) -> str:
+def drawings(results: ReproductionResults) -> str:
     """The pictures that `draw_arms` has drawn."""
     pictures = [
         f"![the same prompts by several arms, {data.name}](images/reproduction_{data.name}.png)\n"
@@ -108,9 +109,11 @@ def drawings(results: Results) -> str:
     return "\n" + text + "\n".join(pictures)
 
 
-def options_table(results: Results) -> str:
+def options_table(results: ReproductionResults) -> str:
     """What the options add, on scenes."""
-    rows = [("scenes", "drawn right", "by ids", "held-out", "gold", "gold PSNR, dB", "minutes")]
+    rows: list[tuple[str, ...]] = [
+        ("scenes", "drawn right", "by ids", "held-out", "gold", "gold PSNR, dB", "minutes")
+    ]
     for arm, name in (
         ("end_to_end", "as in the paper (`consumed`, decoder from the tokenizer)"),
         *OPTION_NAMES.items(),

@@ -6,29 +6,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
+from study.cells import Figures
+from study.figures import SCENES, drawing_of, drawn_sets, judged
+from study.pairs import Pairs
 from torch import Tensor
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.data.scenes import compare, parse_caption, read_scene
 from pipelines.data.transforms import arrays_to_pixels, to_image
 from pipelines.dual_encoder.matcher import Matcher
-from pipelines.evaluation.dual_encoder_metrics import diversity, frechet_distance, r_precision
 from pipelines.evaluation.likelihoods import encode_captions
 from pipelines.evaluation.scene_accuracy import SceneSet, caption_accuracy, scene_set, shows
-from reproduction_study.cells import Figures
-from reproduction_study.pairs import Pairs, as_generated
 from unified_transformer import Drawings, hidden_states_of
 from vq import psnr
-
-SAMPLING = {"temperature": 0.8, "guidance_scale": 1.5}
-"""Of all drawings, unless a figure is about it: what the hour's run on scenes chose on validation
-scenes (docs/results.md)."""
-SCENES = 500
-PICTURES = 2
-"""Of each name, for diversity."""
-BLUR = 2
-"""Radius in pixels, of pictures blurred to see what the dual encoder sees."""
 
 
 def scene_figures(pipe: BidirectionalPipeline, two_objects: bool) -> Figures:
@@ -55,8 +46,7 @@ def scene_figures(pipe: BidirectionalPipeline, two_objects: bool) -> Figures:
 
 def drawn_right(pipe: BidirectionalPipeline, scenes: SceneSet, **options: Any) -> float:
     """The share of captions whose picture reads as they say; each has its own noise."""
-    seeds = range(len(scenes.captions))
-    images = pipe.generate_images(scenes.captions, seed=seeds, **{**SAMPLING, **options})
+    images = drawing_of(pipe, **options)(scenes.captions, range(len(scenes.captions)))
     return fmean(map(says, scenes.captions, images))
 
 
@@ -112,32 +102,16 @@ def mean_psnr(images: Sequence[Image.Image], pictures: Sequence[np.ndarray]) -> 
 def pair_figures(pipe: BidirectionalPipeline, pairs: Pairs, matcher: Matcher) -> Figures:
     """On captioned pictures, by the study's dual encoder: Fréchet distance of the features,
     R-precision among 100 names, diversity within a name."""
-    real = matcher.image_features(pairs.pictures)
-    texts = matcher.text_features(pairs.captions)
     figures: Figures = {}
 
     def measure(name: str, sets: Sequence[Sequence[Image.Image]]) -> None:
-        features = [matcher.image_features(images) for images in sets]
-        figures[f"distance_{name}"] = fmean(frechet_distance(real, some) for some in features)
-        figures[f"r_precision_{name}"] = fmean(
-            r_precision(some, texts, pairs.captions) for some in features
-        )
-        if len(features) > 1:
-            figures[f"diversity_{name}"] = diversity(torch.stack(features, dim=1))
+        found = judged(matcher, pairs, sets)
+        figures.update({f"{figure}_{name}": value for figure, value in found.items()})
 
     if "text_to_image" in pipe.tasks:
         for decoder in decoders(pipe):
-            count = len(pairs.captions)
-            sets = [
-                pipe.generate_images(
-                    pairs.captions,
-                    seed=range(part * count, (part + 1) * count),
-                    decoder=decoder,
-                    **SAMPLING,
-                )
-                for part in range(PICTURES)
-            ]
-            measure(f"drawn_{decoder}", sets)
+            draw = drawing_of(pipe, decoder=decoder)
+            measure(f"drawn_{decoder}", drawn_sets(draw, pairs.captions))
         for decoder, images in reconstructions(pipe, pairs.pictures, pairs.captions).items():
             measure(f"gold_{decoder}", [images])
             figures[f"gold_psnr_{decoder}"] = mean_psnr(images, pairs.pictures)
@@ -148,23 +122,7 @@ def pair_figures(pipe: BidirectionalPipeline, pairs: Pairs, matcher: Matcher) ->
     return figures
 
 
-def real_figures(matcher: Matcher, test: Pairs, train: Pairs) -> Figures:
-    """Of real pictures, as they are and damaged: what a drawn one can reach, and how deep a dual
-    encoder sees."""
-    count = min(len(test.pictures), len(train.pictures) // 2)
-    apart = len(train.pictures) // (2 * count)
-    one, other = (train.pictures[start::apart][:count] for start in (0, apart * count))
-    texts = matcher.text_features(test.captions)
-    real = matcher.image_features(test.pictures)
-    pictures = [Image.fromarray(picture) for picture in test.pictures]
-    blurred = matcher.image_features([p.filter(ImageFilter.GaussianBlur(BLUR)) for p in pictures])
-    grey = matcher.image_features([p.convert("L").convert("RGB") for p in pictures])
-    one_features, other_features = matcher.image_features(one), matcher.image_features(other)
-    return {
-        "r_precision": r_precision(real, texts, test.captions),
-        "r_precision_blurred": r_precision(blurred, texts, test.captions),
-        "distance": frechet_distance(real[:count], one_features),
-        "distance_training": frechet_distance(one_features, other_features),
-        "distance_blurred": frechet_distance(real, blurred),
-        "distance_grey": frechet_distance(real, grey),
-    }
+def as_generated(pipe: BidirectionalPipeline, caption: str) -> str:
+    """The caption as the model would write it: its text tokenizer knows no other spelling."""
+    positions = pipe.transformer.config.text_positions
+    return pipe.codec.decode_caption(pipe.codec.encode_caption(caption, positions).ids)

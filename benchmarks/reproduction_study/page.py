@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from study.figures import BLUR
+from study.figures import SAMPLING as SAMPLING_SETTINGS
+from study.verdicts import NOTHING
 from tokenizer_figures import PICTURES
 
 from pipelines.evaluation.report import table
@@ -17,9 +20,7 @@ from reproduction_study.claims import (
     verdict_rows,
 )
 from reproduction_study.end_to_end_page import end_to_end_section
-from reproduction_study.figures import BLUR
-from reproduction_study.figures import SAMPLING as SAMPLING_SETTINGS
-from reproduction_study.results import NOTHING, Results
+from reproduction_study.results import ReproductionResults
 from reproduction_study.sampling_figures import CANDIDATES, FEWER_SCENES, GUIDANCE_SCALES
 from unified_transformer.attention.patterns import sees
 
@@ -33,7 +34,7 @@ TOKENIZER_FIGURES = {
 """Of a tokenizer's cell, and the digits that are shown."""
 
 
-def short_section(results: Results) -> str:
+def short_section(results: ReproductionResults) -> str:
     """All verdicts."""
     return f"""## In short
 
@@ -47,9 +48,11 @@ called as well: the size of a gain, below, says more than its verdict.
 """
 
 
-def tools_section(results: Results) -> str:
+def tools_section(results: ReproductionResults) -> str:
     """What is shared by all arms."""
-    rows = [("tokenizer", "PSNR, dB", "codes", "in use", "perplexity of ids", "minutes")]
+    rows: list[tuple[str, ...]] = [
+        ("tokenizer", "PSNR, dB", "codes", "in use", "perplexity of ids", "minutes")
+    ]
     real_rows = [("what the dual encoder says of real test pictures", *results.data)]
     real = {data: results.study.cells.finished(f"{data}_real") or {} for data in results.data}
     for data in results.data:
@@ -82,9 +85,9 @@ predict):
 """
 
 
-def sparse_section(results: Results) -> str:
+def sparse_section(results: ReproductionResults) -> str:
     """Claim 1."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             *("data", "attention", "nats per id", "nats per token", "drawn right / distance"),
             "described right",
@@ -134,7 +137,7 @@ def shares(grid: int) -> str:
     )
 
 
-def directions_section(results: Results) -> str:
+def directions_section(results: ReproductionResults) -> str:
     """Claim 3."""
     figures = {
         IDS: "nats per id",
@@ -173,7 +176,7 @@ steps are N in each direction (equal steps per direction) and 2N passes (equal p
 {verdict_lines(results, DIRECTIONS)}"""
 
 
-def sampling_section(results: Results) -> str:
+def sampling_section(results: ReproductionResults) -> str:
     """Claim 4, and what the rest of sampling adds."""
 
     def row(name: str, key: str, points: Sequence) -> tuple[str, ...]:
@@ -206,7 +209,7 @@ half cuts ({results.shown("scenes", "base", "sampling/cut_scenes", 0)}):
 {verdict_lines(results, SAMPLING)}"""
 
 
-Section = Callable[[Results], str]
+Section = Callable[[ReproductionResults], str]
 
 SECTIONS: tuple[Section, ...] = (
     short_section,

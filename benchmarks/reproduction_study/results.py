@@ -1,16 +1,13 @@
-"""The cells of all seeds, and comparisons between two arms."""
+"""Comparisons between two arms, over the cells of all seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
-from reproduction_study.arms import Dataset, cell_name
-from reproduction_study.runs import Study
-from reproduction_study.verdicts import interval, spread, verdict
+from study.results import Results
+from study.verdicts import NOTHING, interval, spread, verdict
 
-NOTHING = "—"
-"""In a table, where nothing was run."""
+from reproduction_study.arms import Dataset
 
 
 @dataclass(frozen=True)
@@ -31,34 +28,10 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Results:
-    """The cells of all seeds."""
+class ReproductionResults(Results):
+    """What the study has found of its data sets, which are here by name."""
 
-    study: Study
     data: dict[str, Dataset]
-    seeds: int
-
-    def cells(self, data: str, arm: str) -> dict[int, dict[str, Any]]:
-        """By seed, those that are finished."""
-        found = {s: self.study.cells.finished(cell_name(data, arm, s)) for s in range(self.seeds)}
-        return {seed: cell for seed, cell in found.items() if cell is not None}
-
-    def values(self, data: str, arm: str, figure: str) -> dict[int, float]:
-        """A figure of an arm by seed: a path into a cell's `figures`, or `loss/NAME`, which is the
-        last validation's."""
-        found = {}
-        for seed, cell in self.cells(data, arm).items():
-            last = {name.removeprefix("validation_"): v for name, v in cell["curve"][-1].items()}
-            value: Any = {**cell["figures"], "loss": last}
-            for key in figure.split("/"):
-                value = value.get(key) if isinstance(value, dict) else None
-            if value is not None:
-                found[seed] = float(value)
-        return found
-
-    def shown(self, data: str, arm: str, figure: str, digits: int = 3) -> str:
-        """Mean ± spread over seeds."""
-        return spread(list(self.values(data, arm, figure).values()), digits)
 
     def minutes(self, data: str, *arms: str) -> str:
         """That arms trained for, one after the other; mean ± spread over seeds."""

@@ -1,17 +1,17 @@
 """The study's training runs, and what is measured of each."""
 
-import json
-import shutil
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from study.cells import Figures, cell_name
+from study.figures import SCENES, real_figures
+from study.pairs import Pairs, read_pairs, scene_pairs
+from study.runs import Study, budget, kept, train
 from tokenizer_figures import tokenizer_figures, validation_pixels
 
 from pipelines import train_bidirectional, train_dual_encoder, train_tokenizer
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.command_line import UserError
 from pipelines.configuration.assembly.run_folder import CONFIGURATION
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import TokenizerRun
@@ -21,43 +21,25 @@ from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.scene_accuracy import scene_set
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import METRICS, read_metrics
-from pipelines.training.storage import replace_file
 from reproduction_study import decoder_control
-from reproduction_study.arms import GUMBEL, LONGER, Arm, Dataset, cell_name, two_stage_arm
-from reproduction_study.cells import Cells, Figures
-from reproduction_study.figures import SCENES, pair_figures, real_figures, scene_figures
-from reproduction_study.pairs import Pairs, read_pairs
+from reproduction_study.arms import GUMBEL, LONGER, Arm, Dataset, two_stage_arm
+from reproduction_study.figures import pair_figures, scene_figures
 from reproduction_study.sampling_figures import sampling_figures
 from vq import VQGAN
 
 POINTS = 6
 """Of a validation curve."""
-PATHS = ("data.source=", "tokenizer=", "text_encoder=")
-"""Overrides that are of a machine, and not kept."""
-QUIET = ("training.trackers=[]", "training.sample_every=0")
 
 
-class Study:
-    """The folder of a study: `runs/` are training runs, `cells/` the figures of finished ones.
-
-    Args:
-        shorten: divides every number of steps, to see that everything runs.
-    """
-
-    def __init__(self, folder: Path, shorten: int = 1) -> None:
-        self.folder = folder
-        self.shorten = shorten
-        self.cells = Cells(folder / "cells")
-
-    def run_folder(self, name: str) -> Path:
-        """Of a cell."""
-        return self.folder / "runs" / name
+class ReproductionStudy(Study):
+    """Tokenizers, dual encoders and arms of the second stage."""
 
     def steps(self, steps: int, points: int | None = None) -> list[str]:
         """The overrides for a budget, and for so many points of a validation curve."""
-        count = max(2, steps // self.shorten)
-        found = [f"training.steps={count}", "training.minutes=null", "training.save_every=200"]
-        return found + ([f"training.validate_every={max(1, count // points)}"] if points else [])
+        count = self.shortened(steps)
+        return budget(count) + (
+            [f"training.validate_every={max(1, count // points)}"] if points else []
+        )
 
     def tokenizer(self, data: Dataset, kind: str) -> None:
         """Trains the tokenizer `kind` of a data set, once for all arms and seeds."""
@@ -161,50 +143,6 @@ class Study:
         return found
 
 
-def train(main: Callable, config: str, run: Path, overrides: list[str]) -> None:
-    """One training run to its end, taken up where an earlier one was interrupted.
-
-    Raises:
-        UserError: it was begun with other settings.
-        KeyboardInterrupt: it was asked to stop, which a training run does by ending early.
-    """
-    check_settings(run, kept(overrides))
-    if trained(run):
-        return
-    arguments = ["--config", config, *QUIET, *overrides, f"output={run}"]
-    main([*arguments, "--resume"] if run.exists() else arguments)
-    if max(row.get("progress", 0.0) for row in read_metrics(run / METRICS)) < 1:
-        raise KeyboardInterrupt
-    (run / "state").rename(run / "finished_state")  # in one step, which removing it is not
-    shutil.rmtree(run / "finished_state")
-
-
-def check_settings(run: Path, settings: list[str]) -> None:
-    """Keeps the settings of a run beside it, before it begins: a budget cut short in one sitting
-    must not pass for the whole one in the next.
-
-    Raises:
-        UserError: it was begun with others.
-    """
-    file = run.with_name(f"{run.name}.json")
-    if run.exists() and file.exists() and json.loads(file.read_text()) != settings:
-        raise UserError(
-            f"{run} was begun with other settings ({file}); remove it, or name another --output."
-        )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(file, lambda writing: writing.write_text(json.dumps(settings, indent=1) + "\n"))
-
-
-def trained(run: Path) -> bool:
-    """Whether a run came to its end: its state is gone by then."""
-    return (run / "checkpoint").is_dir() and not (run / "state").exists()
-
-
-def kept(overrides: Sequence[str]) -> list[str]:
-    """The overrides that are not of a machine."""
-    return [one for one in overrides if not one.startswith(PATHS)]
-
-
 def minutes(run: Path) -> float:
     """That a run trained for."""
     return max(row.get("minutes", 0.0) for row in read_metrics(run / METRICS))
@@ -223,13 +161,13 @@ def pairs_of(data: Dataset, split: str) -> Pairs:
     Raises:
         UserError: they cannot be read.
     """
+    size = (data.side, data.side)
     if data.name == "scenes":
-        scenes = scene_set(split, SCENES, 1, (data.side, data.side))
-        return Pairs(scenes.pictures, scenes.captions, [[one] for one in scenes.captions], 0)
+        return scene_pairs(scene_set(split, SCENES, 1, size))
     settings = DataSettings(
         source=data.source, split=split, text_column=["text", "text_zh"], size=data.side
     )
-    return read_pairs(open_source(settings), (data.side, data.side), most=10**6)
+    return read_pairs(open_source(settings), size)
 
 
 def prompts_among(pairs: Pairs, pipe: BidirectionalPipeline) -> Pairs:
@@ -239,9 +177,7 @@ def prompts_among(pairs: Pairs, pipe: BidirectionalPipeline) -> Pairs:
         not pipe.codec.encode_caption(caption, positions).truncated for caption in pairs.captions
     ]
 
-    def kept(rows: list) -> list:
+    def fitting(rows: list) -> list:
         return [row for row, fit in zip(rows, fits, strict=True) if fit]
 
-    return Pairs(
-        kept(pairs.pictures), kept(pairs.captions), kept(pairs.references), pairs.unreadable
-    )
+    return Pairs(fitting(pairs.pictures), fitting(pairs.captions), fitting(pairs.references))

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from statistics import fmean
 
 import torch
+from study.cells import Figures
+from study.figures import SAMPLING
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.scene_accuracy import SceneSet, scene_set
-from reproduction_study.cells import Figures
-from reproduction_study.figures import SAMPLING, drawn_right, says, text_of
+from reproduction_study.figures import drawn_right, says, text_of
 from unified_transformer import generate_image_ids, score_captions
 
 GUIDANCE_SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)

@@ -2,13 +2,13 @@
 
 from gan.discriminators.config import DiscriminatorShape
 from gan.discriminators.contrasting import ContrastingDiscriminator
-from gan.discriminators.discriminator import Discriminator, Judged
+from gan.discriminators.discriminator import Discriminator, DiscriminatorHeads
 from gan.discriminators.trunks import ImageFeatures
 
 __all__ = [
     "ContrastingDiscriminator",
     "Discriminator",
+    "DiscriminatorHeads",
     "DiscriminatorShape",
     "ImageFeatures",
-    "Judged",
 ]

@@ -3,30 +3,29 @@
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gan.blocks import initialize_as_glorot
+from gan.blocks import initialize_as_glorot, map_sizes, normalize_spectrum
 from gan.contrasts import PictureVectors
 from gan.discriminators.config import DiscriminatorShape
 from gan.discriminators.heads import ContrastHead, DCGANHead, FusionHead, ProjectionHead
-from gan.discriminators.trunks import TRUNKS, ImageFeatures, normalize_spectrum
-from gan.generators.config import map_sizes
+from gan.discriminators.trunks import TRUNKS, ImageFeatures
 from gan.text_encoders import TextBatch
 
 
 @dataclass(frozen=True)
-class Judged:
+class DiscriminatorHeads:
     """What a discriminator is asked for beside its logit.
 
-    sentences: image vectors to compare with sentences and with other pictures'.
+    images: image vectors to compare with sentences and with other pictures'.
     regions: vectors of regions to compare with words.
     places: local and global vectors to compare with each other.
     attributes: how many attributes it is to know.
     """
 
-    sentences: bool = False
+    images: bool = False
     regions: bool = False
     places: bool = False
     attributes: int = 0
@@ -39,20 +38,24 @@ class Discriminator(nn.Module):
         shape: what a user chooses.
         size: (height, width) of the pictures.
         text_width: of the text encoder's vectors; 0 without text.
-        judged: which heads there are.
+        heads: which there are.
 
     Raises:
         ValueError: attributes are asked of an architecture that does not know them.
     """
 
     def __init__(
-        self, shape: DiscriminatorShape, size: tuple[int, int], text_width: int, judged: Judged
+        self,
+        shape: DiscriminatorShape,
+        size: tuple[int, int],
+        text_width: int,
+        heads: DiscriminatorHeads,
     ) -> None:
         super().__init__()
         sizes = map_sizes(*size)
         self.trunk = TRUNKS[shape.architecture](shape.base_channels, len(sizes) - 1, min(size))
         channels = self.trunk.channels
-        if judged.attributes and shape.architecture != "deep_fusion":
+        if heads.attributes and shape.architecture != "deep_fusion":
             raise ValueError(
                 f"a discriminator of the {shape.architecture} architecture knows no attributes; "
                 "choose deep_fusion."
@@ -63,14 +66,14 @@ class Discriminator(nn.Module):
         elif shape.architecture == "residual":
             self.head = ProjectionHead(channels, text_width)
         else:
-            self.head = FusionHead(channels, text_width, judged.attributes, sizes[0])
+            self.head = FusionHead(channels, text_width, heads.attributes, sizes[0])
         self.image = self.region = self.local = self.whole = None
         # The projection compares sentences with the pooled features themselves.
-        if judged.sentences and shape.architecture != "residual":
+        if heads.images and shape.architecture != "residual":
             self.image = nn.Linear(channels, text_width or channels)
-        if judged.regions:
+        if heads.regions:
             self.region = nn.Conv2d(self.trunk.region_channels, text_width, 1)
-        if judged.places:
+        if heads.places:
             self.local = ContrastHead(self.trunk.local_channels, shape.contrast_dim)
             self.whole = ContrastHead(channels, shape.contrast_dim)
         if shape.architecture == "residual" and self.region is not None:
@@ -122,7 +125,10 @@ class Discriminator(nn.Module):
         """Of each place [b, place, d], and of the picture [b, d]."""
         assert self.local is not None and self.whole is not None
         places = rearrange(features.local, "b c h w -> b (h w) c")
-        return self.local(places), self.whole(features.pooled)
+        # InfoMax-GAN's sum, where spectral normalization keeps maps small, as there.
+        normalized = isinstance(self.head, ProjectionHead)
+        whole = features.pooled if normalized else reduce(features.last, "b c h w -> b c", "mean")
+        return self.local(places), self.whole(whole)
 
     def attribute_logits(self, features: ImageFeatures, texts: TextBatch | None) -> Tensor:
         """[b, 2n], as `attribute_targets` has them."""

@@ -4,8 +4,14 @@ from einops import rearrange, reduce
 from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
-from gan.blocks import everywhere, initialize_as_dcgan, initialize_as_glorot
-from gan.discriminators.trunks import ImageFeatures, forget_statistics, normalize_spectrum
+from gan.blocks import (
+    everywhere,
+    forget_statistics,
+    initialize_as_dcgan,
+    initialize_as_glorot,
+    normalize_spectrum,
+)
+from gan.discriminators.trunks import ImageFeatures
 
 
 class DCGANHead(nn.Module):
@@ -53,6 +59,7 @@ class FusionHead(nn.Module):
         self.attributes = nn.Linear(inner, 2 * attributes, bias=False) if attributes else None
 
     def joined(self, features: ImageFeatures, sentence: Tensor | None) -> Tensor:
+        """The convolution of the last map with the sentence at each place, [b, c / 4, h, w]."""
         maps = features.last
         if sentence is not None:
             maps = cat([maps, everywhere(F.normalize(sentence, dim=1), maps)], dim=1)

@@ -9,9 +9,14 @@ import torch
 from einops import reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
-from gan.blocks import bottleneck, initialize_as_dcgan, initialize_as_glorot
+from gan.blocks import (
+    bottleneck,
+    forget_statistics,
+    initialize_as_dcgan,
+    initialize_as_glorot,
+    normalize_spectrum,
+)
 
 REGIONS = 16
 """The shorter side of the map whose places are a picture's regions (XMC-GAN: 16 x 16)."""
@@ -22,7 +27,8 @@ class ImageFeatures:
     """What a trunk sees in pictures.
 
     last: [b, c, h, w], the coarsest map.
-    regions: [b, c', h', w'], the map of 16 places along its shorter side.
+    regions: [b, c', h', w'], the last map of 16 places along its shorter side; where there is
+        none, the first map.
     local: [b, c'', h'', w''], the map before the last one.
     """
 
@@ -171,16 +177,3 @@ TRUNKS = {
     "residual": residual_trunk,
     "deep_fusion": deep_fusion_trunk,
 }
-
-
-def normalize_spectrum(module: nn.Module) -> None:
-    """Keeps a layer's largest singular value at 1 (Miyato et al., 1802.05957, section 2.1)."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        spectral_norm(module)
-
-
-def forget_statistics(module: nn.Module) -> None:
-    """A discriminator never runs by statistics of the past: it always sees a batch."""
-    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        module.track_running_stats = False
-        module.running_mean = module.running_var = module.num_batches_tracked = None

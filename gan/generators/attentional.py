@@ -11,9 +11,10 @@ from gan.blocks import (
     as_pixels,
     everywhere,
     initialize_as_glorot,
+    map_sizes,
     twice_as_large,
 )
-from gan.generators.config import WORDS_LOOK_AT, GeneratorConfig, GeneratorShape, map_sizes
+from gan.generators.config import WORDS_LOOK_AT, GeneratorConfig, GeneratorShape
 from gan.text_encoders import TextBatch
 
 

@@ -5,8 +5,10 @@ from typing import Any, Literal
 
 from transformers import PreTrainedConfig
 
-SMALLEST_SIDE = 4
-"""Of the map that a generator begins and a discriminator ends with, in places."""
+from gan.blocks import SMALLEST_SIDE, map_sizes
+
+MAPS_OF_ATTRIBUTES = 3
+"""Of a memory: those of 4, 8 and 16 pixels (Adma-GAN's code), or as many of the finest."""
 WORDS_LOOK_AT = 16
 """The shorter side of the map that looks at words (XMC-GAN: 16 x 16)."""
 
@@ -91,12 +93,20 @@ class GeneratorConfig(PreTrainedConfig):
         self.text_width = text_width
         self.attributes = list(attributes or [])
         check_image_size(self.image_size[0], self.image_size[1])
-        sides = [min(one) for one in map_sizes(self.image_size[0], self.image_size[1])]
+        maps = [min(one) for one in map_sizes(self.image_size[0], self.image_size[1])]
+        # Reed's network ends where its pixels begin, and XMC-GAN's first block enlarges already.
+        sides = {"dcgan": maps[:-1], "attentional": maps[1:]}.get(self.shape["architecture"], maps)
         at = self.shape["self_attention_at"]
         if at is not None and at not in sides:
             raise ValueError(
-                f"self_attention_at is {at}, and the maps have sides of "
+                f"self_attention_at is {at}, and places may look at each other on sides of "
                 f"{', '.join(map(str, sides))}; choose one of these."
+            )
+        if self.shape["memory"] is not None and len(maps) <= MAPS_OF_ATTRIBUTES:
+            raise ValueError(
+                f"memory shapes {MAPS_OF_ATTRIBUTES} sizes of maps, and pictures of "
+                f"{min(self.image_size)} pixels have no other, which follows the sentence; choose "
+                "larger pictures, or set it to null."
             )
         super().__init__(**kwargs)
 
@@ -121,11 +131,3 @@ def check_image_size(height: int, width: int) -> None:
             f"{SMALLEST_SIDE} places a side; choose 32, 64, 128 or 256 pixels for the shorter "
             "side, and for the other a multiple of an eighth of that."
         )
-
-
-def map_sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """(height, width) of a network's maps, from the coarsest to the picture's own."""
-    sizes = [(height, width)]
-    while min(sizes[0]) >= 2 * SMALLEST_SIDE:
-        sizes.insert(0, (sizes[0][0] // 2, sizes[0][1] // 2))
-    return sizes

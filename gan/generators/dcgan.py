@@ -4,8 +4,8 @@ from einops import rearrange
 from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
-from gan.blocks import SelfAttention, as_pixels, bottleneck, initialize_as_dcgan
-from gan.generators.config import GeneratorConfig, GeneratorShape, map_sizes
+from gan.blocks import SelfAttention, as_pixels, bottleneck, initialize_as_dcgan, map_sizes
+from gan.generators.config import GeneratorConfig, GeneratorShape
 from gan.text_encoders import TextBatch
 
 WITH_BOTTLENECK = 2

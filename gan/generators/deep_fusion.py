@@ -7,14 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan.attribute_memory import AttributeMemory
-from gan.blocks import AffineFusion, SelfAttention, as_pixels, twice_as_large
-from gan.generators.config import GeneratorConfig, GeneratorShape, map_sizes
+from gan.blocks import AffineFusion, SelfAttention, as_pixels, map_sizes, twice_as_large
+from gan.generators.config import MAPS_OF_ATTRIBUTES, GeneratorConfig, GeneratorShape
 from gan.text_encoders import TextBatch
 
-MAPS_OF_ATTRIBUTES = 3
-"""4, 8 and 16 pixels; with the placement "late" as many of the finest."""
 MOST_CHANNELS = 8
-"""Of a map, as multiples of the finest's."""
+"""Of a map, as multiples of the finest's (DF-GAN's code)."""
 
 
 class DeepFusionGenerator(nn.Module):
@@ -43,11 +41,8 @@ class DeepFusionGenerator(nn.Module):
         self.start = nn.Linear(shape.noise_dim, widths[0] * height * width)
         pairs = zip([widths[0], *widths[:-1]], widths, strict=True)
         self.blocks = nn.ModuleList(FusionBlock(*pair, condition) for pair in pairs)
-        at = (
-            [min(size) for size in self.sizes].index(shape.self_attention_at or 0)
-            if (shape.self_attention_at)
-            else None
-        )
+        side = shape.self_attention_at
+        at = None if side is None else [min(size) for size in self.sizes].index(side)
         self.attention_after = at
         self.attention = None if at is None else SelfAttention(widths[at])
         self.to_pixels = nn.Conv2d(widths[-1], 3, 3, padding=1)
@@ -75,7 +70,7 @@ class DeepFusionGenerator(nn.Module):
 
 class FusionBlock(nn.Module):
     """Two convolutions, each after two affine transformations by the condition; how much of them
-    there is beside the shortcut is learned, from a half."""
+    there is beside the shortcut is learned, from a half (Adma-GAN's code)."""
 
     def __init__(self, before: int, after: int, condition: int) -> None:
         super().__init__()

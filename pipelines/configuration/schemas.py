@@ -166,6 +166,11 @@ class BidirectionalRun:
         self._check_contrasts()
 
     def _check_contrasts(self) -> None:
+        if self.text_encoder is not None and not self.contrasts.of_texts:
+            raise ValueError(
+                f"text_encoder is {self.text_encoder}, and no contrast with texts has a weight; "
+                "give one (contrasts.sentence_weight, contrasts.word_weight), or set it to null."
+            )
         if not self.contrasts.used:
             return
         name = f"contrasts.{self.contrasts.used[0]}"
@@ -299,6 +304,11 @@ class GANRun:
             raise ValueError(
                 f"objective.{name} is above 0, and generator.memory is null; give the generator a "
                 "memory, or set it to 0."
+            )
+        if self.attributes != AttributeSettings() and self.generator.memory is None:
+            raise ValueError(
+                "attributes are chosen, and generator.memory, which keeps them, is null; give the "
+                "generator a memory, or leave the section attributes out."
             )
         if self.data.gives_attributes and self.generator.memory is None:
             raise ValueError(

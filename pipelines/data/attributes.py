@@ -36,6 +36,8 @@ class AttributeSettings:
     def __post_init__(self) -> None:
         if self.number < 1:
             raise ValueError(f"number is {self.number}; it must be 1 or more.")
+        if self.phrases is not None and not self.phrases:
+            raise ValueError("phrases is empty; name some, or null for the most frequent words.")
         if self.phrases is not None and not all(_words(phrase) for phrase in self.phrases):
             raise ValueError("phrases has an empty one; leave it out.")
 
@@ -63,6 +65,10 @@ class Attributes:
     def present(self, values: Sequence[float]) -> list[str]:
         """The phrases that 1 stands for."""
         return [phrase for phrase, value in zip(self.phrases, values, strict=True) if value]
+
+    def known(self, given: Iterable[str]) -> list[str]:
+        """Of what is given, the phrases that it has."""
+        return self.present(self.among(given))
 
     def of_prompts(self, prompts: Sequence[str], given: Given | None = None) -> list[list[float]]:
         """Of each prompt, 1 for each phrase that is given for it or, where none are, found in it.
@@ -122,10 +128,13 @@ def choose_attributes(captions: Iterable[str], settings: AttributeSettings) -> A
     """The phrases that are named, or the most frequent words of the captions.
 
     Raises:
-        UserError: no word is frequent enough.
+        UserError: no caption has any that is named, or no word is frequent enough.
     """
     if settings.phrases is not None:
-        return Attributes(tuple(dict.fromkeys(settings.phrases)))
+        named = Attributes(tuple(dict.fromkeys(settings.phrases)))
+        if not any(any(named.of(caption)) for caption in captions):
+            raise UserError("no caption has one of attributes.phrases; name others.")
+        return named
     words = [sorted(set(_words(caption).split()) - NO_ATTRIBUTES) for caption in captions]
     found = _most_frequent(words, settings.number)
     if not found:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, pad
 
 from gan.contrastive_losses import joint_embedding_loss
-from gan.terms import text_numbers
+from gan.terms import row_numbers
 from pipelines.dual_encoder.model import (
     CharacterDualEncoder,
     attention_mask,
@@ -74,7 +74,7 @@ class ContrastiveObjective:
     def _loss(self, batch: Batch, step: int) -> Iterator[dict[str, Tensor]]:
         pixels = self._shifted(batch["pixels"], step)
         image, text = self.features(batch | {"pixels": pixels})
-        numbers = text_numbers(batch["text_ids"], batch["text_length"])
+        numbers = row_numbers(batch["text_ids"], batch["text_length"])
         everyone = self.global_batch.with_gradients
         logits = self._logits(everyone(image), everyone(text), everyone(numbers))
         yield {"loss": self._of(logits), "r_precision": found(logits), **self._figures()}
@@ -85,7 +85,7 @@ class ContrastiveObjective:
         Args:
             batch: whole, not a process's share: the processes do not talk to each other here.
         """
-        numbers = text_numbers(batch["text_ids"], batch["text_length"])
+        numbers = row_numbers(batch["text_ids"], batch["text_length"])
         logits = self._logits(*self.features(batch), numbers)
         count = torch.tensor(float(len(logits)))
         means = {"loss": self._of(logits), "r_precision": found(logits)}

@@ -11,6 +11,7 @@ from pipelines.evaluation.rows import Block
 from pipelines.evaluation.scene_accuracy import Share, drawing_accuracy, scene_set
 from pipelines.evaluation.subjects import Made, longest_that_fits
 from pipelines.gan_pipeline import GANPipeline
+from pipelines.text_encoding import refuse_other_characters
 
 
 class GANSubject:
@@ -37,18 +38,23 @@ class GANSubject:
 
     def suit(self, source: Source, chosen: Sequence[int]) -> None:
         """Raises:
-        UserError: attributes are given, and the memory knows none of the rows'.
+        UserError: a caption has characters that the text encoder does not read, or attributes are
+            given, and the memory knows none of the rows'.
         """
-        known = self.pipe.attributes
-        if self.attribute_column is None or known is None:
-            return
+        reading, known = self.pipe.texts, self.pipe.attributes
+        some_known = self.attribute_column is None or known is None
         for row in chosen:
             try:
-                given = source.texts(row).attributes
+                texts = source.texts(row)
             except UnreadableRow:
                 continue
-            if self.known(given):
-                return
+            if reading is not None and reading.reads_characters:
+                for prompt in texts.all_captions[:1]:  # the one that is drawn
+                    refuse_other_characters(prompt)
+            some_known = some_known or bool(self.known(texts.attributes))
+        if some_known:
+            return
+        assert known is not None
         raise UserError(
             f"column {self.attribute_column!r} has none of the attributes that the GAN knows "
             f"({listed(known.phrases)}); name another --attribute-column, or leave it out."
@@ -68,7 +74,7 @@ class GANSubject:
     def known(self, attributes: Sequence[str]) -> list[str]:
         """Of a row's, those that the memory knows: of rarer ones it has learned nothing."""
         assert self.pipe.attributes is not None
-        return self.pipe.attributes.present(self.pipe.attributes.among(attributes))
+        return self.pipe.attributes.known(attributes)
 
     def _fits(self, text: str) -> bool:
         """Into the text encoder's positions."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.command_line import UserError, in_short
+from pipelines.pretrained import without_bars
 from pipelines.training.storage import DISK_ERRORS, reach_disk, reach_disk_of_parent
 
 FORMAT_VERSION = 1
@@ -171,7 +172,8 @@ def write_checkpoint(
     writing = target.with_name(target.name + ".writing")
     try:
         writing.mkdir(parents=True)
-        write_parts(writing)
+        with without_bars():
+            write_parts(writing)
         index = {
             "kind": kind,
             "format_version": FORMAT_VERSION,

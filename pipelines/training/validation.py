@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
+from pipelines.command_line import UserError
 from pipelines.training.contracts import Batch, Objective
 from pipelines.training.distributed import Processes
 from pipelines.training.state import RunParts, random_state, restore_random_state
@@ -44,7 +45,11 @@ def validate(
     processes: Processes,
     autocast: Callable[[], contextlib.AbstractContextManager],
 ) -> dict[str, float]:
-    """The objective's figures over this process's `batches` and those of all others."""
+    """The objective's figures over this process's `batches` and those of all others.
+
+    Raises:
+        UserError: there are none: a GAN measures no single picture.
+    """
     sums: dict[str, Tensor] = {}
     for batch, ours in _in_step(batches, processes):
         with autocast():
@@ -54,6 +59,11 @@ def validate(
             sums[name] = sums[name] + pair if name in sums else pair
     # A process whose part of the rows is empty still takes part in the sum.
     names = sorted(set().union(*processes.gather(set(sums))))
+    if not names:
+        raise UserError(
+            "the validation rows are too few to measure anything; raise data.validation_rows, or "
+            "set training.validate_every to 0."
+        )
     empty = torch.zeros(2, dtype=torch.float64)
     table = processes.mean(torch.stack([sums.get(name, empty) for name in names]))
     means = {n: float(total / count) for n, (total, count) in zip(names, table, strict=True)}

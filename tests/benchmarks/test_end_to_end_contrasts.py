@@ -17,7 +17,7 @@ SCRIPT = ROOT / "benchmarks/end_to_end_contrasts.py"
 
 @pytest.fixture
 def study(tmp_path):
-    return import_module("reproduction_study.runs").Study(tmp_path)
+    return import_module("reproduction_study.runs").ReproductionStudy(tmp_path)
 
 
 def test_arms_can_be_trained_and_differ_from_the_default_in_what_they_say(study):
@@ -34,8 +34,7 @@ def test_arms_can_be_trained_and_differ_from_the_default_in_what_they_say(study)
             run is not default
         )
     # Where an encoder lies is of a machine, and not a setting of the cell.
-    runs = import_module("reproduction_study.runs")
-    kept = runs.kept(study.overrides(data, arms.CONTRASTS[3], 0))
+    kept = import_module("study.runs").kept(study.overrides(data, arms.CONTRASTS[3], 0))
     assert arms.CONTRASTS[3].texts and not [one for one in kept if "text_encoder" in one]
 
 
@@ -57,12 +56,13 @@ def test_gains_are_paired_differences_to_the_default(study):
             figures = dict.fromkeys(benchmark.FIGURES, value)
             found = {"figures": figures, "minutes": 1.0}
             study.cells.run(f"scenes_{arm}_{seed}", [], lambda found=found: found)
-    lines = benchmark.report(study, seeds=2).splitlines()
+    of_seeds = import_module("reproduction_study.results").ReproductionResults
+    lines = benchmark.report(of_seeds(study, 2, {})).splitlines()
     assert len(lines) == 4
     assert lines[2].startswith("| end_to_end | 2 | 0.350 | 0.350 |")
     # t = 12.706 at one degree of freedom, standard error 0.01
     assert lines[3].startswith("| end_to_end_words | 2 | 0.460 (+0.110, -0.017 to +0.237) |")
-    assert "+0.100)" in benchmark.report(study, seeds=1).splitlines()[3]
+    assert "+0.100)" in benchmark.report(of_seeds(study, 1, {})).splitlines()[3]
 
 
 @pytest.mark.slow

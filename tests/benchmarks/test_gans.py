@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFilter
 
@@ -60,9 +63,28 @@ def test_every_budget_has_a_pace(study):
     runs = import_module("gan_study.runs")
     needed = {system.config for system in import_module("gan_study.systems").SYSTEMS}
     for data in study.data.values():
-        if data.tokenizer is not None:
+        if data.two_stage is not None:
             needed |= {runs.pace_name(data, part) for part in ("tokenizer", "transformer")}
     assert needed == set(study.pace)
+
+
+def test_attributes_are_those_of_the_first_readable_row(tmp_path, systems):
+    file = BytesIO()
+    Image.new("RGB", SIDE).save(file, "PNG")
+    texts = ["a cat", None, "a cat", "a dog"]
+    table = pa.table(
+        {
+            "image": [{"bytes": file.getvalue(), "path": None}] * len(texts),
+            "text": texts,
+            "keywords": ["animal, pet", "nothing", "other", None],
+        }
+    )
+    pq.write_table(table, tmp_path / "test.parquet")
+    data = systems.data_sets(str(tmp_path))["emoji"]
+    rows = import_module("gan_study.rows")
+    found = rows.attributes_of_test(data)
+    assert found == {"a cat": ["animal", "pet"], "a dog": []}
+    assert set(rows.all_pairs(data, "test").captions) == set(found)
 
 
 def test_pictures_are_read_strictly_and_leniently():

@@ -1,4 +1,4 @@
-"""The study's bookkeeping and what it decides; that it trains and measures, a slow test."""
+"""The study's arms, what it finds and its page; that it trains and measures, a slow test."""
 
 import json
 import subprocess
@@ -12,11 +12,6 @@ from pipelines.command_line import UserError
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ["seed=0"]
-
-
-@pytest.fixture
-def verdicts():
-    return import_module("reproduction_study.verdicts")
 
 
 @pytest.fixture
@@ -37,7 +32,7 @@ def results(tmp_path, arms):
     """Two seeds of three arms, in which end to end gains 0.10 and 0.12."""
     runs = import_module("reproduction_study.runs")
     results = import_module("reproduction_study.results")
-    study = runs.Study(tmp_path)
+    study = runs.ReproductionStudy(tmp_path)
     for seed, right in enumerate((0.30, 0.34)):
         found = {
             "base": cell(0.5 + right, drawn_codebook=right, sampling={"guidance": {"1.5": right}}),
@@ -52,95 +47,14 @@ def results(tmp_path, arms):
         }
         for arm, one in found.items():
             study.cells.run(f"scenes_{arm}_{seed}", SETTINGS, lambda one=one: one)
-    return results.Results(study, arms.datasets(None), seeds=2)
+    return results.ReproductionResults(study, 2, arms.datasets(None))
 
 
-def test_intervals_are_students(verdicts):
-    low, high = verdicts.interval([1.0, 2.0, 3.0])
-    # t = 4.303 at two degrees of freedom, standard error 1 / sqrt(3)
-    assert (low, high) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
-    assert verdicts.interval([1.0]) == (-float("inf"), float("inf"))
-
-
-@pytest.mark.parametrize(
-    ("gains", "margin", "expected"),
-    [
-        ([0.10, 0.11, 0.12], 0.0, "HOLDS"),
-        ([-0.10, -0.11, -0.12], 0.0, "FAILS"),
-        ([-0.10, 0.11, 0.12], 0.0, "UNDECIDED"),
-        ([-0.010, -0.011, -0.012], 0.02, "HOLDS"),
-        ([-0.10, -0.11, -0.12], 0.02, "FAILS"),
-        ([0.1], 0.0, "UNDECIDED"),
-    ],
-)
-def test_verdicts(verdicts, gains, margin, expected):
-    assert verdicts.verdict(gains, margin) == getattr(verdicts, expected)
-
-
-def never():
-    raise AssertionError("it is finished")
-
-
-def test_a_finished_cell_is_not_run_again(results):
-    assert results.study.cells.run("scenes_base_0", SETTINGS, never)["minutes"] == 1.5
-
-
-def test_a_cell_of_other_settings_is_refused(results, arms):
-    with pytest.raises(UserError, match=r"other settings \(seed=0, seed=1\)"):
-        results.study.cells.run("scenes_base_0", ["seed=1"], never)
+def test_an_arm_of_other_settings_is_refused(results, arms):
     data = arms.datasets(None)["scenes"]
     with pytest.raises(UserError, match="other settings"):
         results.study.finished(data, arms.ARMS["scenes"][0], 0)
     assert not results.study.finished(data, arms.ARMS["scenes"][0], 2)
-
-
-def test_an_interrupted_cell_leaves_nothing(results):
-    def interrupted():
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        results.study.cells.run("scenes_row_0", SETTINGS, interrupted)
-    assert results.study.cells.finished("scenes_row_0") is None
-
-
-def test_half_a_cell_is_none(results):
-    """What a process that was killed left, or another one is writing."""
-    before = results.study.cells.all()
-    (results.study.cells.folder / "writing.scenes_row_0.json").write_text('{"figures')
-    assert results.study.cells.all() == before and len(before) == 6
-
-
-def test_a_run_begun_with_other_settings_is_not_gone_on_with(tmp_path):
-    runs = import_module("reproduction_study.runs")
-    begun = []
-
-    def main(arguments):
-        begun.append(arguments)
-        (tmp_path / "run" / "state").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "progress": 0.5}\n')
-
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            runs.train(main, "a.yaml", tmp_path / "run", ["training.steps=2"])
-    assert ["--resume" in arguments for arguments in begun] == [False, True]
-    with pytest.raises(UserError, match="was begun with other settings"):
-        runs.train(main, "a.yaml", tmp_path / "run", ["training.steps=200"])
-    assert len(begun) == 2
-
-
-def test_a_cell_is_left_to_the_process_that_is_at_it(results):
-    cells = results.study.cells
-    with cells.claimed("scenes_row_0", wait=False) as ours:
-        assert ours
-        assert cells.run("scenes_row_0", SETTINGS, never, wait=False) is None
-    assert cells.run("scenes_row_0", SETTINGS, lambda: cell(0.1), wait=False)["minutes"] == 1.5
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
-    cells = import_module("reproduction_study.cells")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be made"):
-        cells.Cells(tmp_path / "file")
 
 
 def test_figures_are_found_by_their_path(results):

@@ -1,18 +1,20 @@
-"""Small players and texts."""
+"""Small players, texts and batches, and a global batch of one process."""
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from gan import (
     Discriminator,
+    DiscriminatorHeads,
     DiscriminatorShape,
     Generator,
     GeneratorConfig,
-    Judged,
     TextBatch,
 )
 
 WIDTH, ATTRIBUTES = 12, 3
+COUNT = 4
 
 
 def texts(count: int, seed: int = 0, words: int = 5) -> TextBatch:
@@ -39,13 +41,54 @@ def generator(architecture: str, size=(32, 32), text: bool = True, **shape) -> G
 
 
 def discriminator(
-    architecture: str, size=(32, 32), text: bool = True, judged: Judged | None = None, **shape
+    architecture: str,
+    size=(32, 32),
+    text: bool = True,
+    heads: DiscriminatorHeads | None = None,
+    **shape,
 ) -> Discriminator:
     torch.manual_seed(2)
     shape = {"base_channels": 4, "contrast_dim": 16, **shape}
-    judged = judged or Judged()
+    heads = heads or DiscriminatorHeads()
     config = DiscriminatorShape(architecture=architecture, **shape)
-    return Discriminator(config, size, WIDTH if text else 0, judged)
+    return Discriminator(config, size, WIDTH if text else 0, heads)
+
+
+class OneProcess:
+    rank, world_size = 0, 1
+
+    def with_gradients(self, rows: Tensor) -> Tensor:
+        return rows
+
+
+class Texts(nn.Module):
+    """A table of vectors, the same whatever else was drawn before it was made."""
+
+    width = WIDTH
+
+    def __init__(self) -> None:
+        super().__init__()
+        table = torch.randn(20, WIDTH, generator=torch.Generator().manual_seed(3))
+        self.table = nn.Embedding.from_pretrained(table, freeze=False)
+
+    def forward(self, text_ids: Tensor, text_length: Tensor) -> TextBatch:
+        words = self.table(text_ids)
+        mask = torch.arange(text_ids.shape[1])[None] < text_length[:, None]
+        return TextBatch(words, mask, words.mean(dim=1))
+
+
+def batch(seed: int = 0, count: int = COUNT) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return {
+        "pixels": torch.rand(count, 3, 32, 32, generator=random) * 2 - 1,
+        "text_ids": torch.randint(5, 20, (count, 6), generator=random),
+        "text_length": torch.tensor([6] * (count - 1) + [4]),
+        "attributes": torch.randint(2, (count, ATTRIBUTES), generator=random),
+    }
+
+
+def correlation(first: Tensor, second: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1])
 
 
 @pytest.fixture(autouse=True)

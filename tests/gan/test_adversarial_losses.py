@@ -53,16 +53,21 @@ def test_non_saturating_loss_without_knowledge():
     half = logit(0.5)
     plain = NonSaturatingLoss().discriminator(half, half)
     assert plain.item() == pytest.approx(2 * math.log(2))
-    assert matching_aware(NonSaturatingLoss(), [half] * 3).item() == pytest.approx(1.386294)
+    told = matching_aware(NonSaturatingLoss(), [half] * 3, weight=0.5)
+    assert told.item() == pytest.approx(1.386294)
 
 
-def test_matching_aware_scores():
+@pytest.mark.parametrize(
+    ("weight", "expected"), [(0.0, 0.733969), (0.3, 0.687724), (0.5, 0.656894)]
+)
+def test_matching_aware_scores(weight, expected):
     logits = [logit(score) for score in (0.8, 0.4, 0.3)]  # real, fake, wrong
-    assert matching_aware(NonSaturatingLoss(), logits).item() == pytest.approx(0.656894, abs=1e-6)
+    told = matching_aware(NonSaturatingLoss(), logits, weight)
+    assert told.item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_matching_aware_hinge_without_knowledge():
-    assert matching_aware(HingeLoss(), [torch.zeros(1)] * 3).item() == 2.0
+    assert matching_aware(HingeLoss(), [torch.zeros(1)] * 3, weight=0.5).item() == 2.0
 
 
 @pytest.mark.parametrize("loss", EVERY_LOSS)
@@ -73,8 +78,11 @@ def test_wrong_pairs_count_by_their_weight(loss):
     assert torch.equal(
         matching_aware(loss, [real, fake, wrong], weight=0.0), loss.discriminator(real, fake)
     )
-    matching_aware(loss, [real, fake, wrong], weight=0.5).sum().backward()
-    assert (wrong.grad != 0).any()
+    each = [
+        torch.autograd.grad(matching_aware(loss, [real, fake, wrong], weight).sum(), wrong)[0]
+        for weight in (0.3, 0.5)
+    ]
+    assert torch.allclose(each[0] / 0.3, each[1] / 0.5) and (each[0] != 0).any()
 
 
 def dual(real: list[float], fake: list[float]) -> torch.Tensor:
@@ -117,13 +125,14 @@ def test_dual_contrastive_loss_sees_differences_alone():
     assert halves < value - 0.1
 
 
-@pytest.mark.parametrize(("side", "expected"), [("swap", 0.5), ("minimax", 4e-9)])
+@pytest.mark.parametrize(("side", "expected"), [("swap", 0.5), ("minimax", 4.122e-9)])
 def test_pull_of_a_sure_discriminator_on_the_generator(side, expected):
+    """2 / 4 and 2 e^-20 a fake."""
     real = torch.full((4,), 10.0)
     fake = torch.full((4,), -10.0, requires_grad=True)
     DualContrastiveLoss(side).generator(fake, real).mean().backward()
-    assert fake.grad.abs().mean().item() == pytest.approx(expected, rel=0.05)
-    assert (fake.grad < 0).all()  # lower loss where fakes look more real
+    # Below 0: the loss is lower where fakes look more real.
+    assert fake.grad.tolist() == pytest.approx([-expected] * 4, rel=1e-3)
 
 
 def test_dual_contrastive_loss_beside_a_plain_loop():
@@ -170,6 +179,15 @@ def test_attributes_without_knowledge():
     zeros = torch.zeros(2, 6)
     loss = attribute_discriminator_loss(zeros, zeros, torch.tensor([[1, 0, 1], [0, 0, 0]]))
     assert torch.allclose(loss, torch.tensor(2 * math.log(2)))
+
+
+def test_attributes_of_real_and_fake_pictures():
+    """Of two, of which the first is present: it is to be real in the one, fake in the other."""
+    real = torch.tensor([[0.8, 0.4, 0.3, 0.5]]).logit()
+    fake = torch.tensor([[0.2, 0.9, 0.5, 0.4]]).logit()
+    loss = attribute_discriminator_loss(real, fake, torch.tensor([[1, 0]]))
+    # - (ln 0.8 0.6 0.7 0.5) / 4 - (ln 0.8 0.9 0.5 0.6) / 4
+    assert loss.tolist() == pytest.approx([0.445948 + 0.383119], abs=1e-6)
 
 
 def test_attributes_of_the_generator_are_linear_in_present_ones():

@@ -60,6 +60,12 @@ def test_equal_texts_are_no_negatives():
     assert logits[0, 1] == logits[1, 0] == -torch.inf and logits[0, 2].isfinite()
 
 
+def test_retrieval_is_of_texts_by_pictures():
+    found = torch.tensor([[2.0, 1.0, 0.0], [3.0, 4.0, 0.0], [5.0, 6.0, 1.0]])
+    assert retrieval_accuracy(found).item() == pytest.approx(2 / 3)
+    assert retrieval_accuracy(found.T).item() == pytest.approx(1 / 3)
+
+
 def words_in(regions: list, words: list, mask: list | None = None) -> torch.Tensor:
     """The score of one picture's regions with one text's words."""
     there = torch.ones(1, len(words)).bool() if mask is None else torch.tensor([mask])

@@ -8,9 +8,8 @@ from torch import nn
 
 from gan import ContrastingDiscriminator, ContrastSettings, GANObjectiveSettings, PaintingContrasts
 from gan.contrasts import PictureVectors
-from gan.terms import text_numbers
-from tests.gan.conftest import WIDTH
-from tests.gan.test_objective import OneProcess, Texts, batch
+from gan.terms import row_numbers
+from tests.gan.conftest import WIDTH, OneProcess, Texts, batch
 
 ALL = ContrastSettings(
     sentence_weight=1.0, word_weight=0.5, real_fake_weight=0.25, local_global_weight=0.2
@@ -31,6 +30,13 @@ class Maps(nn.Module):
 
     def logits(self, features):
         return self.logit(features)
+
+
+def test_pictures_without_captions_do_not_say_the_same():
+    contrasts = PaintingContrasts(ALL, OneProcess())
+    ids = torch.tensor([[2, 7, 3], [2, 3, 0], [2, 3, 0], [2, 7, 3]])
+    said = contrasts.read({"text_ids": ids, "text_length": torch.tensor([3, 2, 2, 3])})
+    assert said.groups.unique().numel() == 3 and said.groups[0] == said.groups[3]
 
 
 def judged(settings=ALL, size=(12, 16)):
@@ -114,7 +120,7 @@ def test_texts_are_read_without_gradients():
     said = PaintingContrasts(ALL, OneProcess(), encoder).read(as_read(batch(1)))
     assert not said.texts.sentence.requires_grad
     found = batch(1)
-    assert torch.equal(said.groups, text_numbers(found["text_ids"], found["text_length"]))
+    assert torch.equal(said.groups, row_numbers(found["text_ids"], found["text_length"]))
 
 
 def test_real_pictures_get_no_gradient_from_fakes():

@@ -38,8 +38,11 @@ def test_sizes_that_cannot_be_halved_are_refused(size):
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="choose one of these"):
-        generator("dcgan", self_attention_at=20)
+    for architecture, side in (("dcgan", 20), ("dcgan", 32), ("attentional", 4)):
+        with pytest.raises(ValueError, match="choose one of these"):
+            generator(architecture, self_attention_at=side)
+    with pytest.raises(ValueError, match="follows the sentence; choose larger pictures"):
+        generator("deep_fusion", (16, 16), memory={})
     with pytest.raises(ValueError, match="memory"):
         generator("dcgan", memory={})
     with pytest.raises(ValueError, match="architecture"):

@@ -15,18 +15,17 @@ from torch import Tensor, nn
 
 from gan import (
     Discriminator,
+    DiscriminatorHeads,
     DiscriminatorShape,
     GANObjective,
     GANObjectiveSettings,
     Generator,
     GeneratorConfig,
-    Judged,
     TextBatch,
 )
 from gan.discriminators import ImageFeatures
 from gan.style_encoder import StyleEncoder, StyleEncoderConfig, StyleObjective
-from tests.gan.test_objective import OneProcess
-from tests.gan.test_style_encoder import correlation
+from tests.gan.conftest import OneProcess, correlation
 
 SIZE, WIDTH, NOISE = 16, 16, 16
 COLOURS = torch.tensor([[1.0, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, -1]])  # on white
@@ -91,14 +90,14 @@ def game_of(
     judge: type[Discriminator],
     settings: GANObjectiveSettings,
     architecture: str = "deep_fusion",
-    judged: Judged | None = None,
+    heads: DiscriminatorHeads | None = None,
 ) -> GANObjective:
     torch.manual_seed(0)
     drawing = {"architecture": "deep_fusion", "noise_dim": NOISE, "base_channels": 16}
     shape = DiscriminatorShape(architecture=architecture, base_channels=16, contrast_dim=16)
     return GANObjective(
         Generator(GeneratorConfig(drawing, (SIZE, SIZE), WIDTH)),
-        judge(shape, (SIZE, SIZE), WIDTH, judged or Judged()),
+        judge(shape, (SIZE, SIZE), WIDTH, heads or DiscriminatorHeads()),
         settings,
         OneProcess(),
         Words(),
@@ -201,7 +200,7 @@ def test_sentences_are_found_by_their_pictures():
 def test_places_are_known_by_their_pictures():
     """InfoMax-GAN's contrast begins where chance is."""
     settings = GANObjectiveSettings(local_global_weight=1.0)
-    game = game_of(Discriminator, settings, "residual", Judged(places=True))
+    game = game_of(Discriminator, settings, "residual", DiscriminatorHeads(places=True))
     said = discriminator_alone(game, 60)
     losses = [float(terms["local_global"]) for terms in said]
     places = (SIZE // 4) ** 2

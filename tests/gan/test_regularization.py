@@ -16,7 +16,7 @@ def test_penalty_of_a_linear_discriminator():
 def test_penalty_is_of_one_norm_and_has_gradients():
     a, b = (torch.tensor(value, requires_grad=True) for value in (1.0, 2.0))
     picture, text = (torch.ones(1, 1, requires_grad=True) for _ in range(2))
-    penalty = gradient_penalty(a * picture + b * text, [picture, text])
+    penalty = gradient_penalty(a * picture + b * text, [picture, text], weight=2, power=6)
     penalty.sum().backward()
     assert penalty.item() == pytest.approx(250)
     assert a.grad.item() == pytest.approx(300) and b.grad.item() == pytest.approx(600)
@@ -24,7 +24,7 @@ def test_penalty_is_of_one_norm_and_has_gradients():
 
 def test_the_papers_sum_of_two_norms_is_another_number():
     picture, text = (torch.ones(1, 1, requires_grad=True) for _ in range(2))
-    ours = gradient_penalty(1 * picture + 2 * text, [picture, text]).item()
+    ours = gradient_penalty(1 * picture + 2 * text, [picture, text], weight=2, power=6).item()
     norms = [
         torch.autograd.grad((1 * picture + 2 * text).sum(), part)[0] for part in (picture, text)
     ]
@@ -35,7 +35,7 @@ def test_the_papers_sum_of_two_norms_is_another_number():
 def test_a_constant_discriminator_pays_nothing():
     weight = torch.zeros((), requires_grad=True)
     picture = torch.randn(3, 2, requires_grad=True)
-    penalty = gradient_penalty((weight * picture).sum(dim=1), [picture])
+    penalty = gradient_penalty((weight * picture).sum(dim=1), [picture], weight=2, power=6)
     penalty.sum().backward()
     assert penalty.tolist() == [0, 0, 0] and weight.grad == 0
 

@@ -3,17 +3,12 @@
 import torch
 
 from gan.style_encoder import StyleEncoder, StyleEncoderConfig, StyleObjective, style_loss
-from tests.gan.conftest import generator
-from tests.gan.test_objective import OneProcess, Texts, batch
+from tests.gan.conftest import OneProcess, Texts, batch, correlation, generator
 
 
 def test_loss_is_a_squared_distance():
     noise = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
     assert style_loss(noise, torch.zeros(2, 2)).tolist() == [5.0, 0.0]
-
-
-def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    return float(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1])
 
 
 def style_encoder() -> StyleEncoder:

@@ -3,7 +3,11 @@
 from pipelines.configuration.assembly.bidirectional import bidirectional_task
 from pipelines.configuration.assembly.dual_encoder import dual_encoder_task
 from pipelines.configuration.assembly.gan import gan_task
-from pipelines.configuration.assembly.run_folder import refuse_another_model, run_text_tokenizer
+from pipelines.configuration.assembly.run_folder import (
+    refuse_another_model,
+    refuse_other_players,
+    run_text_tokenizer,
+)
 from pipelines.configuration.assembly.style_encoder import style_encoder_task
 from pipelines.configuration.assembly.tokenizer import tokenizer_task
 
@@ -12,6 +16,7 @@ __all__ = [
     "dual_encoder_task",
     "gan_task",
     "refuse_another_model",
+    "refuse_other_players",
     "run_text_tokenizer",
     "style_encoder_task",
     "tokenizer_task",

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.logging import disable_progress_bar
 
 from pipelines.configuration.assembly.end_to_end import (
     build_reconstructor,
@@ -54,7 +53,6 @@ def bidirectional_task(
         UserError: the data cannot be read, or does not suit the tokenizer; or the checkpoint to
             start from does not suit the configuration.
     """
-    disable_progress_bar()  # the run has one of its own
     device = processes.device
     tokenizer = load_tokenizer(tokenizer_checkpoint.tokenizer).to(device).requires_grad_(False)
     grid = check_size(config.data, tokenizer.downsampling_factor)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.logging import disable_progress_bar
 
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.parts import on_device
@@ -60,7 +59,6 @@ def dual_encoder_task(
     model = build_dual_encoder(config.model, codec, config.data.height_width)
     # A step is a sixth faster so on a CPU.
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-arg,arg-type]
-    disable_progress_bar()  # the run has one of its own
 
     def write_parts(folder: Path) -> None:
         model.save_pretrained(folder / "dual_encoder")

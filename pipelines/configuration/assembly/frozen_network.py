@@ -73,5 +73,6 @@ class ImageNetFeatures(nn.Module):
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None])
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels [b, 3, H, W] in [-1, 1] -> logits [b, 1000]."""
         pixels = F.interpolate(pixels, SIDE, mode="bilinear", antialias=True, align_corners=False)
         return self.classifier(((pixels + 1) / 2 - self.mean) / self.deviation)

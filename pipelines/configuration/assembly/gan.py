@@ -5,14 +5,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers.utils.logging import disable_progress_bar
 
 from gan import (
     Discriminator,
+    DiscriminatorHeads,
     GANObjective,
     Generator,
     GeneratorConfig,
-    Judged,
     co_occurrence_graph,
 )
 from gan.standing_statistics import standing_statistics
@@ -55,7 +54,6 @@ def gan_task(config: GANRun, processes: Processes, texts: TextReading | None) ->
     Raises:
         UserError: the data cannot be read, or does not suit the models.
     """
-    disable_progress_bar()  # the run has one of its own
     device, data, objective = processes.device, config.data, config.objective
     share, _ = or_user_error(lambda: config.training.divide_batch(processes.count))
     if share < SMALLEST_SHARE:
@@ -154,17 +152,15 @@ def _discriminator(
 ) -> Discriminator:
     objective = config.objective
     known = 0 if attributes is None or objective.attribute_weight == 0 else len(attributes.phrases)
-    images = (
-        objective.sentence_weight + objective.real_fake_weight + objective.attribute_contrast_weight
-    )
-    judged = Judged(
-        sentences=images > 0,
+    heads = DiscriminatorHeads(
+        # The contrast with real pictures alone would teach no projection of them.
+        images=objective.sentence_weight + objective.attribute_contrast_weight > 0,
         regions=objective.word_weight > 0,
         places=objective.local_global_weight > 0,
         attributes=known,
     )
     width = 0 if texts is None else texts.encoder.width
-    return Discriminator(config.discriminator, config.data.height_width, width, judged)
+    return Discriminator(config.discriminator, config.data.height_width, width, heads)
 
 
 def _attributes(config: GANRun, processes: Processes) -> tuple[Attributes | None, Tensor]:

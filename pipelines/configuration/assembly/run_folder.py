@@ -10,7 +10,7 @@ from gan import ALPHABET
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.parts import WHAT_WEIGHTS_ARE_FOR
 from pipelines.configuration.loading import as_plain_values, dump_configuration, read_yaml
-from pipelines.configuration.schemas import BidirectionalRun, DualEncoderRun
+from pipelines.configuration.schemas import BidirectionalRun, DualEncoderRun, GANRun
 from pipelines.data.opening import texts_for_vocabulary
 from pipelines.data.text_tokenizer import (
     character_tokenizer,
@@ -51,16 +51,33 @@ def refuse_another_model(config: BidirectionalRun, run: Path) -> None:
     for section, name in names:
         old, new = (of_run.get(section) or {} for of_run in (before, now))
         if name in old and name in new and old[name] != new[name]:
-            raise UserError(
-                f"{run} was trained with {section}.{name}={old[name]}, and not {new[name]}; resume "
-                "with that, or train anew into another folder."
-            )
+            raise _was_trained_with(run, f"{section}.{name}", old[name], new[name])
     encoder = before.get("text_encoder")
     if config.contrasts.of_texts and encoder != config.text_encoder:
-        raise UserError(
-            f"{run} was trained with text_encoder={encoder}, and not {config.text_encoder}; "
-            "resume with that, or train anew into another folder."
-        )
+        raise _was_trained_with(run, "text_encoder", encoder, config.text_encoder)
+
+
+def refuse_other_players(config: GANRun, run: Path) -> None:
+    """That a GAN is resumed as what its weights were trained for, where their shapes do not tell.
+
+    Raises:
+        UserError: a setting of a player is another one than in the run's folder.
+    """
+    if not (run / CONFIGURATION).exists():
+        return
+    before, now = read_yaml(run / CONFIGURATION), as_plain_values(config)
+    for player in ("generator", "discriminator"):
+        old, new = before.get(player) or {}, now[player]
+        for name in new:
+            if name in old and old[name] != new[name]:
+                raise _was_trained_with(run, f"{player}.{name}", old[name], new[name])
+
+
+def _was_trained_with(run: Path, name: str, old: object, new: object) -> UserError:
+    return UserError(
+        f"{run} was trained with {name}={old}, and not {new}; resume with that, or train anew into "
+        "another folder."
+    )
 
 
 def run_text_tokenizer(
@@ -103,5 +120,6 @@ def refuse_other_alphabets(texts: Iterable[str]) -> None:
         raise UserError(
             f"the character encoder reads small letters, digits and punctuation of English, and "
             f"{len(others)} of {len(found)} captions have others, such as {others[0][:60]!r}; "
-            "set model.text_encoder to bert."
+            "take a text encoder that is a BERT (model.text_encoder=bert of a dual encoder, as in "
+            "configs/dual_encoder/scenes_64.yaml)."
         )

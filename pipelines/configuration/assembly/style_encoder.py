@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from transformers.utils.logging import disable_progress_bar
 
 from gan.style_encoder import StyleEncoder, StyleEncoderConfig, StyleObjective
 from pipelines.command_line import UserError
@@ -27,7 +26,6 @@ def style_encoder_task(config: StyleEncoderRun, processes: Processes, gan: GANPi
     Raises:
         UserError: the data cannot be read, or the GAN has no use for them.
     """
-    disable_progress_bar()  # the run has one of its own
     device, generator, texts = processes.device, gan.generator, gan.texts
     if config.data.gives_attributes and gan.attributes is None:
         raise UserError(

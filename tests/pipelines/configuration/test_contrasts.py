@@ -177,6 +177,7 @@ def test_tokenizers_that_are_refused(changes, sentence, tmp_path, capsys):
         ([LOCAL_GLOBAL, "end_to_end=null"], "nothing is painted without end_to_end"),
         ([SENTENCES], "nothing encodes texts; name a text_encoder"),
         ([WORDS, "text_encoder=nowhere/at/all"], "nowhere/at/all"),
+        ([LOCAL_GLOBAL, "text_encoder=x"], "no contrast with texts has a weight"),
         ([REAL_FAKE], "raise reconstruction.adversarial_weight or another weight of contrasts"),
         (
             [WORDS, "text_encoder=x", "objective.question_answering_weight=1"],

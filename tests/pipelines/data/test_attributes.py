@@ -34,7 +34,9 @@ def test_rare_words_are_left_out():
 
 def test_named_phrases_are_taken():
     settings = AttributeSettings(phrases=["curved bill", "red", "red"])
-    assert choose_attributes(["no matter"], settings).phrases == ("curved bill", "red")
+    assert choose_attributes(["a red one"], settings).phrases == ("curved bill", "red")
+    with pytest.raises(UserError, match="no caption has one"):
+        choose_attributes(["no matter"], settings)
     with pytest.raises(ValueError, match="empty"):
         AttributeSettings(phrases=["red", " "])
     with pytest.raises(ValueError, match="number"):

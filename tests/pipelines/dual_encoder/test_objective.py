@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 import torch
 
-from gan.terms import text_numbers
+from gan.terms import row_numbers
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 from pipelines.dual_encoder.model import build_dual_encoder
 from pipelines.dual_encoder.objective import (
@@ -59,7 +59,7 @@ def step(objective, batch, number=0):
 
 
 def numbers(batch):
-    return text_numbers(batch["text_ids"], batch["text_length"])
+    return row_numbers(batch["text_ids"], batch["text_length"])
 
 
 def rows(batch, chosen):

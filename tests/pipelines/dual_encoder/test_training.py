@@ -61,7 +61,7 @@ def test_a_character_encoder_refuses_what_it_does_not_read(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         train_dual_encoder.main([*arguments, f"output={tmp_path}/run"])
     assert stopped.value.code == 2
-    assert "set model.text_encoder to bert" in capsys.readouterr().err
+    assert "model.text_encoder=bert" in capsys.readouterr().err
 
 
 def test_a_resumed_run_is_one_that_never_stopped(tmp_path):

@@ -1,5 +1,6 @@
 """A dual encoder that reads characters, and small runs of GANs."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +25,23 @@ SMALL = [
     "frozen_network=text_encoder",
     "text_encoder_config=null",
 ]
+NOISE_ALONE = ("text_encoder=null", "objective.wrong_pairs_weight=0")
+
+
+def arrays(images):
+    return [np.asarray(image).astype(int) for image in images]
+
+
+def far(one, other):
+    """Sums in batches of other sizes may round otherwise: one level of 256 at most."""
+    return np.abs(one - other).max() > 1
+
+
+def noise_drawn(pipe):
+    """A list that the noise of each pass to come is added to."""
+    seen = []
+    pipe.generator.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    return seen
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,13 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 
 from pipelines import evaluate_checkpoint, generate_images, train_gan, train_style_encoder
 from pipelines.command_line import UserError
 from pipelines.gan_pipeline import GANPipeline
-from tests.pipelines.gan.conftest import SMALL
+from tests.pipelines.gan.conftest import SMALL, arrays, far
 
 PROMPTS = ["a large red circle", "a small blue star"]
 GIVEN = "data.attribute_column=attributes"
@@ -35,15 +34,6 @@ def pipe(run):
             for network in (fusion.gain, fusion.shift):
                 torch.nn.init.normal_(network[-1].weight, std=1.0)
     return pipe
-
-
-def arrays(images):
-    return [np.asarray(image).astype(int) for image in images]
-
-
-def far(one, other):
-    """Rounding in batches of other sizes is one level of 256 at most."""
-    return np.abs(one - other).max() > 1
 
 
 def test_given_ones_take_the_place_of_those_in_the_prompt(pipe):
@@ -163,7 +153,10 @@ def test_evaluation_refuses(run, trained, tmp_path, capsys):
         GANPipeline.from_pretrained(run, "cpu").generate_images(PROMPTS[:1])[0].save(
             tmp_path / "pictures" / f"{n}.png"
         )
-    rows = [{"file_name": f"{n}.png", "text": "a circle", "traits": "odd"} for n in range(3)]
+    rows = [
+        {"file_name": f"{n}.png", "text": "a circle", "text_zh": "圆形", "traits": "odd"}
+        for n in range(3)
+    ]
     (tmp_path / "pictures" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     own = ["--data", f"{tmp_path / 'pictures'}:train"]
     for other, options, sentence in (
@@ -171,6 +164,7 @@ def test_evaluation_refuses(run, trained, tmp_path, capsys):
         (run, [*own, "--attribute-column", "no"], "has no column 'no'"),
         (run, ["--attribute-column", "traits"], "it has attributes and attributes_zh"),
         (trained("xmc_gan"), ["--attribute-column", "attributes"], "this GAN has none"),
+        (trained("gan_cls"), [*own, "--text-column", "text_zh"], "'圆形' has the character"),
     ):
         with pytest.raises(SystemExit) as stopped:
             measured(other, tmp_path / "report", *options)
@@ -230,6 +224,8 @@ def test_another_order_of_attributes_is_refused_on_resuming(train, capsys):
           "objective.attribute_contrast_weight=0"], "generator.memory, which keeps attributes, is"),
         (["data.attribute_column=traits"], "it has attributes and attributes_zh"),
         ([GIVEN, "attributes.phrases=[oval]"], "no picture has one of attributes.phrases"),
+        (["attributes.phrases=[oval]"], "no caption has one of attributes.phrases"),
+        (["attributes.phrases=[]"], "phrases is empty"),
     ],
 )  # fmt: skip
 def test_training_refuses(options, sentence, train, capsys):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipelines.evaluate_checkpoint import main
-from tests.pipelines.gan.test_training import NOISE_ALONE
+from tests.pipelines.gan.conftest import NOISE_ALONE
 
 
 def measured(run, folder, *options):

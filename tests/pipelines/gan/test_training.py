@@ -6,19 +6,20 @@ from itertools import chain
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from pipelines import generate_images, train_gan, train_style_encoder
-from pipelines.configuration.loading import REPOSITORY, load_configuration
-from pipelines.configuration.schemas import GANRun
+from pipelines.configuration.loading import REPOSITORY, dump_configuration, load_configuration
+from pipelines.configuration.schemas import DualEncoderRun, GANRun
+from pipelines.data.transforms import to_image
 from pipelines.gan_pipeline import GANPipeline
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.metrics import read_metrics
-from tests.pipelines.gan.conftest import SMALL
+from tests.pipelines.gan.conftest import NOISE_ALONE, SMALL, arrays, far, noise_drawn
 
 FILES = sorted((REPOSITORY / "configs" / "gan").glob("*.yaml"))
 FILES = [file for file in FILES if file.stem != "style_encoder"]
-NOISE_ALONE = ("text_encoder=null", "objective.wrong_pairs_weight=0")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -34,6 +35,21 @@ def test_configurations(file, trained):
     assert (run / "samples" / "step_2.png").is_file()
     said = [json.loads(line) for line in (run / "samples" / "step_2.jsonl").open(encoding="utf-8")]
     assert len(said) == 4 and all(row["prompt"] for row in said)
+
+
+@pytest.mark.parametrize("name", ["gan_cls", "adma_gan"])
+def test_samples_are_what_the_checkpoint_draws(name, trained):
+    """By the same weights and statistics."""
+    run = trained(name, "training.precision=fp32")
+    pipe = GANPipeline.from_pretrained(run, "cpu")
+    lines = (run / "samples" / "step_2.jsonl").read_text(encoding="utf-8").splitlines()
+    texts, attributes = pipe.encode([json.loads(line)["prompt"] for line in lines])
+    noise = pipe.generator.noise(len(lines), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = arrays(map(to_image, pipe.generator(noise, texts, attributes)))
+    (grid,) = arrays([Image.open(run / "samples" / "step_2.png")])
+    for number, picture in enumerate(expected):  # below the real ones, two pixels apart
+        assert not far(grid[34:66, 34 * number : 34 * number + 32], picture)
 
 
 @pytest.mark.parametrize("name", ["infomax_gan", "dual_contrastive"])
@@ -92,6 +108,39 @@ def test_another_text_encoder_is_refused_on_resuming(
     assert "was trained with another text encoder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "kept"),
+    [
+        ("adma_gan", "generator.memory.placement=late", "early"),
+        ("dual_contrastive", "generator.self_attention_at=8", "16"),
+    ],
+)
+def test_other_players_of_the_same_shape_are_refused_on_resuming(
+    name, option, kept, tmp_path, dual_encoder_checkpoint, capsys
+):
+    source = f"text_encoder={dual_encoder_checkpoint}"
+    arguments = ["--config", f"gan/{name}.yaml", *SMALL, source, f"output={tmp_path}/run"]
+    train_gan.main([*arguments, "training.steps=1"])
+    with pytest.raises(SystemExit) as stopped:
+        train_gan.main([*arguments, option, "--resume"])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert "was trained with generator." in error and kept in error.split(", and not ")[0]
+
+
+def test_the_text_encoder_learns_of_the_same_data(tmp_path):
+    """In pictures of its own size."""
+    small = load_configuration(
+        "dual_encoder/tiny.yaml", ["training.steps=1", "training.sample_every=0"], DualEncoderRun
+    )
+    dump_configuration(small, tmp_path / "encoder.yaml")
+    arguments = ["--config", "gan/infomax_gan.yaml", *SMALL, "data.size=64", "training.steps=1"]
+    arguments += ["data.text_column=text_zh", f"text_encoder_config={tmp_path}/encoder.yaml"]
+    train_gan.main([*arguments, f"output={tmp_path}/run"])
+    data = load_configuration(tmp_path / "run/text_encoder/config.yaml", [], DualEncoderRun).data
+    assert (data.text_column, data.object_weights, data.size) == ("text_zh", [1, 2], 32)
+
+
 def test_frozen_text_encoder_stays_as_it_was(trained, character_checkpoint):
     before = load_file(character_checkpoint / "dual_encoder" / "model.safetensors")
     after = load_file(trained("gan_cls") / "checkpoint" / "text_encoder" / "model.safetensors")
@@ -120,7 +169,8 @@ def test_frozen_text_encoder_stays_as_it_was(trained, character_checkpoint):
         (["objective.wrong_pairs_weight=1"], "below 1"),
         (["training.batch_size=2"], "each process has 2 pictures"),
         (["text_positions=1"], "text_positions is 1"),
-        (["data.text_column=text_zh"], "set model.text_encoder to bert"),
+        (["data.text_column=text_zh"], "take a text encoder that is a BERT"),
+        (["attributes.number=5"], "generator.memory, which keeps them, is null"),
         (["text_encoder=nowhere/at/all"], "nowhere/at/all"),
     ],
 )
@@ -149,6 +199,17 @@ def test_style_without_text(trained, tmp_path):
     assert drawn[0] == drawn[1]
 
 
+def test_a_style_encoder_of_another_gan_is_refused_on_resuming(trained, tmp_path, capsys):
+    arguments = ["--config", "gan/style_encoder.yaml", f"output={tmp_path}/run"]
+    arguments += ["training.minutes=null", "training.steps=1", "training.batch_size=4"]
+    arguments += ["base_channels=4", "training.validate_every=0", "training.trackers=[]"]
+    train_style_encoder.main([*arguments, f"gan={trained('gan_cls')}"])
+    with pytest.raises(SystemExit) as stopped:
+        train_style_encoder.main([*arguments, f"gan={trained('gan_int_cls')}", "--resume"])
+    assert stopped.value.code == 2
+    assert "was trained with another GAN than" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["gan_cls", "adma_gan"])
 def test_style_encoder(name, trained, tmp_path):
     before = load_file(trained(name) / "checkpoint" / "generator" / "model.safetensors")
@@ -165,5 +226,11 @@ def test_style_encoder(name, trained, tmp_path):
     styles = pipe.generate_images(prompts, seed=3)
     alike = pipe.generate_images(prompts, num_images=2, style=styles[0])
     assert list(alike[0].tobytes()) == list(alike[1].tobytes())
+    noise = noise_drawn(pipe)
+    for style in styles:
+        pipe.generate_images(prompts, style=style)
+    for found, style in zip(noise, styles, strict=True):
+        assert torch.equal(found, pipe.style_of(style).expand(2, -1))
+    assert not torch.allclose(*noise)
     assert (tmp_path / "samples" / "step_2.png").is_file()
     assert any("validation_explained" in row for row in read_metrics(tmp_path / "metrics.jsonl"))

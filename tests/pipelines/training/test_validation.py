@@ -4,6 +4,7 @@ import threading
 import pytest
 import torch
 
+from pipelines.command_line import UserError
 from pipelines.training.distributed import Processes
 from pipelines.training.validation import validate
 
@@ -64,3 +65,13 @@ def test_all_processes_pass_equally_many_batches_and_count_their_own():
     ]
     for means, _ in found.values():
         assert means == pytest.approx({"error": 2.5, "loss": 5.0})
+
+
+def test_nothing_to_measure_is_refused():
+    class Silent(Objective):
+        def evaluate(self, batch):
+            return {}
+
+    process = Group(1).process(0)
+    with pytest.raises(UserError, match="raise data.validation_rows"):
+        validate(Silent(), [{"x": torch.ones(1)}], process, contextlib.nullcontext)

@@ -8,6 +8,8 @@ T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """Student's t at 97.5 % for 1, 2, ... degrees of freedom: two-sided intervals of 95 %."""
 
 HOLDS, FAILS, UNDECIDED = "holds here", "does not hold here", "the noise cannot decide"
+NOTHING = "—"
+"""In a table, where nothing was run."""
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:
@@ -32,7 +34,7 @@ def verdict(gains: Sequence[float], margin: float = 0.0) -> str:
 def spread(values: Sequence[float], digits: int = 3) -> str:
     """Mean ± standard deviation over seeds, for a table."""
     if not values:
-        return "—"
+        return NOTHING
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
     return f"{fmean(values):.{digits}f} ± {stdev(values):.{digits}f}"

@@ -1,4 +1,4 @@
-"""The cells of the study: figures of a training run each, kept so that it is never run twice."""
+"""The cells of a study: figures of a training run each, kept so that it is never run twice."""
 
 import fcntl
 import json
@@ -13,6 +13,11 @@ from pipelines.command_line import UserError
 from pipelines.training.storage import is_being_written, replace_file
 
 Figures = dict[str, Any]
+
+
+def cell_name(data: str, arm: str, seed: int) -> str:
+    """Of what is trained on a data set with a seed."""
+    return f"{data}_{arm}_{seed}"
 
 
 class Cells:
