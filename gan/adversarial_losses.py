@@ -64,8 +64,8 @@ class DualContrastiveLoss:
 
     Args:
         generator_side: `minimax`, the paper's, is the discriminator's loss with the sign turned,
-            whose gradient vanishes where the discriminator is sure (at logits 10 apart: 4e-9 a
-            fake instead of 0.5); `swap` exchanges the parts of real and fake instead.
+            whose gradient vanishes where the discriminator is sure (at logits of 10 and -10, in a
+            batch of four: 4e-9 a fake instead of 0.5); `swap` exchanges real and fake instead.
     """
 
     compares = True

@@ -10,7 +10,7 @@ GRAPH = torch.tensor([[0.75, 0.25, 0.0], [0.125, 0.75, 0.125], [0.0, 0.0, 0.75]]
 
 
 def test_graph_of_shares():
-    shares = torch.tensor([[0.0, 0.5, 0.1], [0.5, 0.0, 0.6], [0.2, 0.3, 0.0]])
+    shares = torch.tensor([[0.0, 0.5, 0.1], [0.5, 0.0, 0.4], [0.2, 0.3, 0.0]])
     assert torch.equal(graph_of_shares(shares), GRAPH)
 
 
@@ -36,6 +36,15 @@ def test_sum_of_present_attributes():
     added = memory(torch.tensor([[1, 0, 1], [0, 0, 0]]))
     assert torch.allclose(added[0], memory.vectors[0] + memory.vectors[2])
     assert torch.equal(added[1], torch.zeros(4))
+
+
+def test_two_layers_on_the_graph():
+    memory = AttributeMemory(3, 4, "joint")
+    memory.start(torch.randn(3, 4), GRAPH)
+    one, two = (layer.weight for layer in memory.layers)
+    hidden = GRAPH @ memory.vectors @ one.T
+    expected = GRAPH @ hidden.where(hidden > 0, 0.2 * hidden) @ two.T
+    assert torch.allclose(memory(torch.eye(3)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("update", "layers", "rows"), [

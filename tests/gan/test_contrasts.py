@@ -6,8 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from gan import ContrastingDiscriminator, ContrastSettings, GANObjectiveSettings, PaintingContrasts
+from gan import (
+    ContrastingDiscriminator,
+    ContrastSettings,
+    GANObjectiveSettings,
+    PaintingContrasts,
+    TextBatch,
+)
 from gan.contrasts import PictureVectors
+from gan.painting import Said
 from gan.terms import row_numbers
 from tests.gan.conftest import WIDTH, OneProcess, Texts, batch
 
@@ -89,6 +96,28 @@ def test_terms_and_their_weights():
     assert all(values.shape == (3,) for _, values in painted.values())
     assert contrasts.with_real
     assert not PaintingContrasts(ContrastSettings(word_weight=1), OneProcess()).with_real
+
+
+def test_each_picture_belongs_to_its_own_text():
+    """All is told apart at nearly no loss, where nobody is taken for another."""
+    own = 20 * torch.eye(3)  # an inner product of 400 with itself, and of 0 with the others
+    each = own[:, None]
+    vectors = PictureVectors(own, each, each, own)
+    others = PictureVectors(*(part.roll(1, dims=0) for part in (own, each, each, own)))
+    texts = TextBatch(each, torch.ones(3, 1).bool(), own)
+    contrasts = PaintingContrasts(ALL, OneProcess(), Texts())
+
+    def losses(terms) -> dict[str, float]:
+        return {name: values.mean().item() for name, (weight, values) in terms.items() if weight}
+
+    said = Said(texts, torch.arange(3))
+    assert max(losses(contrasts.of_painted(vectors, vectors, said)).values()) < 0.01
+    painted = losses(contrasts.of_painted(vectors, others, said))
+    assert painted.pop("real_fake") > 1 and max(painted.values()) < 0.01
+    confused = losses(contrasts.of_real(others, said))
+    assert min(confused["sentences"], confused["words"]) > 1
+    same = losses(contrasts.of_real(others, Said(texts, torch.zeros(3))))
+    assert same["sentences"] == same["words"] == 0
 
 
 def as_read(found):

@@ -58,6 +58,13 @@ def test_the_sentence_changes_the_picture(architecture):
     assert (pixels - network(noise, other)).std() > 0.01 * pixels.std()
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_noise_changes_the_picture(architecture):
+    network, noise, said = generator(architecture).eval(), torch.randn(2, 8), texts(2)
+    pixels = network(noise, said)
+    assert (pixels - network(noise.flip(0), said)).std() > 0.01 * pixels.std()
+
+
 def test_deep_fusion_starts_without_text_and_learns_of_it():
     network, noise = generator("deep_fusion"), torch.randn(2, 8)
     assert torch.equal(network(noise, texts(2)), network(noise, texts(2, seed=5)))

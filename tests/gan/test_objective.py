@@ -17,6 +17,7 @@ from gan import (
     TextBatch,
 )
 from gan.adversarial_losses import attribute_discriminator_loss, attribute_generator_loss
+from gan.contrastive_losses import info_nce, pair_logits
 from gan.terms import Seen, row_numbers, wrong_partners
 from gan.text_encoders import interpolated
 from tests.gan.conftest import (
@@ -315,6 +316,23 @@ def test_what_says_the_same_is_not_told_apart():
             if "sentences" in (terms := next(losses)):
                 assert bool(terms["sentences"]) == by_text
                 assert bool(terms["attribute_contrast"]) == (not by_text)
+
+
+def test_contrasts_are_of_a_picture_with_its_own():
+    """Attributes in the memory, and the real picture that a fake stands for."""
+    data = {**batch(1), "attributes": torch.eye(COUNT, ATTRIBUTES).long()}
+    with torch.no_grad():
+        game = stirred(objective())
+        vectors = game.discriminator.image_vectors(game.discriminator.features(data["pixels"]))
+        held = game.generator.remembered(data["attributes"])
+        (_, losses), *_ = game.turns([data], step=0)
+        expected = info_nce(pair_logits(vectors, held)).mean().item()
+        assert next(losses)["attribute_contrast"].item() == pytest.approx(expected)
+        game = stirred(objective("xmc_gan"))
+        fake = drawn(game, game.seen(data), step=0, number=1)
+        *_, (_, losses) = game.turns([data], step=0)
+        expected = info_nce(pair_logits(frozen(fake), frozen(data["pixels"]))).mean().item()
+        assert next(losses)["frozen_real_fake"].item() == pytest.approx(expected)
 
 
 def test_the_memory_learns_by_its_contrast_in_the_generators_turn():

@@ -34,6 +34,14 @@ def test_characters_count_and_padding_does_not():
     assert torch.equal(far[0].sentence, far[1].sentence)  # the rest is not read
 
 
+def test_ids_of_no_characters_are_nothing():
+    encoder, length, ids = character_encoder(), torch.tensor([12]), encoded("a red ring")
+    ids[0, 4] = 0
+    without = encoder(ids, length).sentence
+    ids[0, 4] = 5 + len(ALPHABET)
+    assert torch.equal(encoder(ids, length).sentence, without)
+
+
 def test_steps_of_the_recurrence():
     steps = []
     encoder = character_encoder()
@@ -69,7 +77,7 @@ def test_texts_of_both_halves_are_mixed():
     said.sentence[:, :2] = torch.tensor([[1.0, 0], [0, 1], [2, 2], [4, 0]])
     between = interpolated(said)
     assert between.sentence[:, :2].tolist() == [[1.5, 1.0], [2.0, 0.5]]
-    assert between.words.shape == (2, 10, WIDTH)
+    assert torch.equal(between.words, torch.cat([said.words[:2], said.words[2:]], dim=1))
     assert between.mask.sum(dim=1).tolist() == [5, 4.5]  # each word counts half
 
 
