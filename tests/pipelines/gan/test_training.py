@@ -227,6 +227,8 @@ def test_style_encoder(name, trained, tmp_path):
     alike = pipe.generate_images(prompts, num_images=2, style=styles[0])
     assert list(alike[0].tobytes()) == list(alike[1].tobytes())
     noise = noise_drawn(pipe)
+    # After two steps a GAN's own pictures are all alike, to the last bit on some machines.
+    styles = [Image.new("RGB", (32, 32), colour) for colour in ("black", "orange")]
     for style in styles:
         pipe.generate_images(prompts, style=style)
     for found, style in zip(noise, styles, strict=True):
