@@ -41,7 +41,6 @@ class PaintingContrasts:
         text_encoder: TextEncoder | None = None,
     ) -> None:
         self.contrasts, self.text_encoder = Contrasts(settings, processes), text_encoder
-        self.rank = processes.rank
 
     @property
     def with_real(self) -> bool:
@@ -60,7 +59,11 @@ class PaintingContrasts:
         if "text_ids" in batch:
             ids, length = batch["text_ids"], batch["text_length"]
             # Pictures without a caption ([CLS] and [SEP] alone) do not say the same.
-            own = -1 - torch.arange(len(ids), device=ids.device) - len(ids) * self.rank
+            own = (
+                -1
+                - torch.arange(len(ids), device=ids.device)
+                - len(ids) * self.contrasts.processes.rank
+            )
             return Said(None, row_numbers(ids, length).where(length > 2, own))
         return Said(None, None)
 

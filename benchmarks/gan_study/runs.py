@@ -146,7 +146,7 @@ def drawing_with(pipe: GANPipeline, data: DataSet, system: System) -> Draw:
     def draw(captions: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         attributes, known = None, pipe.attributes
         if given is not None and known is not None:
-            attributes = [known.present(known.among(given[caption])) for caption in captions]
+            attributes = [known.known(given[caption]) for caption in captions]
         return pipe.generate_images(captions, seed=seeds, attributes=attributes)
 
     return draw

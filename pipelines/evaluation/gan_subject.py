@@ -43,12 +43,15 @@ class GANSubject:
         """
         reading, known = self.pipe.texts, self.pipe.attributes
         some_known = self.attribute_column is None or known is None
+        characters = reading is not None and reading.reads_characters
+        if some_known and not characters:
+            return
         for row in chosen:
             try:
                 texts = source.texts(row)
             except UnreadableRow:
                 continue
-            if reading is not None and reading.reads_characters:
+            if characters:
                 for prompt in texts.all_captions[:1]:  # the one that is drawn
                     refuse_other_characters(prompt)
             some_known = some_known or bool(self.known(texts.attributes))

@@ -3,6 +3,7 @@ that it is resumed with them."""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -48,10 +49,7 @@ def refuse_another_model(config: BidirectionalRun, run: Path) -> None:
     before, now = read_yaml(run / CONFIGURATION), as_plain_values(config)
     names = [("model", name) for name in WHAT_WEIGHTS_ARE_FOR]
     names += [("end_to_end", "hidden_state"), ("lora", "rank"), ("lora", "alpha")]
-    for section, name in names:
-        old, new = (of_run.get(section) or {} for of_run in (before, now))
-        if name in old and name in new and old[name] != new[name]:
-            raise _was_trained_with(run, f"{section}.{name}", old[name], new[name])
+    _refuse_others(run, before, now, names)
     encoder = before.get("text_encoder")
     if config.contrasts.of_texts and encoder != config.text_encoder:
         raise _was_trained_with(run, "text_encoder", encoder, config.text_encoder)
@@ -66,11 +64,18 @@ def refuse_other_players(config: GANRun, run: Path) -> None:
     if not (run / CONFIGURATION).exists():
         return
     before, now = read_yaml(run / CONFIGURATION), as_plain_values(config)
-    for player in ("generator", "discriminator"):
-        old, new = before.get(player) or {}, now[player]
-        for name in new:
-            if name in old and old[name] != new[name]:
-                raise _was_trained_with(run, f"{player}.{name}", old[name], new[name])
+    players = ("generator", "discriminator")
+    _refuse_others(run, before, now, [(part, name) for part in players for name in now[part]])
+
+
+def _refuse_others(
+    run: Path, before: dict[str, Any], now: dict[str, Any], names: Iterable[tuple[str, str]]
+) -> None:
+    """Of sections and names, those that both configurations have."""
+    for section, name in names:
+        old, new = (of_run.get(section) or {} for of_run in (before, now))
+        if name in old and name in new and old[name] != new[name]:
+            raise _was_trained_with(run, f"{section}.{name}", old[name], new[name])
 
 
 def _was_trained_with(run: Path, name: str, old: object, new: object) -> UserError:
