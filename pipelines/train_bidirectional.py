@@ -12,12 +12,13 @@ from typing import Any
 from pipelines.command_line import UserError, command, device_and_dtype
 from pipelines.configuration.assembly import (
     bidirectional_task,
+    refuse_another,
     refuse_another_model,
     run_text_tokenizer,
 )
 from pipelines.configuration.loading import find_configuration, load_configuration
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
-from pipelines.model_loading import same_weights
+from pipelines.model_loading import load_tokenizer
 from pipelines.train_tokenizer import train_tokenizer
 from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
 from pipelines.training.command_arguments import parse_arguments
@@ -26,7 +27,6 @@ from pipelines.training.distributed import Processes, started_by_deepspeed
 from pipelines.training.metrics import check_trackers
 from pipelines.training.run_folder import RunFolder, open_run_folder
 from pipelines.training.trainer import Trainer
-from vq import VQGAN
 
 
 def train_bidirectional(
@@ -71,15 +71,8 @@ def _tokenizer(
 
 
 def _refuse_another_tokenizer(folder: RunFolder, tokenizer: CheckpointPaths) -> None:
-    """The ids that a transformer learned mean nothing to another tokenizer."""
-    kept = folder.checkpoint / "tokenizer"
-    if not kept.is_dir():
-        return
-    if not same_weights(VQGAN.from_pretrained(kept), VQGAN.from_pretrained(tokenizer.tokenizer)):
-        raise UserError(
-            f"{folder.path} was trained with another tokenizer than {tokenizer.root}; resume with "
-            "that one, or train anew into another folder."
-        )
+    own = load_tokenizer(tokenizer.tokenizer)
+    refuse_another(folder, "tokenizer", load_tokenizer, own, tokenizer.root)
 
 
 def _deepspeed(config: BidirectionalRun, processes: Processes) -> dict[str, Any] | None:

@@ -7,12 +7,11 @@
 
 from dataclasses import replace
 
-from pipelines.command_line import UserError, command, device_and_dtype
-from pipelines.configuration.assembly import gan_task, refuse_other_players
+from pipelines.command_line import command, device_and_dtype
+from pipelines.configuration.assembly import gan_task, refuse_another, refuse_other_players
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import DualEncoderRun, GANRun
-from pipelines.model_loading import same_weights
-from pipelines.text_encoding import TextReading, load_text_encoder, load_text_reading
+from pipelines.text_encoding import load_text_encoder, load_text_reading
 from pipelines.train_dual_encoder import train_dual_encoder
 from pipelines.training.command_arguments import parse_arguments
 from pipelines.training.distributed import Processes, started_by_deepspeed
@@ -32,35 +31,20 @@ def train_gan(config: GANRun, processes: Processes, resume: bool = False) -> boo
     source = _text_encoder(config, folder, processes)
     if config.text and source is None:
         return False
-    texts = None if source is None else _read(source, config, processes)
-    if resume and texts is not None and not config.train_text_encoder:
-        processes.on_main(lambda: _refuse_another_text_encoder(folder, texts))
+    texts = None
+    if source is not None:
+        texts = processes.together(lambda: load_text_reading(source, config.text_positions))
+        if resume and not config.train_text_encoder:
+            own = texts.encoder
+            processes.on_main(
+                lambda: refuse_another(folder, "text_encoder", load_text_encoder, own, source)
+            )
     task = gan_task(config, processes, texts)
     trainer = Trainer(task, config.training, folder, processes, config.seed)
     complete = trainer.train(resume)
     if complete:
         processes.log(f"The GAN is in {folder.checkpoint}.")
     return complete
-
-
-def _read(source: str, config: GANRun, processes: Processes) -> TextReading:
-    return processes.together(lambda: load_text_reading(source, config.text_positions))
-
-
-def _refuse_another_text_encoder(folder: RunFolder, texts: TextReading) -> None:
-    """What a generator learned of texts means nothing to another encoder.
-
-    Raises:
-        UserError: it is another one than that of the run's checkpoint.
-    """
-    kept = folder.checkpoint / "text_encoder"
-    if not kept.is_dir():
-        return
-    if not same_weights(load_text_encoder(kept), texts.encoder):
-        raise UserError(
-            f"{folder.path} was trained with another text encoder; resume with that one, or train "
-            "anew into another folder."
-        )
 
 
 def _text_encoder(config: GANRun, folder: RunFolder, processes: Processes) -> str | None:

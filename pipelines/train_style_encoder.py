@@ -7,16 +7,16 @@
 of a picture.
 """
 
-from pipelines.command_line import UserError, command, device_and_dtype
-from pipelines.configuration.assembly import style_encoder_task
+from pipelines.command_line import command, device_and_dtype
+from pipelines.configuration.assembly import refuse_another, style_encoder_task
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import StyleEncoderRun
 from pipelines.gan_pipeline import GANPipeline
-from pipelines.model_loading import load_generator, same_weights
+from pipelines.model_loading import load_generator
 from pipelines.training.command_arguments import parse_arguments
 from pipelines.training.distributed import Processes
 from pipelines.training.metrics import check_trackers
-from pipelines.training.run_folder import RunFolder, open_run_folder
+from pipelines.training.run_folder import open_run_folder
 from pipelines.training.trainer import Trainer
 
 
@@ -29,27 +29,16 @@ def train_style_encoder(
     device = str(processes.device) if processes.device.type != "cpu" else "cpu"
     gan = processes.together(lambda: GANPipeline.from_pretrained(config.gan, device, "fp32"))
     if resume:
-        processes.on_main(lambda: _refuse_another_gan(folder, config.gan, gan))
+        own = gan.generator  # the noise of one GAN's pictures means nothing to another
+        processes.on_main(
+            lambda: refuse_another(folder, "generator", load_generator, own, config.gan)
+        )
     task = style_encoder_task(config, processes, gan)
     trainer = Trainer(task, config.training, folder, processes, config.seed)
     complete = trainer.train(resume)
     if complete:
         processes.log(f"The GAN with its style encoder is in {folder.checkpoint}.")
     return complete
-
-
-def _refuse_another_gan(folder: RunFolder, source: str, gan: GANPipeline) -> None:
-    """The noise of one GAN's pictures means nothing to another.
-
-    Raises:
-        UserError: it is another one than that of the run's checkpoint.
-    """
-    kept = folder.checkpoint / "generator"
-    if kept.is_dir() and not same_weights(load_generator(kept), gan.generator):
-        raise UserError(
-            f"{folder.path} was trained with another GAN than {source}; resume with that one, or "
-            "train anew into another folder."
-        )
 
 
 @command

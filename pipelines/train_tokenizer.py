@@ -8,7 +8,8 @@ accelerate launch pipelines/train_tokenizer.py --config configs/tokenizer/tiny.y
 from pipelines.command_line import UserError, command, device_and_dtype
 from pipelines.configuration.assembly import tokenizer_task
 from pipelines.configuration.loading import load_configuration
-from pipelines.configuration.schemas import NO_DEEPSPEED, TokenizerRun
+from pipelines.configuration.schemas import TokenizerRun
+from pipelines.configuration.schemas.checks import NO_DEEPSPEED
 from pipelines.training.command_arguments import parse_arguments
 from pipelines.training.distributed import Processes, started_by_deepspeed
 from pipelines.training.metrics import check_trackers

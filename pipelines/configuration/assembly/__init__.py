@@ -4,6 +4,7 @@ from pipelines.configuration.assembly.bidirectional import bidirectional_task
 from pipelines.configuration.assembly.dual_encoder import dual_encoder_task
 from pipelines.configuration.assembly.gan import gan_task
 from pipelines.configuration.assembly.run_folder import (
+    refuse_another,
     refuse_another_model,
     refuse_other_players,
     run_text_tokenizer,
@@ -15,6 +16,7 @@ __all__ = [
     "bidirectional_task",
     "dual_encoder_task",
     "gan_task",
+    "refuse_another",
     "refuse_another_model",
     "refuse_other_players",
     "run_text_tokenizer",

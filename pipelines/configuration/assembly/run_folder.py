@@ -1,10 +1,11 @@
 """What a run with texts leaves in its folder at the start: configuration and text tokenizer; and
 that it is resumed with them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from gan import ALPHABET
@@ -19,9 +20,11 @@ from pipelines.data.text_tokenizer import (
     train_text_tokenizer,
 )
 from pipelines.data.vocabulary_growth import grow_vocabulary
+from pipelines.model_loading import same_weights
 from pipelines.training import storage
 from pipelines.training.checkpoint import CheckpointPaths
 from pipelines.training.distributed import Processes
+from pipelines.training.run_folder import RunFolder
 
 TEXT_TOKENIZER, CONFIGURATION = "text_tokenizer", "config.yaml"
 """Of a run, in its folder."""
@@ -66,6 +69,31 @@ def refuse_other_players(config: GANRun, run: Path) -> None:
     before, now = read_yaml(run / CONFIGURATION), as_plain_values(config)
     players = ("generator", "discriminator")
     _refuse_others(run, before, now, [(part, name) for part in players for name in now[part]])
+
+
+def refuse_another(
+    run: RunFolder,
+    part: str,
+    load: Callable[[Path], nn.Module],
+    own: nn.Module,
+    source: str | Path,
+) -> None:
+    """That a run is resumed with the model that its weights learned to work with.
+
+    Args:
+        part: of its checkpoint: "text_encoder".
+        load: of the folder of that part.
+        own: the model from `source`, which the run is to be resumed with.
+
+    Raises:
+        UserError: it is another one than in the run's checkpoint.
+    """
+    kept = run.checkpoint / part
+    if kept.is_dir() and not same_weights(load(kept), own):
+        raise UserError(
+            f"{run.path} was trained with another {part.replace('_', ' ')} than that of {source}; "
+            "resume with that one, or train anew into another folder."
+        )
 
 
 def _refuse_others(

@@ -207,7 +207,7 @@ def test_a_style_encoder_of_another_gan_is_refused_on_resuming(trained, tmp_path
     with pytest.raises(SystemExit) as stopped:
         train_style_encoder.main([*arguments, f"gan={trained('gan_int_cls')}", "--resume"])
     assert stopped.value.code == 2
-    assert "was trained with another GAN than" in capsys.readouterr().err
+    assert "was trained with another generator than that of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["gan_cls", "adma_gan"])
