@@ -1,0 +1,1 @@
+"""Image tokenizers that others trained -> ours: the same ids, the same pixels."""
