@@ -109,6 +109,8 @@ CONTRASTS = (
     Arm("end_to_end_dual", (*JUDGED, "reconstruction.adversarial_loss=dual_contrastive")),
     Arm("end_to_end_sentences", (*JUDGED, "contrasts.sentence_weight=0.1")),
     Arm("end_to_end_words", (*JUDGED, "contrasts.word_weight=0.1")),
+    Arm("end_to_end_sentences_light", (*JUDGED, "contrasts.sentence_weight=0.01")),
+    Arm("end_to_end_words_light", (*JUDGED, "contrasts.word_weight=0.01")),
     Arm("end_to_end_real_fake", (*JUDGED, "contrasts.real_fake_weight=0.1")),
     Arm("end_to_end_local_global", (*JUDGED, "contrasts.local_global_weight=0.1")),
 )

@@ -8,6 +8,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from gan import DiscriminatorHeads, TextBatch
 from gan.contrastive_losses import local_global_loss
+from gan.discriminators.trunks import ImageFeatures
 from tests.gan.conftest import ATTRIBUTES, WIDTH, discriminator, texts
 
 ARCHITECTURES = ("dcgan", "residual", "deep_fusion")
@@ -52,6 +53,20 @@ def test_attributes_are_told_beside_a_text():
     other = TextBatch(said.words, said.mask, said.sentence.roll(1, dims=0))
     told, of_other = (judge.attribute_logits(features, one) for one in (said, other))
     assert not torch.allclose(told, of_other, rtol=1e-3)
+
+
+def test_attributes_are_read_off_a_direction():
+    """How strongly a map shows something, and how many places it has, does not count."""
+    judge = discriminator("deep_fusion", text=False, heads=DiscriminatorHeads(attributes=2))
+    features = judge.features(torch.randn(4, 3, 32, 32))
+    told = judge.attribute_logits(features, None)
+    louder = judge.attribute_logits(features.map(lambda maps: 3 * maps), None)
+    assert told.std() > 0.01 and torch.allclose(told, louder, atol=1e-5)
+
+
+def test_pooled_features_are_sums_of_what_is_positive():
+    maps = torch.tensor([[[[1.0, -2.0], [3.0, 0.5]], [[-1.0, -1.0], [-1.0, 2.0]]]])
+    assert ImageFeatures(maps, maps, maps).pooled.tolist() == [[4.5, 2.0]]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

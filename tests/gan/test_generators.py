@@ -65,6 +65,14 @@ def test_the_noise_changes_the_picture(architecture):
     assert (pixels - network(noise.flip(0), said)).std() > 0.01 * pixels.std()
 
 
+def test_gains_of_the_attentional_generator_follow_the_noise_too():
+    """XMC-GAN's condition is noise and sentence: the same first map is then drawn otherwise."""
+    network, noise, said = generator("attentional").eval(), torch.randn(2, 8), texts(2)
+    torch.nn.init.zeros_(network.network.start.weight)
+    pixels = network(noise, said)
+    assert (pixels - network(noise.flip(0), said)).std() > 0.01 * pixels.std()
+
+
 def test_deep_fusion_starts_without_text_and_learns_of_it():
     network, noise = generator("deep_fusion"), torch.randn(2, 8)
     assert torch.equal(network(noise, texts(2)), network(noise, texts(2, seed=5)))

@@ -246,6 +246,40 @@ def test_classes_that_are_measured_on_are_not_trained_on(tmp_path, capsys, name,
     assert "both name class" in refused(capsys, name, tmp_path)
 
 
+def write_cub_attributes(root: Path) -> None:
+    """Of the first bird two, of the second none."""
+    write(
+        root / "attributes.txt",
+        "1 has_bill_shape::curved_(up_or_down)\n2 has_size::large\n3 has_eye_color::black\n",
+    )
+    folder = root / "CUB_200_2011"
+    places = sorted(
+        file.relative_to(folder / "images").as_posix()
+        for file in (folder / "images").glob("*/[!.]*.jpg")
+    )
+    write(folder / "images.txt", "".join(f"{n} {place}\n" for n, place in enumerate(places, 1)))
+    lines = ["1 1 1 3 27.7", "1 2 0 1 1.5", "1 3 1 2 4.0 0", "2 1 0 3 1.0", "2 2 0 4 2.0"]
+    write(folder / "attributes/image_attribute_labels.txt", "\n".join(lines) + "\n")
+
+
+def test_attributes_of_cub(tmp_path, capsys):
+    make_cub(tmp_path / "original")
+    write_cub_attributes(tmp_path / "original")
+    prepare_data.main(["cub", "--root", str(tmp_path / "original"), "--output", f"{tmp_path}/own"])
+    of_birds = [
+        json.loads((tmp_path / "own" / split / "metadata.jsonl").read_text())["attributes"]
+        for split in ("train", "test")
+    ]
+    assert of_birds == [["curved bill shape", "black eye color"], []]
+    settings = DataSettings(source=str(tmp_path / "own"), attribute_column="attributes")
+    source = open_source(settings, wanted=Wanted(attributes=True))
+    assert source[0].attributes == ["curved bill shape", "black eye color"]
+    for name in ("attributes.txt", "CUB_200_2011/attributes/image_attribute_labels.txt"):
+        write(tmp_path / "original" / name, "1 2\n")
+        assert "download it again" in refused(capsys, "cub", tmp_path)
+        write_cub_attributes(tmp_path / "original")
+
+
 def test_coco_cn(tmp_path):
     output = prepare("coco_cn", tmp_path)
     assert rows(output, "train", "text_zh") == [
