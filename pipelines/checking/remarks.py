@@ -53,12 +53,13 @@ def _of_rows(checked: Checked) -> Iterator[str]:
 def _left_out(part: Part) -> Iterator[str]:
     """Files in a folder of pictures that no row has."""
     folder = Path(part.source).expanduser()
-    pictures = {Path(file) for file in part.files}
-    if not pictures or not folder.is_dir() or not next(iter(pictures)).is_relative_to(folder):
-        return
-    read = pictures | {picture.with_suffix(".txt") for picture in pictures}
-    split = next(iter(pictures)).relative_to(folder).parts[0]
-    root = folder / split if all(one.is_relative_to(folder / split) for one in pictures) else folder
+    pictures = {Path(file) for file in part.files} if folder.is_dir() else set()
+    if not any(one.is_relative_to(folder) and one.is_file() for one in pictures):
+        return  # it is a folder of tables
+    root = folder / part.split if (folder / part.split).is_dir() else folder
+    read = set(pictures)
+    if not (root / "metadata.jsonl").is_file():
+        read |= {picture.with_suffix(".txt") for picture in pictures}
     others = sorted(
         file
         for file in root.rglob("*")

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -123,11 +123,13 @@ class StreamRows:
 class Part:
     """Rows of one source that have one role.
 
-    source: its name. weight: how often a sample comes from it. only: whether there is no other.
+    source: its name. split: that is trained on. weight: how often a sample comes from it. only:
+        whether there is no other source.
     """
 
     role: Role
     source: str
+    split: str
     weight: float
     only: bool
     rows: Rows
@@ -197,12 +199,12 @@ def parts_of(subject: Subject) -> list[Part]:
     others = validation.sources if isinstance(validation, Mixture) else [validation]
     parts = []
     for one, weight, trained_on in zip(settings, weights, orders, strict=True):
-        rows = _rows_of(trained_on)
-        parts.append(Part("training", one.source, weight, len(settings) == 1, rows))
+        only, rows = len(settings) == 1, _rows_of(trained_on)
+        parts.append(Part("training", one.source, one.split, weight, only, rows))
     for part, other in zip(list(parts), others, strict=True):
         kept = TableRows(other)
         if not (isinstance(part.rows, TableRows) and part.rows.source is kept.source):
-            parts.append(Part("validation", part.source, part.weight, part.only, kept))
+            parts.append(replace(part, role="validation", rows=kept))
     return parts
 
 

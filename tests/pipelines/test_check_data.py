@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import check_data, train_bidirectional
+from pipelines import check_data, encode_images, train_bidirectional
 
 TINY = "configs/bidirectional/tiny.yaml"
 
@@ -121,10 +121,13 @@ def test_a_tenth_of_the_rows_and_more(folder, check):
     assert re.search(r"[23] of 18 rows cannot be read \(row . \(0..png\) has no caption", problem)
 
 
-def test_training_stops_where_the_check_says_so(folder, check, capsys, tmp_path):
+def test_training_stops_where_the_check_says_so(
+    folder, check, capsys, tmp_path, tokenizer_checkpoint
+):
     for number in range(0, 20, 4):
         (folder / f"{number:02d}.txt").unlink()
-    settings = [f"data.source={folder}", f"output={tmp_path / 'run'}"]
+    settings = [f"data.source={folder}", f"output={tmp_path / 'run'}", "training.batch_size=50"]
+    settings += ["tokenizer_config=null", f"tokenizer={tokenizer_checkpoint}"]
     _, said, code = check("--config", TINY, *settings)
     assert code == 2
     with pytest.raises(SystemExit) as stop:
@@ -233,8 +236,9 @@ def test_a_source_too_small_to_divide(check, folder):
     for number in range(5, 20):
         (folder / f"{number:02d}.png").unlink()
         (folder / f"{number:02d}.txt").unlink()
-    report, _, code = check("--data", folder)
+    report, _, code = check("--data", folder, "--size", 40)
     assert code == 0 and (report["rows"]["training"], report["rows"]["validation"]) == (5, 0)
+    assert report["pictures"]["enlarged"] == 0
     assert "5 rows are too few" in report["remarks"][0]
 
 
@@ -269,3 +273,26 @@ def test_pictures_without_captions(folder, check):
     assert (report, code) == (None, 2) and "has pictures but no captions" in said
     report, said, code = check("--data", folder, "--text-column")
     assert code == 0 and "captions" not in report and "none are read" in said
+
+
+def test_pictures_that_metadata_leaves_out(folder, check):
+    lines = [{"file_name": f"{n:02d}.png", "text": f"number {n}"} for n in range(12)]
+    jsonl = "\n".join(map(json.dumps, lines))
+    (folder / "metadata.jsonl").write_text(jsonl, encoding="utf-8")
+    report, _, code = check("--data", folder, "--size", 32)
+    assert code == 0 and report["captions"]["different"] == 12
+    assert "28 files in" in report["remarks"][1] and "(20 .txt, 8 .png: " in report["remarks"][1]
+
+
+def test_ids_in_the_place_of_pictures(
+    folder, check, capsys, tokenizer_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    ids, named = tmp_path / "ids", ["--tokenizer", str(tokenizer_checkpoint), "--size", "32"]
+    encode_images.main([*named, "--data", str(folder), "--output", str(ids), "--device", "cpu"])
+    capsys.readouterr()
+    named = ("tokenizer_config=null", f"tokenizer={tokenizer_checkpoint}")
+    report, said, code = check("--config", TINY, f"data.source={ids}", *named)
+    assert code == 0 and report["captions"]["texts"] == 20 and "pictures" not in report
+    report, said, code = check("--data", ids, "--size", 32)
+    assert (report, code) == (None, 2) and "holds ids" in said

@@ -8,7 +8,7 @@ from pipelines.data.sources import Subset
 
 def counts(rows: int, unreadable: set[int], weight: float = 1.0, role="training") -> PartCounts:
     source = Subset(None, range(rows))  # never read
-    found = PartCounts(Part(role, "pictures", weight, True, TableRows(source)))
+    found = PartCounts(Part(role, "pictures", "train", weight, True, TableRows(source)))
     for row in range(rows):
         found.add(Unreadable((row,), f"cannot be decoded ({row})") if row in unreadable else row)
     return found
