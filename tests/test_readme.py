@@ -1,4 +1,5 @@
-"""The commands of the README run, on a small checkpoint and a few pictures."""
+"""The commands of the README, and of the page for newcomers, run on a small checkpoint and a few
+pictures."""
 
 import re
 import shlex
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+NEWCOMERS = "docs/your_own_pictures.md"
 SHRUNK = {
     "train_tokenizer.py": "training.minutes=null training.steps=2 training.batch_size=4",
     "train_bidirectional.py": "training.minutes=null training.steps=2 training.batch_size=4 "
@@ -18,16 +20,16 @@ SHRUNK = {
 }
 
 
-def blocks() -> list[str]:
+def blocks(page: str = "README.md") -> list[str]:
     """Indented code blocks, continued lines joined."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
     found = re.findall(r"(?:^    .+\n|^\n(?=    ))+", text, flags=re.MULTILINE)
     return [re.sub(r"\\\n\s*", "", block) for block in found]
 
 
-def commands() -> list[str]:
+def commands(page: str = "README.md") -> list[str]:
     starts = ("python ", "accelerate ", "deepspeed ")
-    lines = [line.strip() for block in blocks() for line in block.splitlines()]
+    lines = [line.strip() for block in blocks(page) for line in block.splitlines()]
     return [line for line in lines if line.startswith(starts)]
 
 
@@ -85,3 +87,19 @@ def test_python_runs(workplace):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith("[")
+
+
+def test_the_page_for_newcomers_has_commands():
+    scripts = [re.search(r"pipelines/(\w+)\.py", line)[1] for line in commands(NEWCOMERS)]
+    trained = ["train_tokenizer", "train_bidirectional"]
+    drawn = ["generate_images", "caption_images"]
+    assert scripts == ["check_data"] * 3 + trained + drawn + ["train_bidirectional"]
+
+
+@pytest.mark.slow
+def test_the_page_for_newcomers_runs(workplace):
+    (workplace / "my_pictures").symlink_to(workplace / "DATA")
+    for line in commands(NEWCOMERS):
+        run(line.replace("PROMPT", "a plain colour"), workplace)
+    assert (workplace / "runs/my_check/contact_sheet.png").is_file()
+    assert (workplace / "runs/my_drawings/00003.png").is_file()

@@ -1,0 +1,1 @@
+"""What is found in data before anything is trained on them."""
