@@ -146,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     device, _ = device_and_dtype(arguments.device)
     with Processes(device) as processes, ThreadPoolExecutor(THREADS) as threads:
-        arguments.device = str(processes.device)  # of several GPUs this process's own
+        arguments.device = processes.device_name  # of several GPUs this process's own
         pictures = processes.on_main(lambda: named_pictures(arguments.images))
         pipe = processes.together(
             lambda: BidirectionalPipeline.from_pretrained(

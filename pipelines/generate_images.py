@@ -181,7 +181,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     device, _ = device_and_dtype(arguments.device)
     with Processes(device) as processes:
-        arguments.device = str(processes.device)  # of several GPUs this process's own
+        arguments.device = processes.device_name  # of several GPUs this process's own
         prompts = arguments.prompt
         if arguments.prompts_file is not None:
             prompts = processes.on_main(lambda: read_prompts(arguments.prompts_file))
