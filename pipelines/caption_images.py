@@ -33,6 +33,7 @@ from pipelines.command_line import (
 )
 from pipelines.data.batches import ReadingCounts
 from pipelines.data.transforms import read_image
+from pipelines.drawers import dtype_said
 from pipelines.fingerprints import folder_fingerprint, texts_fingerprint
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.distributed import Processes
@@ -99,7 +100,6 @@ def begin(
     """
     if arguments.output is None:
         return rows.begin({}, together)
-    _, dtype = device_and_dtype(arguments.device, arguments.dtype)
     begun_with = {
         "checkpoint": folder_fingerprint(open_checkpoint(arguments.checkpoint).root),
         "number of pictures": len(pictures),
@@ -108,7 +108,7 @@ def begin(
         "num_captions": arguments.num_captions,
         "seed": arguments.seed,
         **text_given(arguments),
-        "dtype": str(dtype).removeprefix("torch."),
+        **dtype_said(arguments),
     }
     return rows.begin(begun_with, together)
 

@@ -13,7 +13,7 @@ OF_A_MODEL = (".safetensors", ".json", ".txt")
 def folder_fingerprint(folder: Path) -> str:
     """Names the model in a folder (a checkpoint, or one of Hugging Face) by all that it holds.
 
-    Every byte is read, several files at once: about a second for each GB, once it is in memory.
+    Every byte is read, several files at once: one to three seconds for each GB of a file.
     """
     files = sorted(path for path in folder.rglob("*") if _of_a_model(path.relative_to(folder)))
     with ThreadPoolExecutor() as threads:
