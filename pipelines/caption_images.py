@@ -1,35 +1,60 @@
 """Describes pictures.
 
     python pipelines/caption_images.py --checkpoint runs/quickstart/checkpoint runs/drawn/*.png
+    accelerate launch pipelines/caption_images.py --checkpoint runs/quickstart/checkpoint \\
+        FOLDER --output captions.jsonl
 
 Prints one JSON object a line: `{"image": ..., "caption": ..., "log_likelihood": ...}`. With
 `--num-captions N` there are N of each picture, from beams the best first; with `--score TEXT`, once
-for each, the given captions instead, with their log-likelihoods for each picture.
+for each, the given captions instead, with their log-likelihoods for each picture. A folder stands
+for all pictures in it, in the order of their names; those that cannot be read are left out. With
+`--output` the lines go into a file, and the command, started again, goes on where it stopped.
+Processes share the pictures (docs/many_pictures.md).
 """
 
 import argparse
-import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.caption_parts import CaptionedPart, CaptionWriter, captioned_parts
+from pipelines.caption_rows import Printed, Rows, Written
 from pipelines.command_line import (
     UserError,
     add_device_arguments,
     add_text_arguments,
     command,
+    device_and_dtype,
     text_given,
 )
+from pipelines.data.batches import ReadingCounts
 from pipelines.data.transforms import read_image
-from pipelines.describing import Caption
+from pipelines.drawers import dtype_said
+from pipelines.fingerprints import folder_fingerprint, texts_fingerprint
+from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.distributed import Processes
+
+THREADS = 4
+"""That decode pictures."""
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Describe pictures.")
+    parser = argparse.ArgumentParser(
+        description="Describe pictures. A folder stands for all pictures in it."
+    )
     add_text_arguments(parser)
     parser.add_argument(
         "--num-captions", type=int, default=1, help="of each picture; needs beams or a temperature"
     )
     parser.add_argument(
         "--score", action="append", metavar="TEXT", help="a caption to judge; may be repeated"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", help="write there: new, or begun by the same command"
     )
     add_device_arguments(parser)
     arguments = parser.parse_args(argv)
@@ -43,30 +68,113 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
+def named_pictures(images: list[str]) -> list[str]:
+    """Paths: what is no folder is a picture that can be read.
+
+    Raises:
+        UserError: it cannot, or a folder has none.
+    """
+    pictures = []
+    for name in images:
+        if Path(name).is_dir():
+            # Only here, because it imports datasets.
+            from pipelines.data.folders import pictures_in
+
+            found = [str(file) for file in pictures_in(Path(name))]
+            if not found:
+                raise UserError(f"{name} is a folder without pictures; name another one.")
+            pictures += found
+        else:
+            read_image(name)
+            pictures.append(name)
+    return pictures
+
+
+def begin(
+    arguments: argparse.Namespace, pictures: list[str], together: int, rows: Rows
+) -> tuple[int, int]:
+    """How many pictures make a part, and how many parts are done.
+
+    Raises:
+        UserError: the output is something else's, or was begun with something else.
+    """
+    if arguments.output is None:
+        return rows.begin({}, together)
+    begun_with = {
+        "checkpoint": folder_fingerprint(open_checkpoint(arguments.checkpoint).root),
+        "number of pictures": len(pictures),
+        "pictures": texts_fingerprint(pictures),
+        "score": arguments.score,
+        "num_captions": arguments.num_captions,
+        "seed": arguments.seed,
+        **text_given(arguments),
+        **dtype_said(arguments),
+    }
+    return rows.begin(begun_with, together)
+
+
+def take(rows: Rows, found: list[CaptionedPart], counts: ReadingCounts) -> None:
+    """Writes what the processes found, and names the pictures that could not be read.
+
+    Raises:
+        UserError: these are too many.
+    """
+    for part in found:
+        counts.add(part.counts)
+        for reason in part.counts.reasons:
+            tqdm.write(f"Left out: {reason}", file=sys.stderr)
+    if problem := counts.too_many_unreadable():
+        raise UserError(problem)
+    rows.take([part.lines for part in found])
+
+
+def report_unreadable(counts: ReadingCounts, pictures: int) -> None:
+    """Raises:
+    UserError: there is nothing else.
+    """
+    if counts.unreadable == pictures:
+        raise UserError("none of these pictures can be read; name others.")
+    if counts.unreadable:
+        print(
+            f"{counts.unreadable} of {counts.rows} pictures cannot be read, and were left out.",
+            file=sys.stderr,
+        )
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    images = [read_image(path) for path in arguments.images]
-    pipe = BidirectionalPipeline.from_pretrained(
-        arguments.checkpoint, arguments.device, arguments.dtype
-    )
-    if arguments.score:
-        scores = pipe.score_captions(images, arguments.score)
-        given = [list(map(Caption, arguments.score, row)) for row in scores]
-    else:
-        each = arguments.num_captions
-        said = pipe.describe(
-            images, seed=arguments.seed, num_captions=each, **text_given(arguments)
+    device, _ = device_and_dtype(arguments.device)
+    with Processes(device) as processes, ThreadPoolExecutor(THREADS) as threads:
+        arguments.device = processes.device_name  # of several GPUs this process's own
+        pictures = processes.on_main(lambda: named_pictures(arguments.images))
+        pipe = processes.together(
+            lambda: BidirectionalPipeline.from_pretrained(
+                arguments.checkpoint, arguments.device, arguments.dtype
+            )
         )
-        given = [said[first : first + each] for first in range(0, len(said), each)]
-    for path, captions in zip(arguments.images, given, strict=True):
-        for caption in captions:
-            row = {
-                "image": path,
-                "caption": caption.text,
-                "log_likelihood": round(caption.log_likelihood, 4),
-            }
-            print(json.dumps(row, ensure_ascii=False))
+        writer = processes.together(lambda: CaptionWriter(pipe, arguments))
+        rows = Printed() if arguments.output is None else Written(Path(arguments.output))
+        # Of few pictures every process gets some.
+        together = min(writer.together, -(-len(pictures) // processes.count))
+        together, done = processes.on_main(lambda: begin(arguments, pictures, together, rows))
+        parts = [pictures[n : n + together] for n in range(0, len(pictures), together)][done:]
+        mine = captioned_parts(writer, parts[processes.rank :: processes.count], threads)
+        counts = ReadingCounts()
+        # Lines and a bar in one terminal would write over each other.
+        quiet = not processes.is_main or (arguments.output is None and sys.stdout.isatty())
+        with tqdm(
+            total=len(pictures), initial=len(pictures) - sum(map(len, parts)), disable=quiet,
+            unit="picture",
+        ) as progress:  # fmt: skip
+            for first in range(0, len(parts), processes.count):
+                part = processes.together(partial(next, mine, CaptionedPart()))
+                found = processes.gather(part)[: len(parts) - first]
+                processes.on_main(partial(take, rows, found, counts))
+                progress.update(sum(map(len, parts[first : first + processes.count])))
+        processes.on_main(lambda: report_unreadable(counts, len(pictures)))
+        if processes.is_main and arguments.output is not None:
+            print(arguments.output)
 
 
 if __name__ == "__main__":

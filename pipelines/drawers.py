@@ -1,35 +1,68 @@
 """What `generate_images.py` asks of a checkpoint: pictures, and what is written down of each."""
 
 import argparse
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.command_line import UserError, sampling_given
+from pipelines.command_line import DTYPES, UserError, device_and_dtype, sampling_given
 from pipelines.data.transforms import read_image
+from pipelines.drawing import PICTURES_AT_ONCE
 from pipelines.dual_encoder.matcher import Matcher
+from pipelines.fingerprints import file_fingerprint, folder_fingerprint, texts_fingerprint
 
-PROMPTS_AT_ONCE = 64
-"""Pictures are written after so many prompts: stopping a long list loses little."""
+
+@dataclass(frozen=True)
+class Part:
+    """Pictures that are drawn together: of the prompts with these numbers these pictures of each;
+    `numbers` are their own, among all pictures."""
+
+    prompts: range
+    of_each: range
+    numbers: range
+
+
+def divided(prompts: int, of_each: int, together: int) -> list[Part]:
+    """All pictures in their order, at most `together` in a part: several prompts with all pictures
+    of each, or some pictures of one prompt."""
+    several, some = max(1, together // of_each), min(together, of_each)
+    parts = []
+    for first in range(0, prompts, several):
+        chosen = range(first, min(first + several, prompts))
+        for k in range(0, of_each, some):
+            pictures = range(k, min(k + some, of_each))
+            number = first * of_each + k
+            numbers = range(number, number + len(chosen) * len(pictures))
+            parts.append(Part(chosen, pictures, numbers))
+    return parts
 
 
 class Drawer(Protocol):
     """Draws the pictures of a command line.
 
-    pictures: how many.
+    prompts: how many; 1 where there are none.
+    of_each: how many pictures of each.
+    together: how many are drawn together at most. Who draws whatever `divided` makes of it draws
+        the same pictures, up to rounding even by other parts.
     """
 
-    pictures: int
+    prompts: int
+    of_each: int
+    together: int
 
     def __init__(self, arguments: argparse.Namespace, prompts: list[str] | None) -> None:
         """Raises:
         UserError: something in the command line is wrong.
         """
 
-    def draw(self, progress: Callable[[int], Any]) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
+    def begun_with(self) -> dict[str, Any]:
+        """What the pictures depend on, but for the checkpoint, by names of the command line."""
+
+    def draw(self, part: Part) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
         """Pictures in order, each with its prompt (`text`), `seed` and settings."""
 
 
@@ -40,7 +73,7 @@ class BidirectionalDrawer:
         refuse(arguments, ("style_image", "interpolate", "attributes"), "GAN")
         if prompts is None:
             raise UserError("there is nothing to draw; give --prompt or --prompts-file.")
-        self.arguments, self.prompts = arguments, prompts
+        self.arguments, self.texts = arguments, prompts
         self.pipe = BidirectionalPipeline.from_pretrained(
             arguments.checkpoint, arguments.device, arguments.dtype
         )
@@ -49,17 +82,23 @@ class BidirectionalDrawer:
         self.settings = self.pipe.drawing_settings(**self._options())
         self.settings.check_seeds([arguments.seed])
         self.pipe.encode_prompts(prompts)
-        self.pictures = len(prompts) * self.settings.num_images
+        self.prompts, self.of_each = len(prompts), self.settings.num_images
+        sequences = self.settings.rerank * self.settings.sampling.branches
+        self.together = max(1, PICTURES_AT_ONCE // sequences)
+        self.said = self._description()
 
-    def draw(self, progress: Callable[[int], Any]) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
-        settings, seed, said = self.settings, self.arguments.seed, self._description()
-        for first in range(0, len(self.prompts), PROMPTS_AT_ONCE):
-            chosen = self.prompts[first : first + PROMPTS_AT_ONCE]
-            images = self.pipe.draw(chosen, [seed] * len(chosen), settings, progress)
-            for k, image in enumerate(images):
-                prompt, picture = divmod(k, settings.num_images)
-                of_picture = {"text": chosen[prompt], "seed": seed + picture * settings.rerank}
-                yield image, {**of_picture, **said}
+    def begun_with(self) -> dict[str, Any]:
+        return {**of_command_line(self.arguments, self.texts), **self.said}
+
+    def draw(self, part: Part) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
+        settings = replace(self.settings, num_images=len(part.of_each))
+        texts = self.texts[part.prompts.start : part.prompts.stop]
+        seed = self.arguments.seed + part.of_each.start * settings.rerank
+        images = self.pipe.draw(texts, [seed] * len(texts), settings)
+        for k, image in enumerate(images):
+            prompt, picture = divmod(k, settings.num_images)
+            of_picture = {"text": texts[prompt], "seed": seed + picture * settings.rerank}
+            yield image, {**of_picture, **self.said}
 
     def _options(self) -> dict[str, Any]:
         """Of the command line, those that say how to draw."""
@@ -85,7 +124,26 @@ class BidirectionalDrawer:
             said["rerank_by"] = arguments.rerank_by
         if arguments.complete is not None:
             said |= {"complete": arguments.complete, "keep_rows": settings.keep_rows}
-        return said
+        return {**said, **dtype_said(arguments)}
+
+
+def dtype_said(arguments: argparse.Namespace) -> dict[str, str]:
+    """The number format, by its short name, of the device."""
+    _, dtype = device_and_dtype(arguments.device, arguments.dtype)
+    return {"dtype": next(name for name, known in DTYPES.items() if known == dtype)}
+
+
+def of_command_line(arguments: argparse.Namespace, prompts: list[str] | None) -> dict[str, Any]:
+    """Of what pictures depend on, that which rows do not say, or say by a name alone."""
+    begun_with = {"num_images": arguments.num_images, "seed": arguments.seed}
+    if prompts is not None:
+        begun_with |= {"number of prompts": len(prompts), "prompts": texts_fingerprint(prompts)}
+    for name in ("complete", "style_image"):
+        if (file := getattr(arguments, name)) is not None:
+            begun_with[f"contents of {name}"] = file_fingerprint(file)
+    if arguments.rerank_by is not None and Path(arguments.rerank_by).is_dir():
+        begun_with["contents of rerank_by"] = folder_fingerprint(Path(arguments.rerank_by))
+    return begun_with
 
 
 def refuse(arguments: argparse.Namespace, names: tuple[str, ...], kind: str) -> None:

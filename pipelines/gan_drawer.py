@@ -1,15 +1,15 @@
 """What `generate_images.py` asks of a GAN."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from PIL import Image
 
 from pipelines.command_line import UserError
 from pipelines.data.transforms import read_image
-from pipelines.drawers import PROMPTS_AT_ONCE, refuse
-from pipelines.gan_pipeline import GANPipeline
+from pipelines.drawers import Part, dtype_said, of_command_line, refuse
+from pipelines.gan_pipeline import PICTURES_AT_ONCE, GANPipeline
 
 OF_TRANSFORMERS = (
     "rerank", "rerank_by", "complete", "keep_rows", "decoder", "window", "compile", "temperature",
@@ -22,22 +22,26 @@ class GANDrawer:
 
     def __init__(self, arguments: argparse.Namespace, prompts: list[str] | None) -> None:
         refuse(arguments, OF_TRANSFORMERS, "transformer")
-        self.arguments, self.prompts = arguments, prompts
+        self.arguments, self.texts = arguments, prompts
         self.pipe = GANPipeline.from_pretrained(
             arguments.checkpoint, arguments.device, arguments.dtype
         )
         self.style = None if arguments.style_image is None else read_image(arguments.style_image)
         if arguments.num_images < 1:
             raise UserError(f"--num-images is {arguments.num_images}; it must be at least 1.")
-        self.pictures = (1 if prompts is None else len(prompts)) * arguments.num_images
+        self.prompts = 1 if prompts is None else len(prompts)
+        self.of_each, self.together = arguments.num_images, PICTURES_AT_ONCE
         if arguments.interpolate is not None:
             self._check_interpolation()
-            self.pictures = arguments.interpolate
-        self.pipe.encode(prompts, arguments.attributes)
+            self.prompts, self.of_each = 1, arguments.interpolate
+        self.pipe.read(prompts, arguments.attributes)
         between_noises = arguments.interpolate is not None and len(prompts or ()) < 2
         self.pipe.noise(arguments.seed, arguments.num_images + between_noises)
         if self.style is not None:
             self.pipe.style_of(self.style)
+        self.said = dtype_said(arguments)
+        if self.style is not None:
+            self.said = {"style_image": arguments.style_image, **self.said}
 
     def _check_interpolation(self) -> None:
         """Raises:
@@ -49,30 +53,33 @@ class GANDrawer:
                 "--interpolate draws one row of pictures from the noise of seeds; leave "
                 "--num-images and --style-image out."
             )
-        self.pipe.check_interpolation(self.prompts, arguments.interpolate)
+        self.pipe.check_interpolation(self.texts, arguments.interpolate)
 
-    def draw(self, progress: Callable[[int], Any]) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
+    def begun_with(self) -> dict[str, Any]:
+        arguments = self.arguments
+        given = {"attributes": arguments.attributes, "interpolate": arguments.interpolate}
+        return {**of_command_line(arguments, self.texts), **given, **self.said}
+
+    def draw(self, part: Part) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
         if self.arguments.interpolate is not None:
-            yield from self._between(progress)
+            yield from self._between(part.of_each)
             return
-        seed, number = self.arguments.seed, self.arguments.num_images
-        said = {} if self.style is None else {"style_image": self.arguments.style_image}
-        if self.prompts is None:
-            images = self.pipe.generate_images(None, number, seed, self.style, progress)
+        seed, number = self.arguments.seed + part.of_each.start, len(part.of_each)
+        if self.texts is None:
+            images = self.pipe.generate_images(None, number, seed, self.style)
             for k, image in enumerate(images):
-                yield image, {"seed": seed + k, **said}
+                yield image, {"seed": seed + k, **self.said}
             return
-        for first in range(0, len(self.prompts), PROMPTS_AT_ONCE):
-            chosen = self.prompts[first : first + PROMPTS_AT_ONCE]
-            given = self.arguments.attributes
-            if given is not None and len(given) > 1:
-                given = given[first : first + PROMPTS_AT_ONCE]
-            images = self.pipe.generate_images(chosen, number, seed, self.style, progress, given)
-            attributes = self._attributes(chosen, given)
-            for k, image in enumerate(images):
-                prompt, picture = divmod(k, number)
-                of_picture = {"text": chosen[prompt], "seed": seed + picture}
-                yield image, {**of_picture, **said, **attributes[prompt]}
+        chosen, given = slice(part.prompts.start, part.prompts.stop), self.arguments.attributes
+        if given is not None and len(given) > 1:
+            given = given[chosen]
+        texts = self.texts[chosen]
+        images = self.pipe.generate_images(texts, number, seed, self.style, attributes=given)
+        attributes = self._attributes(texts, given)
+        for k, image in enumerate(images):
+            prompt, picture = divmod(k, number)
+            of_picture = {"text": texts[prompt], "seed": seed + picture}
+            yield image, {**of_picture, **self.said, **attributes[prompt]}
 
     def _attributes(self, prompts: list[str], given: list[str] | None) -> list[dict[str, Any]]:
         """What is written of each prompt's attributes: which, and where they are from."""
@@ -85,18 +92,17 @@ class GANDrawer:
             for values in known.of_prompts(prompts, given)
         ]
 
-    def _between(
-        self, progress: Callable[[int], Any]
-    ) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
-        """Rows say of what a picture is, and how far on the way it is, from 0 to 1."""
-        prompts, seed, number = self.prompts, self.arguments.seed, self.arguments.interpolate
+    def _between(self, some: range) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
+        """Some pictures of the way, which is drawn whole. Rows say of what a picture is, and how
+        far on the way it is, from 0 to 1."""
+        texts, seed, number = self.texts, self.arguments.seed, self.arguments.interpolate
         given = self.arguments.attributes
-        images = self.pipe.interpolate(prompts, number, seed, progress, given)
-        ends = {"seed": seed} if prompts and len(prompts) == 2 else {"seeds": [seed, seed + 1]}
-        of_ends = self._attributes(prompts or [], given)
-        said = dict(of_ends[0]) if of_ends else {}
-        if said:
+        images = self.pipe.interpolate(texts, number, seed, attributes=given)
+        ends = {"seed": seed} if texts and len(texts) == 2 else {"seeds": [seed, seed + 1]}
+        of_ends = self._attributes(texts or [], given)
+        said = {**self.said, **(of_ends[0] if of_ends else {})}
+        if of_ends and of_ends[0]:
             said["attributes"] = " → ".join(", ".join(of["attributes"]) for of in of_ends)
-        for k, image in enumerate(images):
-            way = {"text": " → ".join(prompts or []), "way": k / (number - 1)}
-            yield image, {**way, **ends, **said}
+        for k in some:
+            way = {"text": " → ".join(texts or []), "way": k / (number - 1)}
+            yield images[k], {**way, **ends, **said}

@@ -13,6 +13,7 @@ from gan.style_encoder import StyleEncoder
 from gan.text_encoders import mixed
 from pipelines.command_line import UserError, check_seed, device_and_dtype
 from pipelines.data.attributes import Attributes, Given
+from pipelines.data.text_tokenizer import EncodedText
 from pipelines.data.transforms import Picture, to_image, to_pixels
 from pipelines.model_loading import load_generator, load_style_encoder
 from pipelines.text_encoding import TextReading, load_text_encoder, read_with
@@ -164,6 +165,21 @@ class GANPipeline:
         Raises:
             UserError: as `generate_images`.
         """
+        encoded, present = self.read(prompts, attributes)
+        if encoded is None:
+            return None, None
+        assert self.texts is not None
+        known = None if present is None else torch.tensor(present, device=self.generator.device)
+        return self.texts(encoded), known
+
+    def read(
+        self, prompts: Sequence[str] | None, attributes: Given | None = None
+    ) -> tuple[list[EncodedText] | None, list[list[float]] | None]:
+        """`encode` before anything is computed: ids of the texts, and the attributes of each.
+
+        Raises:
+            UserError: as `generate_images`.
+        """
         if isinstance(prompts, str):
             raise UserError(f"prompts is one text, {prompts!r}; give a list of them.")
         if attributes is not None and self.attributes is None:
@@ -174,11 +190,10 @@ class GANPipeline:
             return None, None
         if not prompts:
             raise UserError("this GAN draws of texts; give it a prompt.")
-        encoded = self.texts(self.texts.encode_prompts(prompts))
+        encoded = self.texts.encode_prompts(prompts)
         if self.attributes is None:
             return encoded, None
-        present = self.attributes.of_prompts(prompts, attributes)
-        return encoded, torch.tensor(present, device=self.generator.device)
+        return encoded, self.attributes.of_prompts(prompts, attributes)
 
     def noise(self, seed: int, count: int) -> Tensor:
         """Of the pictures with the seeds from `seed` on, [count, noise_dim]."""

@@ -4,11 +4,13 @@
         --prompt "a large red circle above a small blue square" --output runs/drawn
 
 Writes `00000.png`, `00001.png`, ... in the order of the prompts and one row each in
-`metadata.jsonl`: an image folder that the data loader reads back.
+`metadata.jsonl`: an image folder that the data loader reads back. Started again, it goes on where
+it stopped; under `accelerate launch` processes share the work. Each PNG says itself how it was
+drawn (docs/many_pictures.md).
 """
 
 import argparse
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,11 +21,16 @@ from pipelines.command_line import (
     add_device_arguments,
     add_sampling_arguments,
     command,
-    open_output,
+    device_and_dtype,
 )
-from pipelines.drawers import BidirectionalDrawer, Drawer
+from pipelines.drawers import BidirectionalDrawer, Drawer, Part, divided
+from pipelines.fingerprints import folder_fingerprint
 from pipelines.gan_drawer import GANDrawer
+from pipelines.picture_files import save_picture
+from pipelines.picture_folder import PictureFolder
 from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.distributed import Processes
+from pipelines.training.stopping import leaving_by_exception
 
 
 def read_prompts(path: str) -> list[str]:
@@ -48,7 +55,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     prompts = parser.add_mutually_exclusive_group()
     prompts.add_argument("--prompt", nargs="+", metavar="TEXT", help="what to draw")
     prompts.add_argument("--prompts-file", metavar="FILE", help="a text file, one prompt a line")
-    parser.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="new, or begun by the same command"
+    )
     parser.add_argument("--num-images", type=int, default=1, help="pictures of each prompt")
     parser.add_argument("--seed", type=int, default=0, help="picture k of a prompt has seed + k")
     add_transformer_arguments(parser)
@@ -110,26 +119,89 @@ def add_gan_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def open_drawer(arguments: argparse.Namespace, prompts: list[str] | None) -> Drawer:
+    """Raises:
+    UserError: something in the command line is wrong.
+    """
+    of_gan = open_checkpoint(arguments.checkpoint).kind == "gan"
+    return (GANDrawer if of_gan else BidirectionalDrawer)(arguments, prompts)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do: `checkpoint` is the fingerprint of the weights."""
+
+    checkpoint: str
+    parts: list[Part]
+
+    @property
+    def pictures(self) -> int:
+        return sum(len(part.numbers) for part in self.parts)
+
+
+def begin(
+    arguments: argparse.Namespace, drawer: Drawer, folder: PictureFolder, processes: int
+) -> Work:
+    """Makes the folder, or takes up what was begun there.
+
+    Raises:
+        UserError: it holds something else, or was begun with something else.
+    """
+    checkpoint = folder_fingerprint(open_checkpoint(arguments.checkpoint).root)
+    # Of few pictures every process gets some.
+    together = min(drawer.together, -(-folder.pictures // processes))
+    together = folder.begin({"checkpoint": checkpoint, **drawer.begun_with()}, together)
+    parts = divided(drawer.prompts, drawer.of_each, together)
+    return Work(checkpoint, [part for part in parts if folder.lacks(part)])
+
+
+def draw(drawer: Drawer, work: Work, folder: PictureFolder, processes: Processes) -> None:
+    """This process's part. Pictures that are there stay; they are drawn anew where others that are
+    drawn together with them are not.
+
+    Raises:
+        UserError: a picture cannot be written.
+    """
+    mine = work.parts[processes.rank :: processes.count]
+    of_several = f"process 1 of {processes.count}" if processes.count > 1 else None
+    total = sum(len(part.numbers) for part in mine)
+    with tqdm(
+        total=total, desc=of_several, unit="picture", disable=not processes.is_main
+    ) as progress:
+        for part in mine:
+            for number, (image, said) in zip(part.numbers, drawer.draw(part), strict=True):
+                file = folder.file(number)
+                if not file.exists():
+                    save_picture(image, file, {**said, "checkpoint": work.checkpoint})
+                progress.update()
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
-    prompts = arguments.prompt
-    if arguments.prompts_file is not None:
-        prompts = read_prompts(arguments.prompts_file)
-    of_gan = open_checkpoint(arguments.checkpoint).kind == "gan"
-    # Whatever is wrong is refused before a folder is made.
-    drawer: Drawer = (GANDrawer if of_gan else BidirectionalDrawer)(arguments, prompts)
-    folder = open_output(arguments.output)
-    with (
-        tqdm(total=drawer.pictures, unit="picture") as progress,
-        (folder / "metadata.jsonl").open("w", encoding="utf-8") as metadata,
-    ):
-        for count, (image, said) in enumerate(drawer.draw(progress.update)):
-            row = {"file_name": f"{count:05d}.png", **said}
-            image.save(folder / row["file_name"])
-            metadata.write(json.dumps(row, ensure_ascii=False) + "\n")
-            metadata.flush()
-    print(folder)
+    device, _ = device_and_dtype(arguments.device)
+    with Processes(device) as processes:
+        arguments.device = processes.device_name  # of several GPUs this process's own
+        prompts = arguments.prompt
+        if arguments.prompts_file is not None:
+            prompts = processes.on_main(lambda: read_prompts(arguments.prompts_file))
+        # Whatever is wrong is refused before a folder is made.
+        drawer = processes.together(lambda: open_drawer(arguments, prompts))
+        folder = PictureFolder(Path(arguments.output), drawer.prompts * drawer.of_each)
+        work = processes.on_main(lambda: begin(arguments, drawer, folder, processes.count))
+        processes.log(
+            f"Drawing {work.pictures} of {folder.pictures} pictures with the weights "
+            f"{work.checkpoint}."
+        )
+        with leaving_by_exception():
+            try:
+                draw(drawer, work, folder, processes)
+                processes.wait()
+            finally:
+                if processes.is_main:
+                    folder.write_metadata()
+        if processes.is_main:
+            print(folder.path)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Writes the ids of a piece of a source into a file that is whole or not there."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pipelines.data.batches import ReadingCounts
 from pipelines.data.encoded import ID_TYPE, cells_of, shard_schema
 from pipelines.data.encoded_index import EncodedIndex
 from pipelines.data.pieces import Pieces
+from pipelines.data.reading_ahead import looking_ahead
 from pipelines.data.sources import Row, UnreadableRow
 from pipelines.data.transforms import CENTER, to_array
 from pipelines.training.storage import replace_file
@@ -101,13 +101,3 @@ def in_groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while group := list(islice(iterator, size)):
         yield group
-
-
-def looking_ahead(items: Iterable[Item], ahead: int = 2) -> Iterator[Item]:
-    """The items, each asked for while those `ahead` before it are at work."""
-    waiting: deque[Item] = deque()
-    for item in items:
-        waiting.append(item)
-        if len(waiting) > ahead:
-            yield waiting.popleft()
-    yield from waiting

@@ -12,6 +12,7 @@ from pipelines.command_line import JSON_ERRORS, UserError
 from pipelines.data.columns import question_answers, says_something
 from pipelines.data.settings import TextColumns
 from pipelines.data.sources import QuestionAnswer, UnreadableRow
+from pipelines.training.storage import is_being_written
 
 
 def read_pictures(
@@ -42,10 +43,7 @@ def read_pictures(
                 texts[question] = [[pair.question for pair in of_row] for of_row in pairs]
                 texts[answer] = [[pair.answer for pair in of_row] for of_row in pairs]
     else:
-        Image.init()
-        pictures = sorted(
-            file for file in folder.rglob("*") if file.suffix.lower() in Image.EXTENSION
-        )
+        pictures = pictures_in(folder)
         paths = [str(picture) for picture in pictures]
         captions = columns.captions[:1]
         texts = {column: [_lines_beside(picture) for picture in pictures] for column in captions}
@@ -59,6 +57,17 @@ def read_pictures(
             f"data source {folder} holds no pictures, and no parquet, arrow or tar files."
         )
     return _table(image_column, paths, texts)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Every file under a folder that by its ending is a picture, in the order of their names; but
+    for those that are being written."""
+    Image.init()
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in Image.EXTENSION and not is_being_written(file)
+    )
 
 
 def read_coco(

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from PIL import Image
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
@@ -91,7 +90,7 @@ def open_subject(arguments: argparse.Namespace, processes: Processes) -> Subject
     if paths.kind == "tokenizer":
         return _tokenizer(load_tokenizer(paths.tokenizer).to(processes.device), _size(arguments))
     pipe = BidirectionalPipeline.from_pretrained(
-        arguments.checkpoint, device_name(processes.device), arguments.dtype
+        arguments.checkpoint, processes.device_name, arguments.dtype
     )
     _refuse_another_size(arguments, pipe.picture_size)
     subject = CheckpointSubject(pipe, arguments.tasks, rerank=arguments.rerank)
@@ -117,9 +116,7 @@ def _gan(arguments: argparse.Namespace, processes: Processes) -> GANSubject:
     UserError: it draws pictures of another size than the one that is asked for, or has no use for
         attributes.
     """
-    pipe = GANPipeline.from_pretrained(
-        arguments.checkpoint, device_name(processes.device), arguments.dtype
-    )
+    pipe = GANPipeline.from_pretrained(arguments.checkpoint, processes.device_name, arguments.dtype)
     _refuse_another_size(arguments, pipe.picture_size)
     return GANSubject(pipe, arguments.attribute_column)
 
@@ -129,11 +126,6 @@ def _refuse_another_size(arguments: argparse.Namespace, own: tuple[int, int]) ->
         raise UserError(
             f"--size is {size}, but the checkpoint takes pictures of {own}; leave it out."
         )
-
-
-def device_name(device: torch.device) -> str:
-    """As on the command line: among several processes a CPU has a number as well."""
-    return "cpu" if device.type == "cpu" else str(device)
 
 
 def _tokenizer(tokenizer: VQGAN, size: tuple[int, int] | None) -> TokenizerSubject:
@@ -268,7 +260,7 @@ def open_judges(arguments: argparse.Namespace, subject: Subject, processes: Proc
     for network in (inception, lpips):
         if not isinstance(network, Missing):
             network.to(processes.device)
-    device, name = device_name(processes.device), arguments.matcher
+    device, name = processes.device_name, arguments.matcher
     matcher = opened(draws, name, NO_MATCHER, lambda: open_matcher(name, device))
     detector = opened(
         draws, arguments.detector, NO_DETECTOR, lambda: open_detector(arguments.detector)

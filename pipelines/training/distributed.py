@@ -94,6 +94,11 @@ class Processes:
     def is_main(self) -> bool:
         return self.rank == 0
 
+    @property
+    def device_name(self) -> str:
+        """As on the command line: among several processes a CPU has a number as well."""
+        return "cpu" if self.device.type == "cpu" else str(self.device)
+
     def log(self, sentence: str) -> None:
         """One line on stderr, from the first process only."""
         if self.is_main:

@@ -1,10 +1,13 @@
-"""Stopping early without losing anything: SIGTERM and Ctrl-C finish the step and save."""
+"""Stopping early without losing anything: SIGTERM and Ctrl-C finish the step and save, or leave at
+once what is whole at any moment."""
 
 import os
 import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -41,6 +44,26 @@ class StopSignals:
         if not self.requested:
             self.requested = True
             self._first = now
+
+
+@contextmanager
+def leaving_by_exception() -> Iterator[None]:
+    """While entered, SIGTERM and SIGINT raise SystemExit, so that what is under `finally` is done;
+    more of them are then ignored. The exit code is a shell's, 128 and the signal's number."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for one in previous:
+            signal.signal(one, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    previous = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    for one in previous:
+        signal.signal(one, leave)
+    try:
+        yield
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
 
 
 def resume_command(processes: int) -> str:

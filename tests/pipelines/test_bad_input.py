@@ -131,8 +131,9 @@ def test_pictures_to_describe(checkpoint, tmp_path, capsys):
         (text, "is not an image"),
         (half, "half.png"),
         (tmp_path / "none.png", "does not exist"),
-        (tmp_path, "is a folder"),
+        (tmp_path / "empty", "is a folder without pictures"),
     )
+    (tmp_path / "empty").mkdir()
     for path, words in cases:
         sentence = refused(capsys, caption_images.main, "--checkpoint", checkpoint, path)
         assert words in sentence and str(path) in sentence

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pipelines import generate_images
 from pipelines.command_line import UserError
@@ -123,6 +125,35 @@ def test_command_without_text(trained, tmp_path):
     assert [row["seed"] for row in found] == [0, 1, 2]
     found = draw(run, tmp_path / "way", "--interpolate", "3")
     assert [row["text"] for row in found] == [""] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "prompts", "options"),
+    [
+        ("xmc_gan", PROMPTS, ["--num-images", "3"]),
+        ("xmc_gan", PROMPTS, ["--interpolate", "5"]),
+        ("adma_gan", PROMPTS, ["--attributes", "large, red", "small, star"]),
+        ("infomax_gan", None, ["--num-images", "5"]),
+    ],
+)
+def test_killed_and_started_again(name, prompts, options, trained, tmp_path, monkeypatch):
+    """Drawn two at a time, from the third picture on anew: rows and pictures are those of a run
+    that draws all of them at once, or nearly."""
+    of_texts = [] if prompts is None else ["--prompt", *prompts]
+    run = trained(name, *(NOISE_ALONE if prompts is None else []))
+    options = [*of_texts, *options, "--seed", "7"]
+    whole = draw(run, tmp_path / "whole", *options)
+    monkeypatch.setattr("pipelines.gan_drawer.PICTURES_AT_ONCE", 2)
+    parts = draw(run, tmp_path / "parts", *options)
+    assert parts == whole and len(parts) == len(list((tmp_path / "parts").glob("*.png")))
+    for file in sorted((tmp_path / "parts").glob("*.png")):
+        one, other = (np.asarray(Image.open(tmp_path / p / file.name)) for p in ("whole", "parts"))
+        assert not far(one.astype(int), other.astype(int))
+    before = {file.name: file.read_bytes() for file in (tmp_path / "parts").iterdir()}
+    for file in sorted((tmp_path / "parts").glob("*.png"))[1:]:
+        file.unlink()
+    assert draw(run, tmp_path / "parts", *options) == whole
+    assert {file.name: file.read_bytes() for file in (tmp_path / "parts").iterdir()} == before
 
 
 @pytest.mark.parametrize(
