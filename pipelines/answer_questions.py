@@ -11,12 +11,18 @@ import argparse
 import json
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.command_line import add_device_arguments, add_text_arguments, command, text_given
+from pipelines.command_line import (
+    add_device_arguments,
+    add_text_arguments,
+    command,
+    command_parser,
+    text_given,
+)
 from pipelines.data.transforms import read_image
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Answer questions about pictures.")
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--question", action="append", required=True, metavar="TEXT", help="may be repeated"
     )

@@ -28,6 +28,7 @@ from pipelines.command_line import (
     add_device_arguments,
     add_text_arguments,
     command,
+    command_parser,
     device_and_dtype,
     text_given,
 )
@@ -43,9 +44,7 @@ THREADS = 4
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Describe pictures. A folder stands for all pictures in it."
-    )
+    parser = command_parser(__doc__)
     add_text_arguments(parser)
     parser.add_argument(
         "--num-captions", type=int, default=1, help="of each picture; needs beams or a temperature"

@@ -27,7 +27,7 @@ from pipelines.checking.subject import (
     of_data,
 )
 from pipelines.checking.summary import summary
-from pipelines.command_line import UserError, check_seed, command, open_output
+from pipelines.command_line import UserError, check_seed, command, command_parser, open_output
 from pipelines.configuration.assembly.parts import or_user_error
 from pipelines.data.settings import DataSettings, Wanted, parse_data
 from pipelines.training.storage import replace_file
@@ -37,7 +37,7 @@ OF_MODEL = ("size", "text_positions")
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="What training on these pictures would meet.")
+    parser = command_parser(__doc__)
     parser.add_argument("--data", help="scenes, a hub name or a path; [:split]")
     parser.add_argument("--image-column", help="image by default")
     parser.add_argument("--image-folder", metavar="DIR", help="of a JSON of captions")

@@ -3,6 +3,7 @@
 import argparse
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any, ParamSpec
 import torch
 
 P = ParamSpec("P")
+
+PROGRAM = "drawscribe-"
+"""How the programs of an installed package begin: `drawscribe-generate-images`."""
 
 
 # Of a file that is not JSON, or is other JSON than it should be.
@@ -67,6 +71,34 @@ def command(main: Callable[P, None]) -> Callable[P, None]:
             raise SystemExit(141) from None
 
     return run
+
+
+def command_parser(text: str | None) -> argparse.ArgumentParser:
+    """A parser whose help begins with `text`, a script's docstring, as it stands there."""
+    return argparse.ArgumentParser(
+        description=as_typed(text or "", sys.argv[0]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def as_typed(text: str, program: str) -> str:
+    """A text with the commands that are typed where the package is installed, and its scripts are
+    programs of their own.
+
+    Args:
+        program: that runs; a script where the repository is at hand.
+    """
+    if not Path(program).name.startswith(PROGRAM):
+        return text
+    text = re.sub(
+        r"accelerate launch pipelines/(\w+)\.py", r"accelerate launch -m pipelines.\1", text
+    )
+    text = re.sub(r"deepspeed pipelines/(\w+)\.py", r"deepspeed --module pipelines.\1", text)
+    return re.sub(
+        r"(?:python pipelines/)?\b(\w+)\.py\b",
+        lambda found: PROGRAM + found[1].replace("_", "-"),
+        text,
+    )
 
 
 LAST_SEED = 2**63 - 1
@@ -164,7 +196,9 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
 def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     """Of a command that writes texts about pictures: the checkpoint, the pictures, `--seed`, and
     how texts are written, to be read by `text_given`."""
-    parser.add_argument("--checkpoint", required=True, metavar="DIR")
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="DIR", help="of train_bidirectional.py"
+    )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures of any size")
     parser.add_argument("--num-beams", type=int, default=1, help="above 1 searches by beams")
     parser.add_argument(
@@ -173,8 +207,10 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-length", type=int, help="tokens of a text, its end included")
     parser.add_argument("--min-length", type=int, default=1, help="likewise")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
-    parser.add_argument("--top-k", type=int, default=0)
-    parser.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--top-k", type=int, default=0, help="of the K likeliest tokens; 0 of all")
+    parser.add_argument(
+        "--top-p", type=float, default=1.0, help="of the likeliest tokens that make up P"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of sampled texts")
 
 

@@ -18,7 +18,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from pipelines.command_line import UserError, check_seed, command, device_and_dtype, open_output
+from pipelines.command_line import (
+    UserError,
+    check_seed,
+    command,
+    command_parser,
+    device_and_dtype,
+    open_output,
+)
 from pipelines.configuration.assembly.parts import check_size, or_user_error
 from pipelines.data.batches import ReadingCounts
 from pipelines.data.encoded import shard_name
@@ -35,14 +42,14 @@ from vq import VQGAN
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Turn pictures into ids, once.")
+    parser = command_parser(__doc__)
     parser.add_argument("--tokenizer", required=True, metavar="DIR", help="a checkpoint")
     parser.add_argument("--data", required=True, help="scenes, a hub name or a path; [:split]")
     parser.add_argument("--output", required=True, metavar="DIR", help="the folder of ids")
     parser.add_argument(
         "--size", type=int, nargs="+", required=True, help="of the pictures; or height and width"
     )
-    parser.add_argument("--image-column", default="image")
+    parser.add_argument("--image-column", default="image", help="image by default")
     parser.add_argument("--image-folder", metavar="DIR", help="of a JSON of captions")
     parser.add_argument(
         "--text-column", nargs="*", default=["text"], help="of captions, all that are to be kept"

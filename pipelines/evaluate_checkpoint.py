@@ -21,6 +21,7 @@ from pipelines.command_line import (
     add_device_arguments,
     add_sampling_arguments,
     command,
+    command_parser,
     sampling_given,
 )
 from pipelines.data.settings import parse_data
@@ -32,7 +33,7 @@ PACKAGES = ("accelerate", "jinja2", "torchmetrics")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure a checkpoint on a data set.")
+    parser = command_parser(__doc__)
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("--checkpoint", metavar="DIR", help="of a tokenizer or a transformer")
     subject.add_argument(
@@ -86,12 +87,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument("--rows", type=int, default=500, help="at most so many; or scenes per figure")
     data.add_argument("--size", type=int, nargs="+", help="of what has none: height and width")
-    data.add_argument("--image-column", default="image")
+    data.add_argument("--image-column", default="image", help="image by default")
     data.add_argument(
         "--text-column", nargs="+", default=["text"], help="the first is drawn, all are right"
     )
-    data.add_argument("--question-column", nargs="*", default=[])
-    data.add_argument("--answer-column", nargs="*", default=[])
+    data.add_argument("--question-column", nargs="*", default=[], help="of questions, and")
+    data.add_argument("--answer-column", nargs="*", default=[], help="those of their answers")
     data.add_argument(
         "--attribute-column",
         help="of the rows' attributes, given to a GAN with a memory of them; else they are those "

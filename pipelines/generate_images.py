@@ -21,6 +21,7 @@ from pipelines.command_line import (
     add_device_arguments,
     add_sampling_arguments,
     command,
+    command_parser,
     device_and_dtype,
 )
 from pipelines.drawers import BidirectionalDrawer, Drawer, Part, divided
@@ -50,8 +51,13 @@ def read_prompts(path: str) -> list[str]:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Draw pictures of prompts.")
-    parser.add_argument("--checkpoint", required=True, metavar="DIR")
+    parser = command_parser(__doc__)
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        metavar="DIR",
+        help="of train_bidirectional.py or train_gan.py",
+    )
     prompts = parser.add_mutually_exclusive_group()
     prompts.add_argument("--prompt", nargs="+", metavar="TEXT", help="what to draw")
     prompts.add_argument("--prompts-file", metavar="FILE", help="a text file, one prompt a line")

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipelines.command_line import UserError, command, device_and_dtype, open_output
+from pipelines.command_line import UserError, command, command_parser, device_and_dtype, open_output
 from pipelines.data.transforms import read_image, to_pixels
 from pipelines.samples import PICTURES, save_grid
 from pipelines.tokenizer_import.kinds import KINDS
@@ -27,9 +27,7 @@ from vq import VQGAN, psnr
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Take over an image tokenizer that others trained."
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--kind",
         required=True,

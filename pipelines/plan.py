@@ -10,7 +10,7 @@ number comes from and how far it was from what was measured.
 import argparse
 import sys
 
-from pipelines.command_line import UserError, command
+from pipelines.command_line import UserError, command, command_parser
 from pipelines.configuration.assembly.parts import or_user_error
 from pipelines.configuration.loading import find_configuration
 from pipelines.planning.duration import UTILISATION, step_duration
@@ -90,7 +90,7 @@ def _machine(arguments: argparse.Namespace) -> Machine:
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="What training a configuration will take.")
+    parser = command_parser(__doc__)
     parser.add_argument("--config", required=True, metavar="YAML", help="of configs/bidirectional")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as in training")
     parser.add_argument("--gpus", type=int, default=8, help="processes of the run, in all")

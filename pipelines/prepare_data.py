@@ -15,13 +15,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.command_line import UserError, command
+from pipelines.command_line import UserError, command, command_parser
 from pipelines.data.protocols import PROTOCOLS
 from pipelines.data.protocols.prepared import Protocol, Splits, write_folder
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Prepare a data set of the field.")
+    parser = command_parser(__doc__)
     parser.add_argument("name", choices=PROTOCOLS, metavar="NAME", help=", ".join(PROTOCOLS))
     parser.add_argument("--root", required=True, metavar="DIR", help="the original files, unpacked")
     parser.add_argument("--output", required=True, metavar="DIR", help="a new folder")

@@ -17,7 +17,7 @@ import psutil
 import torch
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.command_line import UserError, command, device_and_dtype
+from pipelines.command_line import UserError, command, command_parser, device_and_dtype
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import BidirectionalRun
 from pipelines.evaluation.report import draw_grid, sampling_in_words, table, write_report
@@ -79,7 +79,7 @@ def minutes_trained(output: Path) -> float:
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train both stages on scenes and measure them.")
+    parser = command_parser(__doc__)
     parser.add_argument("--output", default="runs/quickstart", help="a new or empty folder")
     parser.add_argument("--resume", action="store_true", help="continue one that was interrupted")
     parser.add_argument("--scenes", type=int, default=SCENES, help="test scenes per figure")

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelines.command_line import command, open_output
+from pipelines.command_line import command, command_parser, open_output
 from pipelines.evaluation.rating_tally import RESAMPLES, Mean, Preference, Tally, tally_ratings
 from pipelines.evaluation.ratings import PREFERENCES, SCORES, read_key, read_ratings
 from pipelines.evaluation.report import table, write_report
@@ -21,7 +21,7 @@ HEADS = {"quality": "best quality", "alignment": "fits the text best"}
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Say what the ratings of a sheet amount to.")
+    parser = command_parser(__doc__)
     parser.add_argument("ratings", nargs="+", metavar="RATINGS", help="a file that a rater saved")
     parser.add_argument("--key", required=True, metavar="FILE", help="written with the sheet")
     parser.add_argument("--output", metavar="DIR", help="a new or empty folder")

@@ -97,7 +97,7 @@ def _deepspeed(config: BidirectionalRun, processes: Processes) -> dict[str, Any]
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv, "Train the transformer that draws and describes.")
+    arguments = parse_arguments(argv, __doc__)
     config = load_configuration(arguments.config, arguments.overrides, BidirectionalRun)
     device, _ = device_and_dtype(arguments.device)
     if config.model.attention_implementation == "flex" and device.type != "cuda":

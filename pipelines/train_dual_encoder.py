@@ -33,7 +33,7 @@ def train_dual_encoder(config: DualEncoderRun, processes: Processes, resume: boo
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv, "Train a dual encoder that measures pictures.")
+    arguments = parse_arguments(argv, __doc__)
     config = load_configuration(arguments.config, arguments.overrides, DualEncoderRun)
     device, _ = device_and_dtype(arguments.device)
     with Processes(device) as processes:

@@ -65,7 +65,7 @@ def _text_encoder(config: GANRun, folder: RunFolder, processes: Processes) -> st
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv, "Train a one-stage GAN.")
+    arguments = parse_arguments(argv, __doc__)
     config = load_configuration(arguments.config, arguments.overrides, GANRun)
     device, _ = device_and_dtype(arguments.device)
     with Processes(device) as processes:

@@ -43,7 +43,7 @@ def train_style_encoder(
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv, "Train the style encoder of a GAN.")
+    arguments = parse_arguments(argv, __doc__)
     config = load_configuration(arguments.config, arguments.overrides, StyleEncoderRun)
     device, _ = device_and_dtype(arguments.device)
     with Processes(device) as processes:

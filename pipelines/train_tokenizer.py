@@ -31,7 +31,7 @@ def train_tokenizer(config: TokenizerRun, processes: Processes, resume: bool = F
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv, "Train an image tokenizer (VQGAN).")
+    arguments = parse_arguments(argv, __doc__)
     if started_by_deepspeed():
         raise UserError(f"the deepspeed launcher started this script, but {NO_DEEPSPEED}")
     config = load_configuration(arguments.config, arguments.overrides, TokenizerRun)

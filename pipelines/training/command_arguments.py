@@ -3,6 +3,8 @@
 import argparse
 from dataclasses import dataclass
 
+from pipelines.command_line import command_parser
+
 
 @dataclass(frozen=True)
 class TrainingArguments:
@@ -14,8 +16,9 @@ class TrainingArguments:
     device: str | None
 
 
-def parse_arguments(argv: list[str] | None, description: str) -> TrainingArguments:
-    parser = argparse.ArgumentParser(description=description)
+def parse_arguments(argv: list[str] | None, text: str | None) -> TrainingArguments:
+    """`text` is the script's docstring."""
+    parser = command_parser(text)
     parser.add_argument("--config", required=True, metavar="YAML", help="the configuration")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="such as training.steps=100"

@@ -1,0 +1,47 @@
+"""The programs of an installed package: `drawscribe-generate-images` runs `generate_images.py`.
+
+pyproject.toml names each. What a program needs is imported when it runs, so that a package that is
+not installed is a sentence and no traceback.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+
+EXTRAS = {
+    "gradio": "demo",
+    "jinja2": "evaluation",
+    "pycocoevalcap": "evaluation",
+    "torch_fidelity": "evaluation",
+    "torchmetrics": "evaluation",
+    "datasets": "training",
+    "matplotlib": "training",
+    "peft": "training",
+    "pyarrow": "training",
+    "tensorboard": "training",
+}
+"""Package -> what of ours to install for it."""
+
+
+def __getattr__(name: str) -> Callable[[], None]:
+    """The program of the script of that name."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return partial(run, name)
+
+
+def run(script: str) -> None:
+    """A script's `main`, with the command line's arguments."""
+    try:
+        import_module(f"pipelines.{script}").main()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in EXTRAS:
+            raise
+        print(
+            f"error: this needs {package}, which is not installed; "
+            f"pip install 'drawscribe[{EXTRAS[package]}]' brings it.",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None

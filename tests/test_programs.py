@@ -1,0 +1,82 @@
+"""The commands as programs of an installed package: each there, its help for a newcomer."""
+
+import argparse
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from pipelines import programs
+from pipelines.command_line import as_typed
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted(
+    file.stem
+    for file in (ROOT / "pipelines").glob("*.py")
+    if '__name__ == "__main__"' in file.read_text(encoding="utf-8")
+)
+
+
+def test_every_script_is_a_program():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["project"]["scripts"] == {
+        f"drawscribe-{name.replace('_', '-')}": f"pipelines.programs:{name}" for name in SCRIPTS
+    }
+
+
+def test_every_extra_is_one_and_brings_its_package():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = settings["project"]["optional-dependencies"]
+    for package, extra in programs.EXTRAS.items():
+        named = [line.split(">")[0].replace("-", "_") for line in extras[extra]]
+        assert package in named, f"{extra} does not bring {package}"
+
+
+class Parsed(Exception):
+    """Carries a parser out of a script."""
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_says_what_it_does_and_what_each_option_is(script, monkeypatch):
+    def stop(parser, *_):
+        raise Parsed(parser)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", stop)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_intermixed_args", stop)
+    module = import_module(f"pipelines.{script}")
+    with pytest.raises(Parsed) as found:
+        module.main(["--help"])
+    (parser,) = found.value.args
+    assert parser.description.startswith(module.__doc__.splitlines()[0])
+    assert f"pipelines/{script}.py" in parser.description
+    for action in parser._actions:
+        assert action.help, f"{script} does not say what {action.dest} is"
+
+
+def test_an_installed_program_shows_what_is_typed_there():
+    text = (
+        "    python pipelines/a_b.py --x\n    accelerate launch pipelines/a_b.py\n"
+        "    deepspeed pipelines/a_b.py\nThen a_b.py goes on."
+    )
+    assert as_typed(text, "/bin/drawscribe-a-b") == (
+        "    drawscribe-a-b --x\n    accelerate launch -m pipelines.a_b\n"
+        "    deepspeed --module pipelines.a_b\nThen drawscribe-a-b goes on."
+    )
+    assert as_typed(text, "pipelines/a_b.py") == text
+
+
+def test_a_package_that_is_not_installed_is_a_sentence(monkeypatch, capsys):
+    def without_datasets(name):
+        raise ModuleNotFoundError("No module named 'datasets'", name="datasets.table")
+
+    monkeypatch.setattr(programs, "import_module", without_datasets)
+    with pytest.raises(SystemExit) as stop:
+        programs.encode_images()
+    assert stop.value.code == 2
+    assert "pip install 'drawscribe[training]'" in capsys.readouterr().err
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug():
+    with pytest.raises(ModuleNotFoundError, match=r"pipelines\.nothing"):
+        programs.nothing()
