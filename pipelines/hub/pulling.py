@@ -63,7 +63,7 @@ def pull(repository: Repository, index: str, parts: Callable[[Path], Iterable[st
         UserError: there is no such repository, it is no checkpoint, it must not be read, or it is
             not in the cache where there is no network.
     """
-    unreachable = _unreachable(repository)
+    unreachable = why_unreachable(repository)
     with without_bars():
         folder = _download(repository, [index], unreachable, f"there is no folder {repository}")
     if not (folder / index).is_file():
@@ -83,13 +83,13 @@ def holds(repository: Repository, file: str) -> bool:
     """Whether the repository has such a file, as far as can be told."""
     try:
         with without_bars():
-            folder = _download(repository, [file], _unreachable(repository), "")
+            folder = _download(repository, [file], why_unreachable(repository), "")
     except UserError:
         return False
     return (folder / file).is_file()
 
 
-def _unreachable(repository: Repository) -> Exception | None:
+def why_unreachable(repository: Repository) -> Exception | None:
     """Why the hub does not answer, or None."""
     try:
         HfApi().model_info(repository.name, revision=repository.revision, timeout=SECONDS)

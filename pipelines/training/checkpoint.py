@@ -40,12 +40,13 @@ PARTS = {
 
 @dataclass(frozen=True)
 class CheckpointPaths:
-    """An opened checkpoint: where its parts are and what it can do."""
+    """An opened checkpoint: where its parts are (`parts` by their names) and what it can do."""
 
     root: Path
     kind: str
     tasks: tuple[str, ...]
     step: int | None
+    parts: tuple[str, ...]
 
     @property
     def tokenizer(self) -> Path:
@@ -104,9 +105,9 @@ def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPath
     if repository is None:
         root = _locate(Path(path))
     else:
-        root = pull(repository, INDEX, lambda folder: _read_index(folder, kind, repository)[1])
-    paths, parts = _read_index(root, kind, repository or root)
-    for part in parts:
+        root = pull(repository, INDEX, lambda folder: _read_index(folder, kind, repository).parts)
+    paths = _read_index(root, kind, repository or root)
+    for part in paths.parts:
         if not (root / part).is_dir():
             raise UserError(
                 f"{repository or root} lacks its folder {part!r}; copy the whole checkpoint."
@@ -121,10 +122,8 @@ def is_checkpoint_on_hub(name: str | Path) -> bool:
     return repository is not None and (repository.revision is not None or holds(repository, INDEX))
 
 
-def _read_index(
-    root: Path, kind: str | None, called: Path | Repository
-) -> tuple[CheckpointPaths, tuple[str, ...]]:
-    """What the index in a folder says of the checkpoint, and the names of its parts.
+def _read_index(root: Path, kind: str | None, called: Path | Repository) -> CheckpointPaths:
+    """What the index in a folder says of the checkpoint.
 
     Args:
         called: as the user knows the folder.
@@ -150,7 +149,7 @@ def _read_index(
             f"{called} is a {found} checkpoint where a {kind} checkpoint is expected; "
             f"name one that {_trainer(kind)} has written."
         )
-    return CheckpointPaths(root, found, tasks, index.get("step")), parts
+    return CheckpointPaths(root, found, tasks, index.get("step"), parts)
 
 
 def _names(listed: Any) -> tuple[str, ...]:

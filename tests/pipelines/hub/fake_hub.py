@@ -150,7 +150,8 @@ class Handler(BaseHTTPRequestHandler):
         files = repository.commits[sha]
         if kind == "revision":
             siblings = [{"rfilename": path} for path in files]
-            return self.answer(200, {"id": name, "sha": sha, "siblings": siblings})
+            told = {"id": name, "sha": sha, "siblings": siblings, "private": repository.private}
+            return self.answer(200, told)
         return self.answer(
             200,
             [
@@ -197,11 +198,12 @@ class Handler(BaseHTTPRequestHandler):
         if name.split("/")[0] != "owner":
             return self.refuse(403, message=f"You don't have the rights to create {name}")
         if name in self.server.repositories:
-            return self.refuse(409, message="You already created this model repo")
-        repository = StoredRepository(private=asked.get("visibility") == "private")
-        self.server.repositories[name] = repository
-        repository.private |= bool(asked.get("private"))
-        repository.commit({".gitattributes": b""})
+            return self.answer(
+                409, {"url": f"{self.server.url}/{name}", "error": "created already"}
+            )
+        private = asked.get("visibility") == "private" or bool(asked.get("private"))
+        self.server.repositories[name] = StoredRepository(private=private)
+        self.server.repositories[name].commit({".gitattributes": b""})
         return self.answer(200, {"url": f"{self.server.url}/{name}", "name": name})
 
     def commit(self, name, repository, body):
