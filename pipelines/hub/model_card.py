@@ -136,11 +136,13 @@ class ModelCard:
         height, width = data.settings.height_width
         texts = " and the texts" if data.of_texts else ""
         positions = self.run.configuration.get("model", {}).get("text_positions")
+        start = self.run.configuration.get("initialize_from")
+        before = ", after those of the checkpoint that it went on from" if start else ""
         longest = f" Texts have at most {positions} tokens." if positions else ""
         return (
-            f"## Limitations\n\nIt has seen the pictures{texts} of these data, at {height} x "
-            f"{width} pixels, and nothing else: expect little of others, and in what it makes "
-            f"whatever these data leave out or lean to.{longest}"
+            f"## Limitations\n\nIt was trained on the pictures{texts} of these data at {height} x "
+            f"{width} pixels{before}: expect little of others, and in what it makes whatever these "
+            f"data leave out or lean to.{longest}"
         )
 
     def _license(self) -> str:
@@ -171,8 +173,9 @@ def _training_lines(run: RunDescription) -> list[str]:
             lines.append(f"{name.replace('_', ' ')}: {settings[name]}")
     if (start := configuration.get("initialize_from")) is not None:
         lines.append(f"went on from {_hub_model(start) or 'another checkpoint'}")
-    if (given := configuration.get("tokenizer")) is not None:
-        lines.append(f"tokenizer: {_hub_model(given) or 'trained before, by itself'}")
+    for part in ("tokenizer", "text_encoder"):
+        if (given := configuration.get(part)) is not None:
+            lines.append(f"{part}: {_hub_model(given) or 'trained before, by itself'}")
     if run.tokenizer_configuration:
         data = describe_data(run.tokenizer_configuration, ("reconstruction",))
         lines.append("tokenizer: trained first" + (f", on {'; '.join(data.lines)}" if data else ""))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +72,15 @@ def pull(repository: Repository, index: str, parts: Callable[[Path], Iterable[st
             f"the repository {repository} on the hub holds no {index}; name one that drawscribe's "
             "push_to_hub.py has written."
         )
-    wanted = [f"{part}/*{ending}" for part in parts(folder) for ending in ENDINGS]
+    wanted = tuple(parts(folder))
+    patterns = [f"{part}/*{ending}" for part in wanted for ending in ENDINGS]
     # What belongs to the index, even where the repository has just been pushed to.
     commit = Repository(repository.name, folder.name)
-    return _download(
-        commit, wanted, unreachable, f"the repository {repository} is here only in part"
-    )
+    here = all((folder / part).is_dir() for part in wanted)
+    with without_bars() if here else nullcontext():
+        return _download(
+            commit, patterns, unreachable, f"the repository {repository} is here only in part"
+        )
 
 
 def holds(repository: Repository, file: str) -> bool:

@@ -79,7 +79,7 @@ def test_all_that_the_run_left(run, tmp_path):
         "| loss | 1.500 |",
         "![samples at step 40](images/training_samples.png)",
         "![training and validation loss](images/loss_curve.png)",
-        "at 32 x 32 pixels, and nothing else",
+        "at 32 x 32 pixels, after those of the checkpoint that it went on from: expect",
         "Texts have at most 16 tokens.",
         "Its owner has chosen none yet",
     ):
