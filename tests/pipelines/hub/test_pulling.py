@@ -210,6 +210,8 @@ def test_a_matcher_and_a_text_encoder(hub, dual_encoder_checkpoint, tmp_path):
     own = Matcher.from_pretrained(dual_encoder_checkpoint, "cpu").text_features(texts)
     for name in ("owner/matcher", "owner/matcher@v1"):
         assert torch.equal(Matcher.from_pretrained(name, "cpu").text_features(texts), own)
+    with pytest.raises(UserError, match="owner/matcher on the hub has no revision v2"):
+        Matcher.from_pretrained("owner/matcher@v2", "cpu")
     one, other = (
         load_text_reading(name, 16).positions for name in ("owner/matcher", dual_encoder_checkpoint)
     )
