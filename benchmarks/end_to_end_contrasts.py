@@ -26,7 +26,7 @@ from study.command_line import parse_study
 from study.verdicts import interval
 
 from pipelines.command_line import UserError, command
-from pipelines.evaluation.report import table
+from pipelines.markdown_tables import table
 
 FIGURES = {
     "drawn_hidden": ("drawn right", ".3f"),

@@ -27,8 +27,8 @@ from pipelines import train_tokenizer
 from pipelines.command_line import UserError, command, open_output
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import TokenizerRun
-from pipelines.evaluation.report import table
 from pipelines.evaluation.scene_accuracy import reconstruction_accuracy, scene_set
+from pipelines.markdown_tables import table
 from pipelines.samples import save_grid
 from pipelines.training.checkpoint import open_checkpoint
 from vq import VQGAN

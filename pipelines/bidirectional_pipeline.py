@@ -16,6 +16,7 @@ from pipelines.data.text_tokenizer import EncodedText, TextCodec, load_text_toke
 from pipelines.data.transforms import Picture, to_pixels
 from pipelines.describing import Caption, Describer
 from pipelines.drawing import Artist, DecoderName, DrawingSettings
+from pipelines.hub.pushable import Pushable
 from pipelines.model_loading import load_reconstructor, load_tokenizer, load_transformer
 from pipelines.recommended_sampling import recommended_sampling
 from pipelines.training.checkpoint import open_checkpoint
@@ -26,7 +27,7 @@ from vq import VQGAN
 logger = logging.getLogger(__name__)
 
 
-class BidirectionalPipeline:
+class BidirectionalPipeline(Pushable):
     """Draws, describes and answers with one checkpoint.
 
     Example:
@@ -65,14 +66,14 @@ class BidirectionalPipeline:
     def from_pretrained(
         cls, checkpoint: str | Path, device: str | None = None, dtype: str | None = None
     ) -> "BidirectionalPipeline":
-        """Loads a checkpoint folder.
+        """Loads a checkpoint.
 
         Args:
-            checkpoint: what `train_bidirectional.py` wrote.
+            checkpoint: the folder that `train_bidirectional.py` wrote, or `owner/name` on the hub.
             device, dtype: as on the command line; the best present by default.
 
         Raises:
-            UserError: the folder is missing, of another kind or version, or damaged.
+            UserError: it is missing, of another kind or version, or damaged.
         """
         place, number_format = device_and_dtype(device, dtype)
         paths = open_checkpoint(checkpoint, "bidirectional")
@@ -82,7 +83,7 @@ class BidirectionalPipeline:
             reconstructor = load_reconstructor(paths.reconstructor, tokenizer.config)
             reconstructor.to(device=place, dtype=number_format)
         transformer = load_transformer(paths.transformer)
-        return cls(
+        pipe = cls(
             tokenizer.to(place).decode_in(number_format),
             TextCodec(load_text_tokenizer(paths.text_tokenizer)),
             transformer.to(device=place, dtype=number_format),  # type: ignore[call-arg]
@@ -90,6 +91,8 @@ class BidirectionalPipeline:
             paths.tasks,
             reconstructor,
         )
+        pipe.checkpoint = paths
+        return pipe
 
     def compile(self) -> "BidirectionalPipeline":
         """Draws through `torch.compile` from here on, which takes ten seconds and more for each

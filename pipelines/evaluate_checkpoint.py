@@ -26,6 +26,7 @@ from pipelines.command_line import (
 )
 from pipelines.data.settings import parse_data
 from pipelines.evaluation.transformer_options import options_of_transformers
+from pipelines.hub.pulling import hub_repository
 from unified_transformer.sequence import TASKS
 
 OF_PICTURES = ("inception_weights", "lpips_weights", "matcher", "detector", "classifier", "beside")
@@ -117,6 +118,12 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     if arguments.choose_sampling and source != "scenes":
         raise UserError("--choose-sampling needs --data scenes, whose pictures can be judged.")
     check_subject(arguments)
+    checkpoint = arguments.checkpoint
+    if arguments.choose_sampling and checkpoint and hub_repository(checkpoint) is not None:
+        raise UserError(
+            f"--choose-sampling keeps what it chooses in the checkpoint, and {checkpoint} is on "
+            "the hub; name a copy of it (hf download --local-dir DIR)."
+        )
     given = sampling_given(arguments)
     if arguments.choose_sampling and any(value is not None for value in given.values()):
         raise UserError("--choose-sampling chooses the sampling settings; give it none of them.")

@@ -15,6 +15,7 @@ from pipelines.command_line import UserError, check_seed, device_and_dtype
 from pipelines.data.attributes import Attributes, Given
 from pipelines.data.text_tokenizer import EncodedText
 from pipelines.data.transforms import Picture, to_image, to_pixels
+from pipelines.hub.pushable import Pushable
 from pipelines.model_loading import load_generator, load_style_encoder
 from pipelines.text_encoding import TextReading, load_text_encoder, read_with
 from pipelines.training.checkpoint import open_checkpoint
@@ -22,7 +23,7 @@ from pipelines.training.checkpoint import open_checkpoint
 PICTURES_AT_ONCE = 64
 
 
-class GANPipeline:
+class GANPipeline(Pushable):
     """Draws with a checkpoint of `train_gan.py`.
 
     Example:
@@ -50,14 +51,14 @@ class GANPipeline:
     def from_pretrained(
         cls, checkpoint: str | Path, device: str | None = None, dtype: str | None = None
     ) -> "GANPipeline":
-        """Loads a checkpoint folder.
+        """Loads a checkpoint.
 
         Args:
-            checkpoint: what `train_gan.py` wrote.
+            checkpoint: the folder that `train_gan.py` wrote, or `owner/name` on the hub.
             device, dtype: as on the command line; the best present by default.
 
         Raises:
-            UserError: the folder is missing, of another kind or version, or damaged.
+            UserError: it is missing, of another kind or version, or damaged.
         """
         place, number_format = device_and_dtype(device, dtype)
         paths = open_checkpoint(checkpoint, "gan")
@@ -70,7 +71,9 @@ class GANPipeline:
             style_encoder.to(device=place, dtype=number_format)  # type: ignore[call-arg]
         generator = load_generator(paths.generator)
         generator.to(device=place, dtype=number_format)  # type: ignore[call-arg]
-        return cls(generator, texts, style_encoder, paths.tasks)
+        pipe = cls(generator, texts, style_encoder, paths.tasks)
+        pipe.checkpoint = paths
+        return pipe
 
     @property
     def picture_size(self) -> tuple[int, int]:

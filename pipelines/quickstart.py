@@ -20,7 +20,7 @@ from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import UserError, command, command_parser, device_and_dtype
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import BidirectionalRun
-from pipelines.evaluation.report import draw_grid, sampling_in_words, table, write_report
+from pipelines.evaluation.report import draw_grid, sampling_in_words, write_report
 from pipelines.evaluation.scene_report import (
     SceneReport,
     check_readable,
@@ -28,6 +28,7 @@ from pipelines.evaluation.scene_report import (
     measure_scenes,
     show_scenes,
 )
+from pipelines.markdown_tables import table
 from pipelines.recommended_sampling import recommend_sampling
 from pipelines.train_bidirectional import train_bidirectional
 from pipelines.training.distributed import Processes

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pipelines.command_line import command, command_parser, open_output
 from pipelines.evaluation.rating_tally import RESAMPLES, Mean, Preference, Tally, tally_ratings
 from pipelines.evaluation.ratings import PREFERENCES, SCORES, read_key, read_ratings
-from pipelines.evaluation.report import table, write_report
+from pipelines.evaluation.report import write_report
+from pipelines.markdown_tables import table
 
 UNKNOWN = "–"
 HEADS = {"quality": "best quality", "alignment": "fits the text best"}

@@ -16,7 +16,7 @@ from pipelines.data.text_tokenizer import EncodedText, TextCodec, load_text_toke
 from pipelines.dual_encoder.matcher import load_dual_encoder
 from pipelines.dual_encoder.model import image_vectors
 from pipelines.pretrained import load_pretrained, model_type
-from pipelines.training.checkpoint import INDEX, open_checkpoint
+from pipelines.training.checkpoint import INDEX, is_checkpoint_on_hub, open_checkpoint
 
 GIVE = (
     "give a checkpoint of train_dual_encoder.py or of train_gan.py, or a BERT with "
@@ -105,13 +105,15 @@ def load_text_reading(name_or_path: str | Path, positions: int) -> TextReading:
     Raises:
         UserError: there is none, it is of another kind, or it is damaged.
     """
-    folder = local_path(name_or_path, "text encoder")
-    ours = folder is not None and any(
-        (folder / place / INDEX).is_file() for place in ("", "checkpoint")
-    )
-    if folder is None or not ours:
-        return _open_bert(folder or name_or_path, positions)
-    paths, image_tower = open_checkpoint(folder), None
+    if not is_checkpoint_on_hub(name_or_path):
+        folder = local_path(name_or_path, "text encoder")
+        ours = folder is not None and any(
+            (folder / place / INDEX).is_file() for place in ("", "checkpoint")
+        )
+        if folder is None or not ours:
+            return _open_bert(folder or name_or_path, positions)
+        name_or_path = folder
+    paths, image_tower = open_checkpoint(name_or_path), None
     if paths.kind == "dual_encoder":
         both = load_dual_encoder(paths.dual_encoder)
         tower, image_tower = both.text_model, ImageTower(both)

@@ -57,9 +57,11 @@ def _tokenizer(
 ) -> CheckpointPaths | None:
     """The tokenizer to use, trained here first if need be; None if that was stopped."""
     if config.initialize_from is not None:
-        return open_checkpoint(config.initialize_from, "bidirectional")
+        start = config.initialize_from
+        return processes.together(lambda: open_checkpoint(start, "bidirectional"))
     if config.tokenizer is not None:
-        return open_checkpoint(config.tokenizer, "tokenizer")
+        given = config.tokenizer
+        return processes.together(lambda: open_checkpoint(given, "tokenizer"))
     assert config.tokenizer_config is not None
     output = folder.path / "tokenizer"
     run = load_configuration(config.tokenizer_config, [f"output={output}"], TokenizerRun)

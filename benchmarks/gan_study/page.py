@@ -22,7 +22,7 @@ from gan_study.systems import (
     DataSet,
     systems_on,
 )
-from pipelines.evaluation.report import table
+from pipelines.markdown_tables import table
 from pipelines.training.storage import replace_file
 
 JUDGED = {"r_precision": "R-precision", "distance": "Fréchet distance", "diversity": "diversity"}

@@ -2,7 +2,7 @@
 
 from study.figures import PICTURES, SCENES
 
-from pipelines.evaluation.report import table
+from pipelines.markdown_tables import table
 from reproduction_study.claims import OPTION_NAMES, OPTIONS, STATES, TABLES, arm_of, verdict_lines
 from reproduction_study.drawings import prompts_file
 from reproduction_study.results import ReproductionResults

@@ -8,7 +8,7 @@ from study.figures import SAMPLING as SAMPLING_SETTINGS
 from study.verdicts import NOTHING
 from tokenizer_figures import PICTURES
 
-from pipelines.evaluation.report import table
+from pipelines.markdown_tables import table
 from reproduction_study.arms import DOWNSAMPLING, LONGER
 from reproduction_study.claims import (
     DIRECTIONS,

@@ -25,7 +25,7 @@ from pipelines.dual_encoder.model import (
     text_vectors,
 )
 from pipelines.pretrained import load_pretrained, model_type, or_user_error
-from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.checkpoint import is_checkpoint_on_hub, open_checkpoint
 
 AT_ONCE = 128
 GIVE = (
@@ -59,7 +59,7 @@ class Matcher:
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, device: str | None = None) -> "Matcher":
-        """Opens a checkpoint of `train_dual_encoder.py`, or a CLIP model: its folder or hub name.
+        """Opens a checkpoint of `train_dual_encoder.py`, or a CLIP model: folder or hub name.
 
         Args:
             device: as on the command line; the best present by default.
@@ -68,11 +68,14 @@ class Matcher:
             UserError: there is none, it is of another kind, or it is damaged.
         """
         place, _ = device_and_dtype(device)
-        folder = local_path(name_or_path, "matcher")
-        if folder is not None and not (folder / "config.json").is_file():
-            matcher = _open_dual_encoder(folder)
+        if is_checkpoint_on_hub(name_or_path):
+            matcher = _open_dual_encoder(name_or_path)
         else:
-            matcher = _open_clip(folder or name_or_path)
+            folder = local_path(name_or_path, "matcher")
+            if folder is not None and not (folder / "config.json").is_file():
+                matcher = _open_dual_encoder(folder)
+            else:
+                matcher = _open_clip(folder or name_or_path)
         matcher.model.to(place)  # type: ignore[arg-type]  # transformers wraps it without its types
         return matcher
 
@@ -119,7 +122,7 @@ def _in_parts(encode: Callable[[Sequence[Any]], Tensor], items: Sequence[Any]) -
     return torch.cat(parts)
 
 
-def _open_dual_encoder(folder: Path) -> Matcher:
+def _open_dual_encoder(folder: str | Path) -> Matcher:
     paths = open_checkpoint(folder, "dual_encoder")
     model = load_dual_encoder(paths.dual_encoder)
     height, width = model.config.vision_config.image_size

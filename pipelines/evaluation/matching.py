@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from pipelines.command_line import UserError
-from pipelines.data.locations import local_path
 from pipelines.data.transforms import Picture
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.evaluation.figures import Figure, Missing
 from pipelines.evaluation.streaming import StreamedSums
+from pipelines.hub.pulling import hub_repository
 
 # Equal features give cosines that are equal but for the order of a sum.
 ROUNDING = 1e-9
@@ -34,7 +34,7 @@ def open_matcher(name: str, device: str | None = None) -> Matcher | Missing:
     Raises:
         UserError: a folder that is here is neither, or is damaged.
     """
-    here = local_path(name, "matcher") is not None
+    here = hub_repository(name) is None
     try:
         return Matcher.from_pretrained(name, device)
     except UserError as error:

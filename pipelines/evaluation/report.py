@@ -17,6 +17,7 @@ from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from pipelines.markdown_tables import table
 from pipelines.training.storage import replace_file
 from unified_transformer import SamplingSettings
 
@@ -110,11 +111,3 @@ def sampling_in_words(sampling: SamplingSettings) -> str:
 def texts_of(drawn: Sequence[Drawn]) -> str:
     """What stands above and below the pictures of a grid, as a table."""
     return table([("picture", "read back"), *((item.prompt, item.caption) for item in drawn)])
-
-
-def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """A Markdown table; the first row is its head."""
-    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
-    head, *body = [f"| {' | '.join(row)} |" for row in cells]
-    rule = f"|{' --- |' * len(rows[0])}"
-    return "\n".join([head, rule, *body])

@@ -16,7 +16,8 @@ from pipelines.evaluation.figures import Figure, Missing
 from pipelines.evaluation.gallery import SHOWN, Gallery, Shown
 from pipelines.evaluation.measuring import Measured
 from pipelines.evaluation.plots import plot_codes, plot_places, plot_shares
-from pipelines.evaluation.report import Drawn, draw_grid, table, write_report
+from pipelines.evaluation.report import Drawn, draw_grid, write_report
+from pipelines.markdown_tables import table
 from pipelines.training.storage import replace_file
 
 PICTURES, PLOTS, ROWS = "pictures", "plots", "rows.png"

@@ -18,6 +18,7 @@ from pipelines.configuration.loading import (
 )
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.data.text_tokenizer import load_text_tokenizer
+from pipelines.hub.pulling import hub_repository
 from pipelines.training.checkpoint import open_checkpoint
 from unified_transformer import EndToEndModel, UnifiedTransformer, UnifiedTransformerConfig
 from unified_transformer.sequence import Task
@@ -94,7 +95,7 @@ def read_workload(
 def _tokenizer(config: BidirectionalRun, given: str | None) -> tuple[VQGANConfig, str]:
     """The tokenizer's shape, and where it was found."""
     start = config.initialize_from or config.tokenizer
-    if given is None and start is not None and Path(start).exists():
+    if given is None and start is not None and _is_there(start):
         checkpoint = open_checkpoint(start)
         return or_user_error(lambda: read_vqgan_config(checkpoint.tokenizer)), str(start)
     yaml = given or config.tokenizer_config or _that_writes(start)
@@ -104,6 +105,12 @@ def _tokenizer(config: BidirectionalRun, given: str | None) -> tuple[VQGANConfig
             "tokenizer's YAML by --tokenizer-config."
         )
     return load_configuration(yaml, [], TokenizerRun).model, yaml
+
+
+def _is_there(checkpoint: str) -> bool:
+    """In a folder or, unless it is yet to be trained, on the hub."""
+    on_hub = hub_repository(checkpoint) is not None and _that_writes(checkpoint) is None
+    return on_hub or Path(checkpoint).exists()
 
 
 def _that_writes(checkpoint: str | None) -> str | None:
@@ -120,7 +127,7 @@ def _that_writes(checkpoint: str | None) -> str | None:
 def _vocabulary(config: BidirectionalRun) -> int:
     """Of the text tokenizer: its own, or the most that one may have which is trained or grows."""
     start = config.initialize_from
-    if start is not None and Path(start).exists():
+    if start is not None and _is_there(start):
         start_from = open_checkpoint(start, "bidirectional").text_tokenizer
         return max(len(load_text_tokenizer(start_from)), config.text_tokenizer.vocabulary_size)
     if config.text_tokenizer.path is None:

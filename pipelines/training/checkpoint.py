@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.command_line import UserError, in_short
+from pipelines.hub.pulling import Repository, holds, hub_repository, pull
 from pipelines.pretrained import without_bars
 from pipelines.training.storage import DISK_ERRORS, reach_disk, reach_disk_of_parent
 
@@ -39,12 +40,13 @@ PARTS = {
 
 @dataclass(frozen=True)
 class CheckpointPaths:
-    """An opened checkpoint: where its parts are and what it can do."""
+    """An opened checkpoint: where its parts are (`parts` by their names) and what it can do."""
 
     root: Path
     kind: str
     tasks: tuple[str, ...]
     step: int | None
+    parts: tuple[str, ...]
 
     @property
     def tokenizer(self) -> Path:
@@ -86,11 +88,12 @@ class CheckpointPaths:
 
 
 def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPaths:
-    """Checks a checkpoint folder before anything is loaded from it.
+    """Checks a checkpoint before anything is loaded from it.
 
     Args:
         path: the folder that holds `model_index.json` (or a run's folder, which holds
-            `checkpoint/`).
+            `checkpoint/`); where there is none, a repository of the hub (`owner/name`,
+            `owner/name@revision`), which is pulled into the hub's local cache.
         kind: what the caller can use; `None` for any. A transformer's checkpoint is its
             tokenizer's as well.
 
@@ -98,32 +101,55 @@ def open_checkpoint(path: str | Path, kind: str | None = None) -> CheckpointPath
         UserError: there is no checkpoint at `path`, it is of another kind or of a format that
             this version does not know, or one of its parts is missing.
     """
-    root = _locate(Path(path))
+    repository = hub_repository(path)
+    if repository is None:
+        root = _locate(Path(path))
+    else:
+        root = pull(repository, INDEX, lambda folder: _read_index(folder, kind, repository).parts)
+    paths = _read_index(root, kind, repository or root)
+    for part in paths.parts:
+        if not (root / part).is_dir():
+            raise UserError(
+                f"{repository or root} lacks its folder {part!r}; copy the whole checkpoint."
+            )
+    return paths
+
+
+def is_checkpoint_on_hub(name: str | Path) -> bool:
+    """Whether it is a checkpoint of ours on the hub, and no other model there; False where it is a
+    folder here, and where it cannot be told. Only ours are called by a revision."""
+    repository = hub_repository(name)
+    return repository is not None and (repository.revision is not None or holds(repository, INDEX))
+
+
+def _read_index(root: Path, kind: str | None, called: Path | Repository) -> CheckpointPaths:
+    """What the index in a folder says of the checkpoint.
+
+    Args:
+        called: as the user knows the folder.
+    """
     try:
         index = json.loads((root / INDEX).read_text())
         found, version = str(index["kind"]), index["format_version"]
         tasks, parts = _names(index["tasks"]), _names(index.get("parts", PARTS.get(found, ())))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{root / INDEX} is not the index of a checkpoint ({error}); name a folder "
+            f"the {INDEX} of {called} is not the index of a checkpoint ({error}); name a folder "
             "that a training run has written."
         ) from None
     if version != FORMAT_VERSION:
         raise UserError(
-            f"{root} has checkpoint format {version}, and this version reads format "
+            f"{called} has checkpoint format {version}, and this version reads format "
             f"{FORMAT_VERSION}; use the version of drawscribe that wrote it."
         )
     if kind == "tokenizer" and kind in parts:
-        found = kind
+        found, parts = kind, (kind,)
     if kind is not None and found != kind:
         raise UserError(
-            f"{root} is a {found} checkpoint where a {kind} checkpoint is expected; "
+            f"{called} is a {found} checkpoint where a {kind} checkpoint is expected; "
             f"name one that {_trainer(kind)} has written."
         )
-    for part in parts:
-        if not (root / part).is_dir():
-            raise UserError(f"{root} lacks its folder {part!r}; copy the whole checkpoint.")
-    return CheckpointPaths(root, found, tasks, index.get("step"))
+    return CheckpointPaths(root, found, tasks, index.get("step"), parts)
 
 
 def _names(listed: Any) -> tuple[str, ...]:

@@ -310,6 +310,12 @@ def test_mistakes_are_refused_before_anything_is_written(
     assert not output.exists()
 
 
+def test_sampling_is_not_chosen_for_a_checkpoint_of_the_hub(tmp_path, capsys):
+    arguments = ("--data", "scenes", "--choose-sampling", "--output", tmp_path / "report")
+    error = refusal(capsys, "--checkpoint", "owner/name", *arguments)
+    assert "owner/name is on the hub; name a copy of it" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

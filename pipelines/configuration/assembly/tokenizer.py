@@ -52,8 +52,9 @@ def tokenizer_task(config: TokenizerRun, processes: Processes) -> Task:
     device, objective = processes.device, config.objective
     torch.manual_seed(config.seed)
     tokenizer = VQGAN(config.model)
-    if config.initialize_from is not None:
-        _take_weights(tokenizer, open_checkpoint(config.initialize_from, "tokenizer"), processes)
+    if (start := config.initialize_from) is not None:
+        found = processes.together(lambda: open_checkpoint(start, "tokenizer"))
+        _take_weights(tokenizer, found, processes)
     tokenizer.to(device)
     discriminator = build_discriminator(
         objective, config.discriminator, config.contrasts, config.data, processes
