@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelines.command_line import command, open_output
+from pipelines.command_line import command, command_parser, open_output
 from pipelines.hub.pushing import CARD, collect, push, write_files
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Push a checkpoint to the Hugging Face hub.")
+    parser = command_parser(__doc__)
     parser.add_argument("--checkpoint", required=True, metavar="DIR", help="or a run's folder")
     parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="made if need be")
     parser.add_argument(
@@ -29,7 +29,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--report", metavar="DIR", help="figures of evaluate_checkpoint.py for the card"
     )
-    parser.add_argument("--commit-message", metavar="TEXT")
+    parser.add_argument("--commit-message", metavar="TEXT", help="of the commit in the repository")
     parser.add_argument(
         "--dry-run", metavar="DIR", help="write what would be pushed into a new or empty folder"
     )

@@ -98,6 +98,22 @@ def test_inference_imports_without_the_training_libraries(statement):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "script", ["generate_images", "caption_images", "answer_questions", "push_to_hub"]
+)
+def test_drawing_and_describing_need_no_data_libraries(script):
+    others = (*TRAINING_ONLY, "datasets", "jinja2", "matplotlib", "pyarrow")
+    program = f"import sys; sys.modules.update(dict.fromkeys({others!r})); "
+    run = subprocess.run(
+        [sys.executable, "-c", f"{program}import pipelines.{script}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.slow
 def test_training_on_scenes_does_not_wait_for_datasets():
     program = "import sys, pipelines.train_bidirectional; sys.exit('datasets' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
