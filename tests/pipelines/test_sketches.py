@@ -30,6 +30,7 @@ def test_watching_changes_no_picture(pipe, options, monkeypatch):
     assert shares == sorted(shares) and shares[0] < 0.5 and shares[-1] == 1
     last = seen[-1]
     assert last.ids.shape == (2, 4, 4) and last.known.tolist() == [16] * 2
+    assert seen[0].known.max() < 16  # and is not written over
     for sketch in seen:
         for ids, known, final in zip(sketch.ids, sketch.known, last.ids, strict=True):
             assert torch.equal(ids.flatten()[:known], final.flatten()[:known])
