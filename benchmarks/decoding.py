@@ -53,8 +53,13 @@ def floor(model: UnifiedTransformer) -> dict[str, float]:
     return {"bytes_per_second": bandwidth, "seconds": size / bandwidth * SIDE**2}
 
 
+def note(passes: list[Tensor], ids: Tensor, known: Tensor) -> None:
+    """Is called after every pass."""
+    passes.append(known)
+
+
 def draw(
-    model: UnifiedTransformer, pictures: int, guidance: float, window: int, passes: list[int]
+    model: UnifiedTransformer, pictures: int, guidance: float, window: int, passes: list[Tensor]
 ) -> Tensor:
     text = torch.randint(5, WORDS, (1, TEXT), generator=torch.Generator().manual_seed(0))
     settings = SamplingSettings(guidance_scale=guidance)
@@ -66,7 +71,7 @@ def draw(
         [list(range(pictures))],
         settings,
         window,
-        passes.append,
+        partial(note, passes),
     ).ids
 
 
@@ -75,7 +80,7 @@ def measure_ours(model: UnifiedTransformer, repeats: int) -> list[dict[str, Any]
     for pictures in (1, 16):
         for guidance in (1.0, 3.0):
             for window in (1, 8):
-                passes: list[int] = []
+                passes: list[Tensor] = []
                 call = partial(draw, model, pictures, guidance, window, passes)
                 spent = median(seconds(call) for _ in range(repeats if pictures == 1 else 1))
                 rows.append(
@@ -133,12 +138,18 @@ def measure_checkpoint(folder: str) -> list[dict[str, Any]]:
         for window in (1, 2, 4, 8):
             drawn, spent, passes = [], [], 0
             for prompt, seed in wanted:
-                done: list[int] = []
+                done: list[Tensor] = []
                 start = time.perf_counter()
                 one = slice(prompt, prompt + 1)
                 drawn.append(
                     generate_image_ids(
-                        model, ids[one], length[one], [[seed]], settings, window, done.append
+                        model,
+                        ids[one],
+                        length[one],
+                        [[seed]],
+                        settings,
+                        window,
+                        partial(note, done),
                     ).ids
                 )
                 spent.append(time.perf_counter() - start)

@@ -19,6 +19,7 @@ from pipelines.drawing import Artist, DecoderName, DrawingSettings
 from pipelines.hub.pushable import Pushable
 from pipelines.model_loading import load_reconstructor, load_tokenizer, load_transformer
 from pipelines.recommended_sampling import recommended_sampling
+from pipelines.sketches import Sketch
 from pipelines.training.checkpoint import open_checkpoint
 from unified_transformer import Reconstructor, SamplingSettings, UnifiedTransformer
 from unified_transformer.sequence import DIRECTIONS
@@ -114,6 +115,7 @@ class BidirectionalPipeline(Pushable):
         num_images: int = 1,
         seed: int | Sequence[int] = 0,
         progress: Callable[[int], None] = lambda done: None,
+        watch: Callable[[Sketch], None] | None = None,
         **options: Any,
     ) -> list[Image.Image]:
         """Draws `num_images` pictures of each prompt, those of one prompt side by side.
@@ -124,6 +126,8 @@ class BidirectionalPipeline(Pushable):
                 prompt, seed and settings give the same picture, whatever else is drawn beside it.
                 With `rerank` picture k has the candidates with seeds seed + k * rerank and on.
             progress: called with the number of pictures finished since the last call.
+            watch: called after every pass of the model with a sketch of the pictures that are drawn
+                together (`paint_sketch` shows how it looks); what it raises stops the drawing.
             **options: as `drawing_settings` takes them.
 
         Raises:
@@ -134,7 +138,7 @@ class BidirectionalPipeline(Pushable):
         if len(seeds) != len(prompts):
             raise UserError(f"{len(seeds)} seeds for {len(prompts)} prompts; give one for each.")
         settings = self.drawing_settings(num_images=num_images, **options)
-        return self.draw(prompts, seeds, settings, progress)
+        return self.draw(prompts, seeds, settings, progress, watch)
 
     def draw(
         self,
@@ -142,6 +146,7 @@ class BidirectionalPipeline(Pushable):
         seeds: Sequence[int],
         settings: DrawingSettings,
         progress: Callable[[int], None] = lambda done: None,
+        watch: Callable[[Sketch], None] | None = None,
     ) -> list[Image.Image]:
         """`generate_images` by settings of `drawing_settings` and with a seed for each prompt.
 
@@ -158,7 +163,9 @@ class BidirectionalPipeline(Pushable):
         images = []
         for first in range(0, len(encoded), prompts_at_once):
             some = slice(first, first + prompts_at_once)
-            drawn = self.artist.draw(encoded[some], prompts[some], seeds[some], settings, given)
+            drawn = self.artist.draw(
+                encoded[some], prompts[some], seeds[some], settings, given, watch
+            )
             images += drawn
             progress(len(drawn))
         return images

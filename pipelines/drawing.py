@@ -1,6 +1,6 @@
 """How pictures are drawn of prompts, candidates and their choice included."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from pipelines.command_line import UserError, check_seed
 from pipelines.data.text_tokenizer import EncodedText, TextCodec
 from pipelines.data.transforms import Picture, to_image
+from pipelines.sketches import Sketch, Sketches
 from unified_transformer import (
     Drawings,
     HiddenState,
@@ -109,13 +110,16 @@ class Artist:
         seeds: Sequence[int],
         settings: DrawingSettings,
         given: Tensor | None = None,
+        watch: Callable[[Sketch], None] | None = None,
     ) -> list[Image.Image]:
         """Pictures of prompts (`texts` as encoded), those of one prompt side by side; `given`
-        [1, keep_rows, w] are the first rows of ids of all."""
+        [1, keep_rows, w] are the first rows of ids of all. `watch` is shown them on the way."""
         positions = self.transformer.config.text_positions
         text_ids, text_length = self.codec.pad(prompts, positions)
         text_ids, text_length = (t.to(self.transformer.device) for t in (text_ids, text_length))
         at_once = max(1, PICTURES_AT_ONCE // (len(prompts) * settings.sampling.branches))
+        grid = self.transformer.config.grid
+        sketches = Sketches(watch, (len(prompts), settings.candidates), settings.rerank, grid)
         drawn, scores = [], []
         for first in range(0, settings.candidates, at_once):
             some = range(first, min(first + at_once, settings.candidates))
@@ -126,6 +130,7 @@ class Artist:
                 [[seed + k for k in some] for seed in seeds],
                 settings.sampling,
                 settings.window,
+                sketches.of_part(some),
                 compiled=self.compiled,
                 given=None if given is None else given.expand(len(prompts), -1, -1),
                 hidden_state=self._hidden_state(settings),

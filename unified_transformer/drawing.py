@@ -41,7 +41,7 @@ def generate_image_ids(
     seeds: list[list[int]],
     settings: SamplingSettings | None = None,
     window: int | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    watch: Callable[[Tensor, Tensor], None] = lambda ids, known: None,
     compiled: bool = False,
     given: Tensor | None = None,
     hidden_state: HiddenState | None = None,
@@ -52,7 +52,8 @@ def generate_image_ids(
     prompt as pictures are wanted of it. A picture depends on its prompt, its seed and the settings,
     not on its batch. `window` is how many ids a pass of the model tries at once: it changes how
     many passes are needed, and no picture; None is what is fastest where that was measured.
-    `progress` is called after every pass with the number of ids that every picture had before it.
+    `watch` is called after every pass with the ids so far [picture, h, w], which the next pass
+    writes over, and with how many of each picture's are final, in raster order, [picture].
     `compiled` runs the passes through `torch.compile`. `given` [batch, rows, w] are the first rows
     of the prompts' pictures, fewer than h, which the rest continues. With `hidden_state` the hidden
     states of the prompt's branch are collected on the way, those of a teacher-forced pass over the
@@ -93,11 +94,11 @@ def generate_image_ids(
         first = rearrange(given, "b rows w -> b (rows w)").repeat_interleave(pictures, 0)
         read_rows(first[:, :-1], config.grid_width, read)
     window = window or fastest_window(len(begin), text_ids.device)
-    ids = draw(first, continue_from, config.grid, window, progress)
+    ids = draw(first, continue_from, config.grid, window, watch)
     if hidden_state == "consumed":
-        read(ids[:, -1:], torch.full_like(ids[:, -1:], config.image_positions - 1))
+        read(ids[:, -1, -1:], torch.full_like(seed[:, None], config.image_positions - 1))
     hidden = standing_for_ids(states.all, hidden_state) if states and hidden_state else None
-    return Drawings(rearrange(ids, "b (h w) -> b h w", h=config.grid_height), hidden)
+    return Drawings(ids, hidden)
 
 
 class HiddenStates:
@@ -138,9 +139,9 @@ def draw(
     continue_from: Callable[[Tensor, Tensor], Tensor],
     grid: tuple[int, int],
     window: int,
-    progress: Callable[[int], None],
+    watch: Callable[[Tensor, Tensor], None],
 ) -> Tensor:
-    """Ids [picture, h * w] that begin with `first`, one id or whole rows, `window` at a time.
+    """Ids [picture, h, w] that begin with `first`, one id or whole rows, `window` at a time.
 
     Jacobi decoding with fixed noise: each pass draws the next `window` ids of every picture from
     drafts of those between, which are the draws of the pass before. As noise belongs to places, an
@@ -161,7 +162,8 @@ def draw(
         ids[:, given : given + width] = first[:, -width:]
     done = torch.full_like(first[:, :1], given)  # how many of each picture are final, [picture, 1]
     ahead = torch.arange(window, device=first.device)
-    while (least := int(done.min())) <= last:
+    in_rows = partial(rearrange, pattern="b (h w) -> b h w", w=width)
+    while int(done.min()) <= last:
         places = (done - 1 + ahead).clamp(max=last - 1)
         drafts = ids.gather(1, places + 1)
         drawn = continue_from(ids.gather(1, places), places)
@@ -169,8 +171,8 @@ def draw(
         ids.scatter_(1, places + 1 + width, drawn)
         right = (drawn == drafts)[:, :-1].cumprod(dim=1).sum(dim=1, keepdim=True)
         done = (done + 1 + right).clamp(max=last + 1)
-        progress(least)
-    return ids[:, : last + 1]
+        watch(in_rows(ids[:, : last + 1]), done[:, 0])
+    return in_rows(ids[:, : last + 1])
 
 
 def with_empty_prompts(

@@ -134,7 +134,11 @@ def test_drawing_in_parallel_gives_the_same_pictures(
     text, length = batch["text_ids"], batch["text_length"]
     for window in (1, 3, 5, 40):
         done = []
-        ids = generate_image_ids(model, text, length, seeds, settings, window, done.append).ids
+
+        def watch(ids, known, done=done):
+            done.append(known)
+
+        ids = generate_image_ids(model, text, length, seeds, settings, window, watch).ids
         passes[window] = len(done)
         if window == 1:
             one_by_one = ids
@@ -169,10 +173,18 @@ def test_drawing_in_parallel_takes_fewer_passes_where_ids_can_be_guessed():
         drawn = torch.where(places < 4, places + 1, (places + 1) % 5)
         return drawn
 
-    done = []
-    ids = draw(torch.zeros(2, 1, dtype=torch.long), repeat_the_row_above, (4, 5), 5, done.append)
-    assert torch.equal(ids, torch.arange(5).repeat(2, 4))
-    assert len(done) == 2 + 3
+    seen = []
+
+    def watch(ids, known):
+        seen.append((ids.clone(), known.clone()))
+
+    ids = draw(torch.zeros(2, 1, dtype=torch.long), repeat_the_row_above, (4, 5), 5, watch)
+    assert torch.equal(ids, torch.arange(5).repeat(2, 4, 1))
+    assert len(seen) == 2 + 3
+    counts = [known.tolist() for _, known in seen]
+    assert counts == sorted(counts) and counts[-1] == [20, 20]
+    for some, known in seen:
+        assert torch.equal(some.flatten(1)[:, : known[0]], ids.flatten(1)[:, : known[0]])
 
 
 def test_greedy_ids_are_the_likeliest_of_a_teacher_forced_pass(model, batch):

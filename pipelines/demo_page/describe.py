@@ -1,0 +1,27 @@
+"""A picture -> captions."""
+
+from collections.abc import Iterator
+
+import gradio as gr
+
+from pipelines.bidirectional_pipeline import BidirectionalPipeline
+from pipelines.demo_page.answers import texts
+from pipelines.demo_page.asking import asks, slider, upload
+from pipelines.demo_page.limits import MOST_CAPTIONS, checked_number, read_upload
+
+
+def describe_tab(pipe: BidirectionalPipeline) -> None:
+    def describe(path: str | None, number: float) -> Iterator[str]:
+        captions = checked_number(number, "the number of captions", MOST_CAPTIONS)
+        picture = read_upload(path)
+        yield texts(pipe.describe([picture], num_beams=MOST_CAPTIONS, num_captions=captions))
+
+    with gr.Row():
+        with gr.Column():
+            picture = upload()
+            number = slider("Captions", 1, MOST_CAPTIONS, 3)
+            buttons = gr.Row()
+        with gr.Column():
+            answer = gr.HTML(elem_classes="answer")
+    with buttons:
+        asks("Describe", describe, [picture, number], answer)
