@@ -195,7 +195,7 @@ def test_style_without_text(trained, tmp_path):
     command = ["--checkpoint", str(tmp_path / "two"), "--output", str(tmp_path / "drawn")]
     command += ["--style-image", str(tmp_path / "style.png"), "--num-images", "2"]
     generate_images.main([*command, "--device", "cpu"])
-    drawn = [(tmp_path / "drawn" / f"0000{n}.png").read_bytes() for n in (0, 1)]
+    drawn = [Image.open(tmp_path / "drawn" / f"0000{n}.png").tobytes() for n in (0, 1)]
     assert drawn[0] == drawn[1]
 
 

@@ -36,7 +36,7 @@ PARSERS = {
     "caption_images": caption_images.parse_arguments,
     "evaluate_checkpoint": evaluate_checkpoint.parse_arguments,
     "generate_images": generate_images.parse_arguments,
-    "train_bidirectional": partial(command_arguments.parse_arguments, description=""),
+    "train_bidirectional": partial(command_arguments.parse_arguments, text=""),
 }
 
 
