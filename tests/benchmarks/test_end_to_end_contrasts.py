@@ -68,10 +68,10 @@ def test_gains_are_paired_differences_to_the_default(study):
 @pytest.mark.slow
 def test_it_runs_and_goes_on(tmp_path):
     command = [sys.executable, str(SCRIPT), "--output", "study", "--seeds", "1"]
-    command += ["--shorten", "200", "--only", "sentences"]
+    command += ["--shorten", "200", "--only", "sentences_light"]
     for _ in range(2):
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr[-2000:]
-        assert "| end_to_end_sentences | 1 |" in run.stdout
-    found = json.loads((tmp_path / "study/cells/scenes_end_to_end_sentences_0.json").read_text())
-    assert "contrasts.sentence_weight=0.1" in found["settings"]
+        assert "| end_to_end_sentences_light | 1 |" in run.stdout
+    found = json.loads((tmp_path / "study/cells/scenes_end_to_end_sentences_light_0.json").read_text())
+    assert "contrasts.sentence_weight=0.01" in found["settings"]
