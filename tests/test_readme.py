@@ -33,7 +33,7 @@ def commands(page: str = "README.md") -> list[str]:
     return [line for line in lines if line.startswith(starts)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def workplace(tmp_path_factory, checkpoint):
     """A folder with links to our code, a small checkpoint, and three captioned pictures."""
     folder = tmp_path_factory.mktemp("workplace")
