@@ -73,5 +73,6 @@ def test_it_runs_and_goes_on(tmp_path):
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr[-2000:]
         assert "| end_to_end_sentences_light | 1 |" in run.stdout
-    found = json.loads((tmp_path / "study/cells/scenes_end_to_end_sentences_light_0.json").read_text())
+    cell = tmp_path / "study/cells/scenes_end_to_end_sentences_light_0.json"
+    found = json.loads(cell.read_text())
     assert "contrasts.sentence_weight=0.01" in found["settings"]
