@@ -65,7 +65,8 @@ def address(checkpoint, tmp_path_factory):
 
     try:
         yield wait_for(said)[0]
-        assert list(temporary.glob("drawscribe-uploads-*/*/*.png"))
+        if CHROMIUM is not None and DRIVER is not None:  # there were visitors, who upload
+            assert list(temporary.glob("drawscribe-uploads-*/*/*.png"))
     finally:
         server.send_signal(signal.SIGTERM)
         printed, _ = server.communicate(timeout=SECONDS)
