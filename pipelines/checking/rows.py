@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from pipelines.checking.subject import Subject
-from pipelines.data.encoding import in_groups, looking_ahead
+from pipelines.data.encoding import in_groups
 from pipelines.data.orders import MixedOrder, Mixture, Order, RowOrder
+from pipelines.data.reading_ahead import looking_ahead
 from pipelines.data.sources import KeptPictures, Row, Source, Subset, Texts, UnreadableRow
 from pipelines.data.streams import StreamOrder, Window
 from pipelines.data.tables import Stream, TableSource

@@ -1,11 +1,11 @@
 """How an imported tokenizer is trained on: a configuration that fits its shape."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipelines.configuration.loading import as_plain_values
 from pipelines.training.storage import replace_file
 from vq import VQGANConfig
 
@@ -24,10 +24,8 @@ HEADER = """\
 
 def write_training_yaml(folder: Path, config: VQGANConfig, size: int) -> None:
     """`training.yaml` in the folder of the checkpoint."""
-    model = {name: value for name, value in asdict(config).items()}
-    model["channel_multipliers"] = list(config.channel_multipliers)
     settings: dict[str, Any] = {
-        "model": model,
+        "model": as_plain_values(config),
         "objective": {
             "l1_weight": 1.0,
             "perceptual_weight": 1.0,
