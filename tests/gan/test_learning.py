@@ -172,7 +172,8 @@ def test_a_style_keeps_the_colour_of_the_text(aware):
         worn = aware.generator(found, other)
     wanted = shapes(200, UNSEEN + 1)["text_ids"][:, 0]
     assert correlation(noise, found) > 0.25
-    assert correlation(found, again) > 0.7 > correlation(found, again.roll(1, dims=0)) + 0.5
+    assert correlation(found, again) > 0.7
+    assert abs(correlation(found, again.roll(1, dims=0))) < 0.2
     assert (colours_of(worn) == wanted).float().mean() > colour_accuracy(aware) - 0.1
 
 

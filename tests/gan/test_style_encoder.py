@@ -41,7 +41,7 @@ def test_it_learns_to_find_noise_whatever_the_text():
         found = encoder(drawing(noise, texts))
         again = encoder(drawing(noise, texts.map(lambda part: part.roll(1, dims=0))))
     assert correlation(noise, found) > 0.6 and correlation(found, again) > 0.7
-    assert abs(correlation(found, again.roll(1, dims=0))) < 0.4
+    assert abs(correlation(found, again.roll(1, dims=0))) < 0.2
     assert all(torch.equal(value, before[name]) for name, value in drawing.state_dict().items())
     assert all(p.grad is None for p in drawing.parameters())
 
