@@ -4,10 +4,14 @@ pyproject.toml names each. What a program needs is imported when it runs, so tha
 not installed is a sentence and no traceback.
 """
 
+import ast
 import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from pathlib import Path
+
+from pipelines.command_line import as_typed
 
 EXTRAS = {
     "gradio": "demo",
@@ -39,9 +43,17 @@ def run(script: str) -> None:
         package = (error.name or "").split(".")[0]
         if package not in EXTRAS:
             raise
+        if {"-h", "--help"} & {*sys.argv}:
+            print(_description(script))
         print(
             f"error: this needs {package}, which is not installed; "
             f"pip install 'drawscribe[{EXTRAS[package]}]' brings it.",
             file=sys.stderr,
         )
         raise SystemExit(2) from None
+
+
+def _description(script: str) -> str:
+    """What its help begins with, of a script that cannot be imported."""
+    text = Path(__file__).with_name(f"{script}.py").read_text(encoding="utf-8")
+    return as_typed(ast.get_docstring(ast.parse(text)) or "", sys.argv[0])

@@ -74,7 +74,15 @@ def test_a_package_that_is_not_installed_is_a_sentence(monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         programs.encode_images()
     assert stop.value.code == 2
-    assert "pip install 'drawscribe[training]'" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "pip install 'drawscribe[training]'" in said.err and not said.out
+    monkeypatch.setattr("sys.argv", ["/bin/drawscribe-encode-images", "--help"])
+    with pytest.raises(SystemExit):
+        programs.encode_images()
+    said = capsys.readouterr()
+    assert (
+        "drawscribe-encode-images --tokenizer" in said.out and "'drawscribe[training]'" in said.err
+    )
 
 
 def test_a_module_of_ours_that_is_missing_is_a_bug():
