@@ -89,6 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         ("reconstruction",),
         0,
         lambda folder: vqgan.save_pretrained(folder / "tokenizer"),
+        imported_from=arguments.kind,
     )
     write_training_yaml(output, config, arguments.size)
     found: dict[str, Any] = {

@@ -184,12 +184,18 @@ def _locate(path: Path) -> Path:
 
 
 def write_checkpoint(
-    target: Path, kind: str, tasks: tuple[str, ...], step: int, write_parts: Callable[[Path], Any]
+    target: Path,
+    kind: str,
+    tasks: tuple[str, ...],
+    step: int,
+    write_parts: Callable[[Path], Any],
+    imported_from: str | None = None,
 ) -> None:
     """Replaces the checkpoint `target` by a new one.
 
     Args:
         write_parts: fills a folder with the parts of `PARTS[kind]`.
+        imported_from: whose weights they are, where no run of ours trained them.
 
     Raises:
         UserError: it cannot be written; the one before it stays.
@@ -206,7 +212,7 @@ def write_checkpoint(
             "tasks": list(tasks),
             "parts": sorted(part.name for part in writing.iterdir()),
             "step": step,
-        }
+        } | ({"imported_from": imported_from} if imported_from else {})
         (writing / INDEX).write_text(json.dumps(index, indent=2) + "\n")
         reach_disk(writing)
     except DISK_ERRORS as error:

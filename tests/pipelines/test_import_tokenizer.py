@@ -18,6 +18,7 @@ from pipelines import (
     train_tokenizer,
 )
 from pipelines.data.transforms import to_pixels
+from pipelines.training.checkpoint import open_checkpoint
 from vq import VQGAN, psnr
 
 QUICK = ["training.minutes=null", "training.steps=2", "training.batch_size=4"]
@@ -71,6 +72,13 @@ def test_what_it_says_is_the_originals(imported, pictures, weights):
     assert said["parameters"] == sum(one.numel() for one in loaded.parameters())
     with Image.open(folder / "reconstructions.png") as sheet:
         assert sheet.size == (3 * 66, 2 * 66)
+
+
+def test_the_index_says_whose_it_is(imported):
+    folder, _ = imported
+    index = json.loads((folder / "model_index.json").read_text())
+    assert index["imported_from"] == "llamagen"
+    assert open_checkpoint(folder, "tokenizer").parts == ("tokenizer",)
 
 
 def test_every_command_takes_it(imported, pictures, tmp_path, capsys):
