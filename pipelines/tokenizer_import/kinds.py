@@ -8,7 +8,7 @@ from einops import rearrange
 
 from pipelines.command_line import UserError
 from pipelines.tokenizer_import.taming_names import Imported, to_vqgan
-from pipelines.tokenizer_import.weights import read_folder, read_json, state_dict_in
+from pipelines.tokenizer_import.weights import Weights, read_folder, read_json, state_dict_in
 
 
 def taming(path: Path) -> Imported:
@@ -20,10 +20,13 @@ def taming(path: Path) -> Imported:
 def llamagen(path: Path) -> Imported:
     """LlamaGen's VQ-8 and VQ-16: codes of unit length."""
     weights = state_dict_in(path, ("ema", "model", "state_dict"))
-    levels = 1 + max(
-        (int(name.split(".")[2]) for name in weights if name.startswith("decoder.conv_blocks.")),
-        default=0,
-    )
+    levels = _levels(weights, "decoder.conv_blocks")
+    if not levels:
+        # Taming's names would pass through as they are, and their codes be compared by cosine.
+        raise UserError(
+            f"the weights in {path} have no decoder.conv_blocks, as LlamaGen's do; those of "
+            "taming-transformers are taken over with --kind taming."
+        )
     renamed = {_from_llamagen(name, levels): tensor for name, tensor in weights.items()}
     return to_vqgan(renamed, cosine=True, source=str(path))
 
@@ -46,7 +49,6 @@ def diffusers(path: Path) -> Imported:
     config = read_json(path / "config.json")
     if config.get("_class_name", "VQModel") != "VQModel":
         raise UserError(f"{path} holds a {config['_class_name']} of diffusers, and no VQModel.")
-    widths = config.get("block_out_channels", [64])
     for name, usual in (("norm_type", "group"), ("act_fn", "silu"), ("norm_num_groups", 32)):
         if config.get(name, usual) != usual:
             raise UserError(
@@ -54,7 +56,8 @@ def diffusers(path: Path) -> Imported:
                 "taken over."
             )
     weights = read_folder(path, "diffusion_pytorch_model")
-    renamed = {_from_diffusers(name, len(widths)): tensor for name, tensor in weights.items()}
+    levels = _levels(weights, "decoder.up_blocks")
+    renamed = {_from_diffusers(name, levels): tensor for name, tensor in weights.items()}
     for name, tensor in renamed.items():
         if re.search(r"attn.*\.(q|k|v|proj_out)\.weight$", name) and tensor.ndim == 2:
             renamed[name] = rearrange(tensor, "out c -> out c 1 1")
@@ -96,6 +99,12 @@ def chameleon(path: Path) -> Imported:
     weights = read_folder(path, "model", lambda name: "vqmodel." in name or not whole)
     weights = {name.rpartition("vqmodel.")[2]: tensor for name, tensor in weights.items()}
     return to_vqgan(weights, cosine=False, source=str(path))
+
+
+def _levels(weights: Weights, stage: str) -> int:
+    """How many levels are numbered in the names that begin with the stage's."""
+    found = (re.match(rf"{re.escape(stage)}\.(\d+)\.", name) for name in weights)
+    return 1 + max((int(level[1]) for level in found if level), default=-1)
 
 
 def _level(name: str, pattern: str, to: str, levels: int) -> str:

@@ -283,6 +283,14 @@ def test_what_is_unlike_ours_is_refused(change, said, tmp_path):
         KINDS["taming"](tmp_path / "last.ckpt")
 
 
+@pytest.mark.parametrize("name", ["taming_imagenet_f16", "taming_gumbel_f8"])
+def test_tamings_weights_are_not_taken_for_llamagens(name, tmp_path):
+    """They would be compared by cosine, and ids be others."""
+    torch.save({"state_dict": small_weights(name)}, tmp_path / "last.ckpt")
+    with pytest.raises(UserError, match="with --kind taming"):
+        KINDS["llamagen"](tmp_path / "last.ckpt")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
