@@ -4,8 +4,8 @@
         --images photographs/*.jpg
     deepspeed pipelines/train_bidirectional.py --config … tokenizer=runs/imported
 
-Writes a checkpoint of ours, `reconstructions.png` where pictures are given, and `training.yaml`,
-with which `train_tokenizer.py` trains it on with other pictures.
+Writes a checkpoint of ours, `checkpoint/`, and beside it `reconstructions.png` where pictures are
+given, and `training.yaml`, with which `train_tokenizer.py` trains it on with other pictures.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     pixels = read_pixels(arguments.images, arguments.size, vqgan.downsampling_factor)
     output = open_output(arguments.output)
     write_checkpoint(
-        output,
+        output / "checkpoint",
         "tokenizer",
         ("reconstruction",),
         0,

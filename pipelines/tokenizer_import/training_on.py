@@ -16,20 +16,29 @@ HEADER = """\
 #     accelerate launch pipelines/train_tokenizer.py \\
 #         --config {file} data.source=FOLDER output=runs/tokenizer
 #
-# The shape is that of the weights. From taming-transformers: terms, betas, discriminator and its
-# weight. Ours: a hundredth of the rate at which ours learn from nothing, and a discriminator, which
-# starts from nothing, that arrives slowly.
+# The shape is that of the weights. From taming-transformers: terms and their weights, betas,
+# discriminator. Ours: a hundredth of the rate at which ours learn from nothing, a discriminator,
+# which starts from nothing, that arrives slowly, and the temperatures of a Gumbel quantizer.
 """
+
+STEPS = 20_000
+
+QUANTIZER_TERMS: dict[str, dict[str, Any]] = {
+    "nearest": {"commitment_weight": 0.25},
+    # As GumbelVQ has it where its configuration says nothing, in the same units.
+    "gumbel": {"kl_weight": 1e-8, "temperature_steps": STEPS},
+}
 
 
 def write_training_yaml(folder: Path, config: VQGANConfig, size: int) -> None:
-    """`training.yaml` in the folder of the checkpoint."""
+    """`training.yaml` in the folder that holds `checkpoint/`; it serves from any other."""
+    folder = folder.resolve()
     settings: dict[str, Any] = {
         "model": as_plain_values(config),
         "objective": {
             "l1_weight": 1.0,
             "perceptual_weight": 1.0,
-            "commitment_weight": 0.25,
+            **QUANTIZER_TERMS[config.quantizer],
             "adversarial_weight": 0.8,
             "adversarial_start_step": 1000,
             "adversarial_warmup_steps": 2000,
@@ -38,7 +47,7 @@ def write_training_yaml(folder: Path, config: VQGANConfig, size: int) -> None:
         "perceptual": {"backbone": "vgg"},
         "data": {"source": "FOLDER", "size": size, "workers": 2},
         "training": {
-            "steps": 20000,
+            "steps": STEPS,
             "batch_size": 16,
             "micro_batch_size": 4,
             "precision": "bf16",

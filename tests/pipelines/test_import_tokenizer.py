@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from tokenizer_import.originals import Original, small_weights
 
@@ -68,7 +69,7 @@ def test_what_it_says_is_the_originals(imported, pictures, weights):
     assert said["psnr_by_image"] == pytest.approx(expected.tolist(), abs=0.01)
     assert said["psnr"] == pytest.approx(expected.mean().item(), abs=0.01)
     assert (said["codebook_size"], said["downsampling_factor"]) == (64, 16)
-    loaded = VQGAN.from_pretrained(folder / "tokenizer")
+    loaded = VQGAN.from_pretrained(folder / "checkpoint/tokenizer")
     assert said["parameters"] == sum(one.numel() for one in loaded.parameters())
     with Image.open(folder / "reconstructions.png") as sheet:
         assert sheet.size == (3 * 66, 2 * 66)
@@ -76,7 +77,7 @@ def test_what_it_says_is_the_originals(imported, pictures, weights):
 
 def test_the_index_says_whose_it_is(imported):
     folder, _ = imported
-    index = json.loads((folder / "model_index.json").read_text())
+    index = json.loads((folder / "checkpoint/model_index.json").read_text())
     assert index["imported_from"] == "llamagen"
     assert open_checkpoint(folder, "tokenizer").parts == ("tokenizer",)
 
@@ -107,12 +108,41 @@ def test_it_is_trained_on(imported, pictures, tmp_path):
         "data.validation_rows=4", "data.workers=0", "training.micro_batch_size=null",
         "objective.perceptual_weight=0", "objective.adversarial_start_step=1",
         "training.optimizer.warmup_steps=0", f"output={tmp_path / 'run'}")  # fmt: skip
-    before = VQGAN.from_pretrained(folder / "tokenizer").state_dict()
+    before = VQGAN.from_pretrained(folder / "checkpoint/tokenizer").state_dict()
     after = VQGAN.from_pretrained(tmp_path / "run/checkpoint/tokenizer").state_dict()
     moved = [name for name in before if not torch.equal(before[name], after[name])]
     assert "encoder.conv_in.weight" in moved and "quantizer.codebook" in moved
     close = [torch.allclose(before[name], after[name], atol=1e-3) for name in moved]
     assert all(close)  # the learned weights are what it starts from
+
+
+@pytest.mark.parametrize("output", [".", "../link"])
+def test_folders_that_cannot_be_replaced_are_filled(output, weights, tmp_path, monkeypatch):
+    """As a mounted disk cannot, where moving another into its place fails."""
+    torch.save({"model": weights}, tmp_path / "vq.pt")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    monkeypatch.chdir(tmp_path / "disk")
+    run(import_tokenizer, "--kind", "llamagen", tmp_path / "vq.pt", "--output", output)
+    assert open_checkpoint(tmp_path / "disk").kind == "tokenizer"
+
+
+@pytest.mark.parametrize(
+    ("name", "terms"),
+    [
+        ("llamagen_vq_16", {"commitment_weight": 0.25}),
+        ("taming_gumbel_f8", {"kl_weight": 1e-8, "temperature_steps": 20000}),
+    ],
+)
+def test_training_yaml(name, terms, tmp_path, monkeypatch):
+    """Of the quantizer's own terms, and for any working folder."""
+    monkeypatch.chdir(tmp_path)
+    torch.save(small_weights(name), "weights.pt")
+    run(import_tokenizer, "--kind", name.split("_")[0], "weights.pt", "--output", "ours")
+    settings = yaml.safe_load((tmp_path / "ours/training.yaml").read_text())
+    assert settings["initialize_from"] == str(tmp_path / "ours")
+    quantizers = {"commitment_weight", "kl_weight", "temperature_steps"}
+    assert {k: v for k, v in settings["objective"].items() if k in quantizers} == terms
 
 
 def test_a_decoder_that_is_not_there_is_said(weights, tmp_path, capsys):
