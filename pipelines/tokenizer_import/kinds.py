@@ -10,11 +10,21 @@ from pipelines.command_line import UserError
 from pipelines.tokenizer_import.taming_names import Imported, to_vqgan
 from pipelines.tokenizer_import.weights import Weights, read_folder, read_json, state_dict_in
 
+FIRST_STAGE = "first_stage_model."
+"""How the names of a tokenizer begin in a latent diffusion."""
+
 
 def taming(path: Path) -> Imported:
     """taming-transformers (VQModel, GumbelVQ, EMAVQ), and latent-diffusion's VQModelInterface: a
-    checkpoint of Lightning's. Codes are nearest by Euclid, or those of the largest logit."""
-    return to_vqgan(state_dict_in(path, ("state_dict",)), cosine=False, source=str(path))
+    checkpoint of Lightning's, its own or that of a whole latent diffusion. Codes are nearest by
+    Euclid, or those of the largest logit."""
+    weights = state_dict_in(path, ("state_dict",))
+    first_stage = {
+        name.removeprefix(FIRST_STAGE): tensor
+        for name, tensor in weights.items()
+        if name.startswith(FIRST_STAGE)
+    }
+    return to_vqgan(first_stage or weights, cosine=False, source=str(path))
 
 
 def llamagen(path: Path) -> Imported:
@@ -46,6 +56,9 @@ def diffusers(path: Path) -> Imported:
     Raises:
         UserError: it has parts that ours has not.
     """
+    pipelines_own = path / "vqvae"
+    if not (path / "config.json").is_file() and (pipelines_own / "config.json").is_file():
+        raise UserError(f"{path} is a whole pipeline of diffusers; name its {pipelines_own}.")
     config = read_json(path / "config.json")
     if config.get("_class_name", "VQModel") != "VQModel":
         raise UserError(f"{path} holds a {config['_class_name']} of diffusers, and no VQModel.")

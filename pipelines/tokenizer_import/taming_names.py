@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from einops import einsum, rearrange
-from torch.nn import functional
 
 from pipelines.command_line import UserError, in_short
 from pipelines.tokenizer_import.weights import Weights
@@ -25,6 +24,10 @@ NOT_OF_INFERENCE = (
     "quantize.embedding.initted",
 )
 """How names begin that are of training: discriminator, LPIPS, averages, statistics of codes."""
+
+
+NOT_A_VQGANS = (ValueError, IndexError, TypeError, ZeroDivisionError, RuntimeError)
+"""What shapes raise that no VQGAN has."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,10 @@ def to_vqgan(weights: Weights, cosine: bool, source: str) -> Imported:
         config, own = translate(weights, cosine)
     except KeyError as error:
         raise _unlike(source, f"{error.args[0]} is missing") from None
-    except (ValueError, IndexError, RuntimeError) as error:  # shapes that no VQGAN has
+    except NOT_A_VQGANS as error:
         raise _unlike(source, in_short(error)) from error
     vqgan = VQGAN(config)
     vqgan.load_state_dict(own, strict=False)
-    vqgan.quantizer.adopt_codes()
     return Imported(vqgan.eval(), decoder_is_new=not has_decoder(weights))
 
 
@@ -68,7 +70,7 @@ def translate(weights: Weights, cosine: bool) -> tuple[VQGANConfig, Weights]:
 
     Raises:
         KeyError: one is missing.
-        ValueError, IndexError, RuntimeError: they are of something else.
+        Those of `NOT_A_VQGANS`: they are of something else.
     """
     theirs = {
         name: tensor.float()
@@ -192,8 +194,6 @@ def _code_weights(weights: Weights, config: VQGANConfig) -> tuple[Weights, set[s
     used = {"quant_conv.weight", "quant_conv.bias"}
     if config.quantizer == "nearest":
         codes = weights["quantize.embedding.weight"]
-        if config.codebook_distance == "cosine":
-            codes = functional.normalize(codes, dim=1)
         used |= {"quantize.embedding.weight"}
     else:
         # Two layers 1 x 1 without anything between them are one.

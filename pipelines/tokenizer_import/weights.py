@@ -15,9 +15,6 @@ from pipelines.command_line import UserError, in_short
 
 Weights = dict[str, Tensor]
 
-PICKLED = (".ckpt", ".pt", ".pth", ".bin")
-"""Endings of what `torch.save` wrote."""
-
 
 class _Inert:
     """Stands for whatever a pickle names that is no tensor (a callback of a trainer, its settings):
@@ -41,16 +38,17 @@ def read_pickled(file: Path) -> dict[str, Any]:
         raise UserError(f"{file} is not a file; name the checkpoint with the weights.")
     if not zipfile.is_zipfile(file):
         raise UserError(
-            f"{file} is no file of torch.save, or of one older than torch 1.6; save its state_dict "
-            "once more with a newer torch, or as safetensors."
+            f"{file} is no file of torch.save, or cut short, or older than torch 1.6; download it "
+            "again, or save its state_dict once more with a newer torch, or as safetensors."
         )
     try:
         strangers: list[Any] = [(_Inert, name) for name in get_unsafe_globals_in_checkpoint(file)]
         with safe_globals(strangers):
             found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever a damaged file makes the library raise
-        # torch advises first to run what is in the file.
-        reason = " ".join(str(error).rpartition("trusted source.")[2].split())
+        # torch advises first to run what is in the file, or to write to its authors.
+        said = str(error).rpartition("trusted source.")[2].rpartition("WeightsUnpickler error:")[2]
+        reason = " ".join(said.partition("Check the documentation")[0].split())
         raise UserError(
             f"the tensors in {file} cannot be read without running what else is in it "
             f"({reason[:200]}); save its state_dict alone, or as safetensors."
@@ -61,8 +59,8 @@ def read_pickled(file: Path) -> dict[str, Any]:
 
 
 def state_dict_in(file: Path, names: Iterable[str]) -> Weights:
-    """The named tensors of a training checkpoint: those under the first of `names` that it has,
-    else its own.
+    """The named tensors of a training checkpoint: those under the first of `names` where it has
+    any, else its own.
 
     Raises:
         UserError: it cannot be read, or has none.
@@ -70,8 +68,12 @@ def state_dict_in(file: Path, names: Iterable[str]) -> Weights:
     if file.suffix == ".safetensors":
         return read_safetensors(file)
     found = read_pickled(file)
-    inner = next((found[name] for name in names if isinstance(found.get(name), dict)), found)
-    weights = {name: value for name, value in inner.items() if isinstance(value, Tensor)}
+    inner = next((found[n] for n in names if isinstance(found.get(n), dict) and found[n]), found)
+    weights = {
+        name: value
+        for name, value in inner.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
     if not weights:
         raise UserError(f"{file} holds no named weights where they are kept; --kind says whose.")
     return weights
@@ -101,11 +103,9 @@ def read_folder(
     """
     index = folder / f"{stem}.safetensors.index.json"
     if index.is_file():
-        places: dict[str, str] = read_json(index).get("weight_map", {})
-        files = sorted({place for name, place in places.items() if wanted(name)})
         weights: Weights = {}
-        for name in files:
-            weights |= read_safetensors(folder / name, wanted)
+        for shard in _shards(index, wanted):
+            weights |= read_safetensors(folder / shard, wanted)
         return weights
     if (folder / f"{stem}.safetensors").is_file():
         return read_safetensors(folder / f"{stem}.safetensors", wanted)
@@ -115,6 +115,20 @@ def read_folder(
             found = state_dict_in(folder / pickled, ())
             return {name: tensor for name, tensor in found.items() if wanted(name)}
     raise UserError(f"{folder} holds no {stem}.safetensors; name the folder of a saved model.")
+
+
+def _shards(index: Path, wanted: Callable[[str], bool]) -> list[str]:
+    """The names of the files beside an index that have wanted tensors.
+
+    Raises:
+        UserError: it names files elsewhere, or none.
+    """
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(
+        isinstance(place, str) and Path(place).name == place for place in places.values()
+    ):
+        raise UserError(f"{index} names no files beside it; copy the whole folder again.")
+    return sorted({place for name, place in places.items() if wanted(name)})
 
 
 def read_json(file: Path) -> dict[str, Any]:

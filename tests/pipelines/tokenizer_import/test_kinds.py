@@ -7,6 +7,7 @@ import pickle
 import shutil
 import sys
 import types
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,52 @@ def test_llamagen(name, pixels, tmp_path):
     assert torch.equal(averaged.quantizer.codebook, imported.quantizer.codebook)
 
 
+OF_TRAINING = (
+    "quantize.embedding.cluster_size",  # EMAVQ
+    "quantize.embedding.embed_avg",
+    "model_ema.decay",  # latent-diffusion
+    "model_ema.num_updates",
+    "loss.discriminator.main.0.weight",
+)
+
+
+def same_weights(vqgan, other):
+    theirs = dict(other.named_parameters())
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in vqgan.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("taming", lambda w: w | dict.fromkeys(OF_TRAINING, torch.zeros(1))),
+        ("taming", lambda w: w | {3: torch.zeros(1)}),
+        (
+            "taming",  # the whole of latent-diffusion
+            lambda w: (
+                {"model.diffusion_model.weight": torch.zeros(1)}
+                | {f"first_stage_model.{name}": tensor for name, tensor in w.items()}
+            ),
+        ),
+        ("llamagen", lambda w: w | {"quantize.codebook_used": torch.zeros(1)}),
+        ("llamagen", lambda w: {"ema": {}, "model": w}),
+    ],
+)
+def test_what_else_is_in_a_file_is_left_there(kind, change, tmp_path):
+    weights = small_weights("llamagen_vq_16" if kind == "llamagen" else "taming_imagenet_f16")
+    torch.save(weights, tmp_path / "alone.pt")
+    torch.save(change(weights), tmp_path / "more.pt")
+    alone, more = (KINDS[kind](tmp_path / f"{name}.pt").vqgan for name in ("alone", "more"))
+    assert same_weights(alone, more)
+
+
+@pytest.mark.parametrize("name", ["taming_gumbel_f8", "llamagen_vq_8"])
+def test_files_of_safetensors(name, tmp_path):
+    weights, kind = small_weights(name), KINDS[name.split("_")[0]]
+    torch.save(weights, tmp_path / "vq.pt")
+    save_file(weights, tmp_path / "vq.safetensors")
+    assert same_weights(kind(tmp_path / "vq.pt").vqgan, kind(tmp_path / "vq.safetensors").vqgan)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -167,6 +214,30 @@ def test_diffusers(changes, pixels, tmp_path):
     same(vqgan, pixels, ids.view(len(pixels), 16, 8), painted)
 
 
+OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+
+
+@pytest.mark.parametrize("old", [{}, OLD_NAMES])
+def test_older_files_of_diffusers(old, tmp_path):
+    """A pickle, and the attention's names of then."""
+    original = VQModel(**SMALL)
+    original.save_pretrained(tmp_path)
+    now = KINDS["diffusers"](tmp_path).vqgan
+    weights = original.state_dict()
+    for name, before in old.items():
+        weights = {key.replace(f".{name}.", f".{before}."): t for key, t in weights.items()}
+    assert (weights.keys() == original.state_dict().keys()) == (not old)
+    (tmp_path / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save(weights, tmp_path / "diffusion_pytorch_model.bin")
+    assert same_weights(now, KINDS["diffusers"](tmp_path).vqgan)
+
+
+def test_a_pipeline_of_diffusers_is_told_from_its_tokenizer(tmp_path):
+    VQModel(**SMALL).save_pretrained(tmp_path / "vqvae")
+    with pytest.raises(UserError, match=f"name its {tmp_path / 'vqvae'}"):
+        KINDS["diffusers"](tmp_path)
+
+
 @pytest.fixture(scope="module")
 def chameleon():
     torch.manual_seed(0)
@@ -213,6 +284,9 @@ def test_chameleon_with_its_decoder(chameleon, tmp_path):
         KINDS["chameleon"](tmp_path / "wrong")
     write_vqvae(full, tmp_path / "right")
     imported = KINDS["chameleon"](tmp_path / "right")
+    (tmp_path / "right/model.safetensors").unlink()
+    torch.save(full, tmp_path / "right/pytorch_model.bin")
+    assert same_weights(imported.vqgan, KINDS["chameleon"](tmp_path / "right").vqgan)
     original = Original(full, "taming")
     pixels = torch.rand(1, 3, 32, 32) * 2 - 1
     ids = original.ids(pixels)
@@ -248,9 +322,34 @@ def test_nothing_in_a_file_is_run(tmp_path):
     with pytest.raises(UserError, match=r"what else is in it \(Trying to load .*mkdir"):
         KINDS["taming"](tmp_path / "last.ckpt")
     (tmp_path / "plain.ckpt").write_bytes(pickle.dumps(Harmful(os.mkdir, mark)))
-    with pytest.raises(UserError, match=r"no file of torch.save"):
+    with pytest.raises(UserError, match=r"no file of torch.save, or cut short"):
         KINDS["taming"](tmp_path / "plain.ckpt")
     assert not mark.exists()
+
+
+def test_what_torch_says_is_kept_short(tmp_path):
+    torch.save({"state_dict": {}, "seen": defaultdict(int, step=1)}, tmp_path / "last.ckpt")
+    with pytest.raises(UserError, match=r"in it \(Can only SETITEM for dict.*_Inert'>\); save its"):
+        KINDS["taming"](tmp_path / "last.ckpt")
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"quantize.embedding.weight": "../elsewhere.safetensors"},
+        {"quantize.embedding.weight": "/elsewhere.safetensors"},
+        {"quantize.embedding.weight": 3},
+        ["model.safetensors"],
+        None,
+    ],
+)
+def test_an_index_names_files_beside_it(places, tmp_path):
+    folder = tmp_path / "model"
+    write_vqvae(small_weights("taming_imagenet_f16"), folder)
+    (folder / "model.safetensors").rename(tmp_path / "elsewhere.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(UserError, match="names no files beside it"):
+        KINDS["chameleon"](folder)
 
 
 def without(name):
@@ -267,6 +366,8 @@ def without(name):
         (lambda w: w | {"quantize.used": torch.ones(1)}, "it has quantize.used as well"),
         (lambda w: w | {"post_quant_conv.weight": torch.ones(3)}, "decoder.from_code.weight is"),
         (lambda w: w | {"quantize.embedding.weight": torch.ones(())}, "that can be taken over"),
+        (lambda w: w | {"encoder.conv_out.weight": torch.ones(())}, "that can be taken over"),
+        (lambda w: w | {"encoder.conv_in.weight": torch.ones(0, 3)}, "that can be taken over"),
         (
             lambda w: w | {"encoder.down.0.block.0.conv1.weight": torch.ones(48, 32, 3, 3)},
             "wide after a first layer of 32",
@@ -296,6 +397,7 @@ def test_tamings_weights_are_not_taken_for_llamagens(name, tmp_path):
     [
         ({"norm_type": "spatial"}, "has norm_type 'spatial'"),
         ({"norm_num_groups": 16}, "has norm_num_groups 16"),
+        ({"act_fn": "relu"}, "has act_fn 'relu'"),
         ({"_class_name": "AutoencoderKL"}, "a AutoencoderKL of diffusers"),
     ],
 )
