@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from huggingface_hub import ModelCardData, try_to_load_from_cache
+from huggingface_hub import ModelCardData
 
 from pipelines.hub.data_description import DataDescription, describe_data
-from pipelines.hub.pulling import hub_repository
+from pipelines.hub.pulling import hub_repository, was_pulled
 from pipelines.hub.run_description import RunDescription
 from pipelines.hub.usage import command_lines, python_lines
 from pipelines.markdown_tables import table
@@ -185,10 +185,6 @@ def _training_lines(run: RunDescription) -> list[str]:
 
 
 def _hub_model(name: str | None) -> str | None:
-    """`owner/name` where a checkpoint was pulled from the hub; a folder's name says nothing, and
-    may look like that when the folder is gone."""
+    """`owner/name` where a checkpoint was pulled from the hub; a folder's name says nothing."""
     repository = hub_repository(name) if name else None
-    if repository is None:
-        return None
-    pulled = try_to_load_from_cache(repository.name, INDEX, revision=repository.revision)
-    return repository.name if isinstance(pulled, str) else None
+    return repository.name if repository is not None and was_pulled(repository, INDEX) else None

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -91,6 +91,18 @@ def holds(repository: Repository, file: str) -> bool:
     except UserError:
         return False
     return (folder / file).is_file()
+
+
+def was_pulled(repository: Repository, file: str, repo_type: str = "model") -> bool:
+    """Whether the local cache has a file of the repository. A name alone proves nothing: that of a
+    folder which is gone, or is seen from another working folder, may look like a repository's."""
+    try:
+        found = try_to_load_from_cache(
+            repository.name, file, revision=repository.revision, repo_type=repo_type
+        )
+    except ValueError:  # no name that the hub gives
+        return False
+    return isinstance(found, str)
 
 
 def why_unreachable(repository: Repository) -> Exception | None:

@@ -143,8 +143,27 @@ def test_a_report(run, tmp_path):
     assert "(images/measured.png)" in card
 
 
-def test_names_of_data(tmp_path, monkeypatch):
+def load_from_hub(name, cache):
+    """What the library leaves in the cache of a data set that was loaded."""
+    folder = cache / f"datasets--{name.replace('/', '--')}"
+    for file, text in (("refs/main", "c0ffee"), ("snapshots/c0ffee/README.md", "")):
+        (folder / file).parent.mkdir(parents=True)
+        (folder / file).write_text(text)
+
+
+def test_a_private_folder_is_not_named_like_a_data_set_of_the_hub(use_hub, run):
+    change(run, data={"source": "secret/holiday", "text_column": "said"})  # pushed from elsewhere
+    use_hub("http://127.0.0.1:9")
+    card = card_of(run)
+    assert "- `holiday`, a data set of its trainer's" in card
+    assert "secret" not in card and "datasets" not in front_matter(card)
+    assert hub_dataset("owner/a..b") is None
+
+
+def test_names_of_data(tmp_path, monkeypatch, use_hub):
     monkeypatch.chdir(tmp_path)
+    use_hub("http://127.0.0.1:9")
+    load_from_hub("owner/name", tmp_path / "hub_cache")
     (tmp_path / "pictures/cats").mkdir(parents=True)
     assert hub_dataset("owner/name") == "owner/name"
     assert hub_dataset("hf://datasets/owner/name@main/train/*.parquet") == "owner/name"
