@@ -36,6 +36,11 @@ PIPELINE_TAGS = {
     "image_generation": "unconditional-image-generation",
 }
 """The hub's names of tasks that it knows."""
+MARK = (
+    "<!-- Written by drawscribe from a run. The next push writes it anew; remove this line to keep "
+    "what you change here. -->"
+)
+"""A card without it is somebody's own."""
 SCENES_PROMPT = {
     "en": ("a large red circle", "a large red circle above a small blue square"),
     "zh": ("大红色圆形", "大红色圆形在小蓝色正方形上方"),
@@ -65,7 +70,8 @@ class ModelCard:
             self._limits(data),
             self._license(),
         ]
-        return self._front_matter(data) + "\n" + "\n\n".join(filter(None, sections)) + "\n"
+        body = "\n\n".join(filter(None, [MARK, *sections]))
+        return f"{self._front_matter(data)}\n{body}\n"
 
     def _front_matter(self, data: DataDescription | None) -> str:
         tags = [PIPELINE_TAGS[task] for task in self.run.tasks if task in PIPELINE_TAGS]
