@@ -36,6 +36,13 @@ PIPELINE_TAGS = {
     "image_generation": "unconditional-image-generation",
 }
 """The hub's names of tasks that it knows."""
+ORIGINALS = {
+    "taming": "a VQGAN of taming-transformers or latent-diffusion",
+    "llamagen": "a tokenizer of LlamaGen",
+    "diffusers": "a VQModel of diffusers",
+    "chameleon": "the image tokenizer of a Chameleon",
+}
+"""What `import_tokenizer.py` takes over, by its `--kind`."""
 MARK = (
     "<!-- Written by drawscribe from a run. The next push writes it anew; remove this line to keep "
     "what you change here. -->"
@@ -93,10 +100,13 @@ class ModelCard:
         if data is not None:
             height, width = data.settings.height_width
             size = f" Pictures have {height} x {width} pixels."
-        return (
-            f"# {self.name.split('/')[-1]}\n\n{WHAT[self.run.kind]}{size} Trained with "
-            f"drawscribe, which it is used with. It\n\n{does}"
-        )
+        origin = "Trained with drawscribe, which it is used with."
+        if (original := self.run.imported_from) is not None:
+            origin = (
+                f"Taken over, as it is, from {ORIGINALS.get(original, original)} by drawscribe's "
+                "`import_tokenizer.py`, to be used with drawscribe; others trained it."
+            )
+        return f"# {self.name.split('/')[-1]}\n\n{WHAT[self.run.kind]}{size} {origin} It\n\n{does}"
 
     def _pictures(self) -> str:
         return "\n\n".join(f"![{found.shows}]({found.path})" for found in self.run.pictures)
@@ -122,8 +132,10 @@ class ModelCard:
 
     def _training(self) -> str:
         lines = [f"{part}: {count:,} parameters" for part, count in _counted(self.run.parameters)]
-        lines += _training_lines(self.run)
-        return "## Training\n\n" + "\n".join(f"- {line}" for line in lines)
+        title = "Size"
+        if self.run.imported_from is None:
+            title, lines = "Training", lines + _training_lines(self.run)
+        return f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines)
 
     def _figures(self) -> str:
         tables = [
@@ -153,6 +165,8 @@ class ModelCard:
 
     def _license(self) -> str:
         said = self.license or "Its owner has chosen none yet: ask before you use it."
+        if self.run.imported_from is not None:
+            said = f"That of the original{f': {self.license}' if self.license else ''}."
         return f"## Licence\n\n{said}"
 
 

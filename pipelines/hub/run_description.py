@@ -53,6 +53,7 @@ class RunDescription:
     tokenizer_configuration: likewise of a tokenizer that the same run trained first.
     last: the last row of metrics about training.
     prompt: of the newest samples.
+    imported_from: whose tokenizer `import_tokenizer.py` took over, by its `--kind`.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class RunDescription:
     figures: list[FiguresFound] = field(default_factory=list)
     pictures: list[PictureFound] = field(default_factory=list)
     prompt: str | None = None
+    imported_from: str | None = None
 
 
 def describe_run(paths: CheckpointPaths, report: Path | None = None) -> RunDescription:
@@ -86,6 +88,7 @@ def describe_run(paths: CheckpointPaths, report: Path | None = None) -> RunDescr
         "step": paths.step,
         "parameters": {part: count_parameters(paths.root / part) for part in paths.parts},
         "sampling": index.get("sampling", {}),
+        "imported_from": index.get("imported_from"),
     }
     run = RunFolder(paths.root.parent)
     if not paths.root.name.startswith("checkpoint") or not (run.path / CONFIGURATION).is_file():

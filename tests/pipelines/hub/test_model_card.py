@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -90,6 +91,30 @@ def test_all_that_the_run_left(run, tmp_path):
         "pipeline_tag": "text-to-image",
         "tags": ["drawscribe", "bidirectional", "text-to-image", "image-to-text"],
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "original"),
+    [
+        ("taming", "a VQGAN of taming-transformers"),
+        ("llamagen", "LlamaGen"),
+        ("diffusers", "a VQModel of diffusers"),
+        ("chameleon", "Chameleon"),
+    ],
+)
+def test_an_imported_tokenizer_is_not_said_to_be_trained_here(
+    kind, original, tokenizer_checkpoint, tmp_path
+):
+    shutil.copytree(tokenizer_checkpoint, tmp_path / "checkpoint")
+    index = tmp_path / "checkpoint/model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"imported_from": kind}))
+    run = describe_run(open_checkpoint(tmp_path))
+    card = str(ModelCard("owner/name", run))
+    assert "Taken over, as it is, from " in card and original in card
+    assert "- tokenizer: " in card and "## Licence\n\nThat of the original.\n" in card
+    for false in ("Trained", "## Training", "the weights are those of step", "Its owner has"):
+        assert false not in card
+    assert "That of the original: mit." in str(ModelCard("owner/name", run, "mit"))
 
 
 def test_what_is_not_known_is_left_out(checkpoint, tmp_path):
