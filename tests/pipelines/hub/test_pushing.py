@@ -193,6 +193,28 @@ def test_refusals(owner, run, monkeypatch, tmp_path, capsys):
     assert "owner/name" not in owner.repositories
 
 
+def test_damaged_runs(run, tmp_path, capsys):
+    arguments = ("--checkpoint", run, "--repo", "owner/name", "--dry-run", tmp_path / "dry")
+    index = json.loads((run / "checkpoint/model_index.json").read_text())
+    weights = (run / "checkpoint/transformer/model.safetensors").read_bytes()
+    for name, content, said in (
+        ("checkpoint/transformer/model.safetensors", weights[:100], "model.safetensors cannot be"),
+        ("checkpoint/model_index.json", json.dumps(index | {"kind": "x"}), "is a 'x' checkpoint"),
+        ("checkpoint/model_index.json", json.dumps(index | {"sampling": 3}), "sampling is 3"),
+        ("report.json", "[]", "cannot be read (it is no mapping)"),
+        ("config.yaml", "training: 3", "config.yaml is damaged (training is 3, and no mapping)"),
+        ("config.yaml", "model: none", "config.yaml is damaged (model is 'none', and no mapping)"),
+    ):
+        file = run / name
+        whole = file.read_bytes() if file.exists() else b"{}"
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        assert said in refusal(capsys, *arguments)
+        file.write_bytes(whole)
+    with (run / "metrics.jsonl").open("a") as metrics:
+        metrics.write("3\n")  # cut off
+    push(capsys, *arguments)
+
+
 def test_no_network(use_hub, run, capsys):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
