@@ -8,7 +8,7 @@ from huggingface_hub import ModelCardData
 from pipelines.hub.data_description import DataDescription, describe_data
 from pipelines.hub.pulling import hub_repository, was_pulled
 from pipelines.hub.run_description import RunDescription
-from pipelines.hub.usage import command_lines, python_lines
+from pipelines.hub.usage import INSTALLING, command_lines, python_lines
 from pipelines.markdown_tables import table
 from pipelines.training.checkpoint import INDEX
 
@@ -113,8 +113,9 @@ class ModelCard:
 
     def _use(self, data: DataDescription | None) -> str:
         about = (self.run.kind, self.run.tasks, self.name, self._prompt(data))
+        size = data.settings.height_width if data is not None else (256, 256)
         return (
-            f"## How to use\n\n```python\n{python_lines(*about)}\n```\n\n"
+            f"## How to use\n\n{INSTALLING}\n\n```python\n{python_lines(*about, size)}\n```\n\n"
             f"```bash\n{command_lines(*about)}\n```"
         )
 

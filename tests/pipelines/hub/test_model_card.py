@@ -4,12 +4,12 @@ import json
 import re
 import shlex
 import shutil
+import tomllib
 from functools import partial
 from pathlib import Path
 
 import huggingface_hub
 import pytest
-import torch
 import yaml
 from PIL import Image
 
@@ -26,6 +26,7 @@ from pipelines.training import command_arguments
 from pipelines.training.checkpoint import open_checkpoint
 from vq import VQGAN
 
+ROOT = Path(__file__).resolve().parents[3]
 KINDS = {
     "bidirectional": ("text_to_image", "image_to_text", "question_answering"),
     "tokenizer": ("reconstruction",),
@@ -226,30 +227,34 @@ def test_its_commands_can_be_given(kind):
     prompt = """a "red" cat's hat"""
     card = str(ModelCard("owner/name", described(kind, prompt=prompt), "apache-2.0"))
     assert front_matter(card)["license"] == "apache-2.0"
+    assert "pip install drawscribe-*.whl" in card
+    programs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     commands = block(card, "bash").splitlines()
     assert commands
     for line in commands:
-        python, script, *arguments = shlex.split(line)
-        assert python == "python" and Path(script).parent == Path("pipelines")
-        read = PARSERS[Path(script).stem](arguments)
+        program, *arguments = shlex.split(line)
+        assert program in programs
+        read = PARSERS[program.removeprefix("drawscribe-").replace("-", "_")](arguments)
         assert "owner/name" in line
         assert getattr(read, "prompt", None) in (None, [prompt])
 
 
-def test_its_python_can_be_run(hub, checkpoint, dual_encoder_checkpoint, tokenizer_checkpoint):
+def test_its_python_can_be_run(
+    hub, checkpoint, dual_encoder_checkpoint, tokenizer_checkpoint, tmp_path, monkeypatch
+):
     prompt = """a "red" cat's hat"""
-    pictures = [Image.new("RGB", (32, 32), "red")]
-    for kind, folder, names, result in (
-        ("bidirectional", checkpoint, {}, "captions"),
-        ("tokenizer", tokenizer_checkpoint, {"pixels": torch.zeros(1, 3, 32, 32)}, "ids"),
-        (
-            "dual_encoder",
-            dual_encoder_checkpoint,
-            {"images": pictures, "texts": ["a circle"]},
-            "scores",
-        ),
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (48, 32), "red").save("picture.png")
+    data = {"data": {"source": "scenes", "size": 32}}
+    for kind, folder, result in (
+        ("bidirectional", checkpoint, "captions"),
+        ("tokenizer", tokenizer_checkpoint, "ids"),
+        ("dual_encoder", dual_encoder_checkpoint, "scores"),
     ):
         hub.store(f"owner/{kind}", folder)
-        run = described(kind, open_checkpoint(folder).tasks, prompt=prompt)
+        tasks, names = open_checkpoint(folder).tasks, {}
+        run = described(kind, tasks, prompt=prompt, configuration=data)
         exec(block(str(ModelCard(f"owner/{kind}", run)), "python"), names)
         assert len(names[result]) == 1
+        if kind == "tokenizer":
+            assert names["pixels"].shape == (1, 3, 32, 32)
