@@ -39,14 +39,23 @@ class Repository:
 
 def hub_repository(name: str | Path) -> Repository | None:
     """The repository that `owner/name` or `owner/name@revision` means, where it can be no folder
-    of this machine (see `local_path`)."""
-    found = re.fullmatch(r"([^@]+)(?:@([\w./-]+))?", str(name))
-    if found is None or Path(name).exists():
-        return None
+    of this machine (see `local_path`).
+
+    Raises:
+        UserError: this machine knows no such names.
+    """
+    # The cache has a file of the revision's name, so `..` and a leading `/` would lead out of it.
+    found = re.fullmatch(r"([^@]+)(?:@(\w[\w.-]*(?:/\w[\w.-]*)*))?", str(name))
     try:
+        if found is None or Path(name).exists():
+            return None
         here = local_path(found[1], "checkpoint")
     except UserError:
         return None
+    except OSError as error:  # longer than names may be
+        raise UserError(
+            f"{str(name)[:40]}… cannot be looked for ({error.strerror}); name a checkpoint folder."
+        ) from None
     return Repository(found[1], found[2]) if here is None else None
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from pipelines.command_line import JSON_ERRORS, UserError, in_short
 from pipelines.data.locations import HUB_NAME
@@ -56,8 +57,15 @@ def collect(
     Raises:
         UserError: one of them cannot be used.
     """
-    if not HUB_NAME.fullmatch(name):
-        raise UserError(f"{name!r} is no name of a repository; give owner/name.")
+    try:
+        validate_repo_id(name)
+        named = HUB_NAME.fullmatch(name) is not None
+    except HFValidationError:
+        named = False
+    if not named:
+        raise UserError(
+            f"{name!r} is no name of a repository; give owner/name, as the hub takes it."
+        )
     paths = open_checkpoint(checkpoint)
     files: dict[str, Path | bytes] = {INDEX: paths.root / INDEX}
     for part in paths.parts:

@@ -56,8 +56,11 @@ def test_names():
     assert hub_repository("owner/name@refs/pr/1") == Repository("owner/name", "refs/pr/1")
     for local in ("name", "./owner/name", "a/b/c", "/owner/name", "owner/name/", "owner/run.zip"):
         assert hub_repository(local) is None
+    for leading_out in ("..", "/etc", "a/../..", "."):
+        assert hub_repository(f"owner/name@{leading_out}") is None
     Path("owner").mkdir()
     assert hub_repository("owner/name") is None  # mistyped, then
+    assert "name a checkpoint folder" in refusal("x" * 300)
 
 
 def test_the_whole_pipeline_draws_what_the_folder_draws(hub, checkpoint):

@@ -171,9 +171,9 @@ def test_another_kind(owner, tokenizer_checkpoint, capsys):
 
 def test_refusals(owner, run, monkeypatch, tmp_path, capsys):
     arguments = ("--checkpoint", run, "--repo", "owner/name")
-    for name in ("name", "a/b/c", "/home/me"):
-        sentence = refusal(capsys, "--checkpoint", run, "--repo", name)
-        assert f"'{name}' is no name of a repository; give owner/name" in sentence
+    for name in ("name", "a/b/c", "/home/me", "me/..", "me/" + 200 * "x"):
+        sentence = refusal(capsys, "--checkpoint", run, "--repo", name, "--dry-run", "dry")
+        assert f"'{name}' is no name of a repository" in sentence and "give owner/name" in sentence
     assert "there is no folder" in refusal(capsys, "--checkpoint", "nowhere", *arguments[2:])
     assert "cannot be read" in refusal(capsys, *arguments, "--report", tmp_path)
     (tmp_path / "report.json").write_text("{}")
