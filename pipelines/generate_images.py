@@ -126,11 +126,15 @@ def add_gan_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_drawer(arguments: argparse.Namespace, prompts: list[str] | None) -> Drawer:
-    """Raises:
-    UserError: something in the command line is wrong.
+    """From here on `arguments.checkpoint` is the folder that was opened: asked again, the hub might
+    have another commit.
+
+    Raises:
+        UserError: something in the command line is wrong.
     """
-    of_gan = open_checkpoint(arguments.checkpoint).kind == "gan"
-    return (GANDrawer if of_gan else BidirectionalDrawer)(arguments, prompts)
+    paths = open_checkpoint(arguments.checkpoint)
+    arguments.checkpoint = paths.root
+    return (GANDrawer if paths.kind == "gan" else BidirectionalDrawer)(arguments, prompts)
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def begin(
     Raises:
         UserError: it holds something else, or was begun with something else.
     """
-    checkpoint = folder_fingerprint(open_checkpoint(arguments.checkpoint).root)
+    checkpoint = folder_fingerprint(arguments.checkpoint)
     # Of few pictures every process gets some.
     together = min(drawer.together, -(-folder.pictures // processes))
     together = folder.begin({"checkpoint": checkpoint, **drawer.begun_with()}, together)

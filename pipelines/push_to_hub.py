@@ -48,6 +48,11 @@ def main(argv: list[str] | None = None) -> None:
         print(folder)
         return
     pushed = push(files, arguments.repo, arguments.private, arguments.commit_message)
+    if pushed.card_kept:
+        print(
+            f"The {CARD} of {arguments.repo} was not written by drawscribe, and stays.",
+            file=sys.stderr,
+        )
     print(json.dumps(asdict(pushed)))
 
 

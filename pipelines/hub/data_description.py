@@ -9,6 +9,7 @@ from pipelines.command_line import UserError
 from pipelines.configuration.conversion import build
 from pipelines.data.locations import is_pattern, local_path
 from pipelines.data.settings import PICTURES_ALONE, DataSettings, Wanted
+from pipelines.hub.pulling import Repository, was_pulled
 
 LANGUAGES = {"text": "en", "text_zh": "zh", "question": "en", "question_zh": "zh"}
 """Of the columns of `scenes`."""
@@ -80,15 +81,18 @@ def _line(source: DataSettings, wanted: Wanted) -> str:
 
 
 def hub_dataset(source: str) -> str | None:
-    """`owner/name` where the source is a data set of the hub."""
+    """`owner/name` where the source is surely a data set of the hub: loading one leaves its card in
+    the hub's local cache, and a private folder's name never does."""
     if source.startswith("hf://datasets/"):
         return "/".join(source.removeprefix("hf://datasets/").split("@")[0].split("/")[:2])
     if source == "scenes" or is_pattern(source):
         return None
     try:
-        return source if local_path(source, "data source") is None else None
+        if local_path(source, "data source") is not None:
+            return None
     except UserError:  # a folder that is here no more
         return None
+    return source if was_pulled(Repository(source), "README.md", "dataset") else None
 
 
 def public_name(path: str) -> str:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from huggingface_hub import ModelCardData, try_to_load_from_cache
+from huggingface_hub import ModelCardData
 
 from pipelines.hub.data_description import DataDescription, describe_data
-from pipelines.hub.pulling import hub_repository
+from pipelines.hub.pulling import hub_repository, was_pulled
 from pipelines.hub.run_description import RunDescription
-from pipelines.hub.usage import command_lines, python_lines
+from pipelines.hub.usage import INSTALLING, command_lines, python_lines
 from pipelines.markdown_tables import table
 from pipelines.training.checkpoint import INDEX
 
@@ -36,6 +36,18 @@ PIPELINE_TAGS = {
     "image_generation": "unconditional-image-generation",
 }
 """The hub's names of tasks that it knows."""
+ORIGINALS = {
+    "taming": "a VQGAN of taming-transformers or latent-diffusion",
+    "llamagen": "a tokenizer of LlamaGen",
+    "diffusers": "a VQModel of diffusers",
+    "chameleon": "the image tokenizer of a Chameleon",
+}
+"""What `import_tokenizer.py` takes over, by its `--kind`."""
+MARK = (
+    "<!-- Written by drawscribe from a run. The next push writes it anew; remove this line to keep "
+    "what you change here. -->"
+)
+"""A card without it is somebody's own."""
 SCENES_PROMPT = {
     "en": ("a large red circle", "a large red circle above a small blue square"),
     "zh": ("大红色圆形", "大红色圆形在小蓝色正方形上方"),
@@ -65,7 +77,8 @@ class ModelCard:
             self._limits(data),
             self._license(),
         ]
-        return self._front_matter(data) + "\n" + "\n\n".join(filter(None, sections)) + "\n"
+        body = "\n\n".join(filter(None, [MARK, *sections]))
+        return f"{self._front_matter(data)}\n{body}\n"
 
     def _front_matter(self, data: DataDescription | None) -> str:
         tags = [PIPELINE_TAGS[task] for task in self.run.tasks if task in PIPELINE_TAGS]
@@ -87,18 +100,22 @@ class ModelCard:
         if data is not None:
             height, width = data.settings.height_width
             size = f" Pictures have {height} x {width} pixels."
-        return (
-            f"# {self.name.split('/')[-1]}\n\n{WHAT[self.run.kind]}{size} Trained with "
-            f"drawscribe, which it is used with. It\n\n{does}"
-        )
+        origin = "Trained with drawscribe, which it is used with."
+        if (original := self.run.imported_from) is not None:
+            origin = (
+                f"Taken over, as it is, from {ORIGINALS.get(original, original)} by drawscribe's "
+                "`import_tokenizer.py`, to be used with drawscribe; others trained it."
+            )
+        return f"# {self.name.split('/')[-1]}\n\n{WHAT[self.run.kind]}{size} {origin} It\n\n{does}"
 
     def _pictures(self) -> str:
         return "\n\n".join(f"![{found.shows}]({found.path})" for found in self.run.pictures)
 
     def _use(self, data: DataDescription | None) -> str:
         about = (self.run.kind, self.run.tasks, self.name, self._prompt(data))
+        size = data.settings.height_width if data is not None else (256, 256)
         return (
-            f"## How to use\n\n```python\n{python_lines(*about)}\n```\n\n"
+            f"## How to use\n\n{INSTALLING}\n\n```python\n{python_lines(*about, size)}\n```\n\n"
             f"```bash\n{command_lines(*about)}\n```"
         )
 
@@ -116,8 +133,10 @@ class ModelCard:
 
     def _training(self) -> str:
         lines = [f"{part}: {count:,} parameters" for part, count in _counted(self.run.parameters)]
-        lines += _training_lines(self.run)
-        return "## Training\n\n" + "\n".join(f"- {line}" for line in lines)
+        title = "Size"
+        if self.run.imported_from is None:
+            title, lines = "Training", lines + _training_lines(self.run)
+        return f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines)
 
     def _figures(self) -> str:
         tables = [
@@ -147,6 +166,8 @@ class ModelCard:
 
     def _license(self) -> str:
         said = self.license or "Its owner has chosen none yet: ask before you use it."
+        if self.run.imported_from is not None:
+            said = f"That of the original{f': {self.license}' if self.license else ''}."
         return f"## Licence\n\n{said}"
 
 
@@ -185,10 +206,6 @@ def _training_lines(run: RunDescription) -> list[str]:
 
 
 def _hub_model(name: str | None) -> str | None:
-    """`owner/name` where a checkpoint was pulled from the hub; a folder's name says nothing, and
-    may look like that when the folder is gone."""
+    """`owner/name` where a checkpoint was pulled from the hub; a folder's name says nothing."""
     repository = hub_repository(name) if name else None
-    if repository is None:
-        return None
-    pulled = try_to_load_from_cache(repository.name, INDEX, revision=repository.revision)
-    return repository.name if isinstance(pulled, str) else None
+    return repository.name if repository is not None and was_pulled(repository, INDEX) else None

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -39,14 +39,23 @@ class Repository:
 
 def hub_repository(name: str | Path) -> Repository | None:
     """The repository that `owner/name` or `owner/name@revision` means, where it can be no folder
-    of this machine (see `local_path`)."""
-    found = re.fullmatch(r"([^@]+)(?:@([\w./-]+))?", str(name))
-    if found is None or Path(name).exists():
-        return None
+    of this machine (see `local_path`).
+
+    Raises:
+        UserError: this machine knows no such names.
+    """
+    # The cache has a file of the revision's name, so `..` and a leading `/` would lead out of it.
+    found = re.fullmatch(r"([^@]+)(?:@(\w[\w.-]*(?:/\w[\w.-]*)*))?", str(name))
     try:
+        if found is None or Path(name).exists():
+            return None
         here = local_path(found[1], "checkpoint")
     except UserError:
         return None
+    except OSError as error:  # longer than names may be
+        raise UserError(
+            f"{str(name)[:40]}… cannot be looked for ({error.strerror}); name a checkpoint folder."
+        ) from None
     return Repository(found[1], found[2]) if here is None else None
 
 
@@ -91,6 +100,18 @@ def holds(repository: Repository, file: str) -> bool:
     except UserError:
         return False
     return (folder / file).is_file()
+
+
+def was_pulled(repository: Repository, file: str, repo_type: str = "model") -> bool:
+    """Whether the local cache has a file of the repository. A name alone proves nothing: that of a
+    folder which is gone, or is seen from another working folder, may look like a repository's."""
+    try:
+        found = try_to_load_from_cache(
+            repository.name, file, revision=repository.revision, repo_type=repo_type
+        )
+    except ValueError:  # no name that the hub gives
+        return False
+    return isinstance(found, str)
 
 
 def why_unreachable(repository: Repository) -> Exception | None:

@@ -1,16 +1,18 @@
 """A checkpoint, its card and its pictures -> a repository of the hub, in one commit."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
-from pipelines.command_line import UserError, in_short
+from pipelines.command_line import JSON_ERRORS, UserError, in_short
 from pipelines.data.locations import HUB_NAME
-from pipelines.hub.model_card import ModelCard
+from pipelines.hub.model_card import MARK, ModelCard
 from pipelines.hub.pulling import ENDINGS, Repository, why_unreachable
 from pipelines.hub.run_description import PICTURES, describe_run
 from pipelines.training.checkpoint import INDEX, PARTS, CheckpointPaths, open_checkpoint
@@ -27,10 +29,14 @@ ALL_PARTS = {
 
 @dataclass(frozen=True)
 class Pushed:
-    """Where the commit is seen, and how many files the repository has of it."""
+    """Where the commit is seen, and how many files the repository has of it.
+
+    card_kept: the repository has a card that was not written from a run, and keeps it.
+    """
 
     url: str
     files: int
+    card_kept: bool
 
 
 def collect(
@@ -51,8 +57,15 @@ def collect(
     Raises:
         UserError: one of them cannot be used.
     """
-    if not HUB_NAME.fullmatch(name):
-        raise UserError(f"{name!r} is no name of a repository; give owner/name.")
+    try:
+        validate_repo_id(name)
+        named = HUB_NAME.fullmatch(name) is not None
+    except HFValidationError:
+        named = False
+    if not named:
+        raise UserError(
+            f"{name!r} is no name of a repository; give owner/name, as the hub takes it."
+        )
     paths = open_checkpoint(checkpoint)
     files: dict[str, Path | bytes] = {INDEX: paths.root / INDEX}
     for part in paths.parts:
@@ -105,15 +118,16 @@ def push(
 ) -> Pushed:
     """Makes the repository if need be and commits the files.
 
-    Parts of an earlier checkpoint that are not among them are removed; other files stay.
+    Parts of an earlier checkpoint that are not among them are removed; other files stay, and so
+    does a card that somebody wrote there, unless one that lies in the checkpoint is pushed.
 
     Args:
         private: whether a new one is; None leaves it to the hub's settings.
         token: None takes the one that `hf auth login` or HF_TOKEN gave.
 
     Raises:
-        UserError: there is no network, or no right to do it; or the repository is public where a
-            private one is asked for.
+        UserError: there is no network, or no right to do it; or the repository is another model's,
+            or public where a private one is asked for.
     """
     if (reason := why_unreachable(Repository(name))) is not None:
         raise UserError(
@@ -128,7 +142,11 @@ def push(
                 f"the repository {name} is public; make it private in its settings on the hub, or "
                 "name another."
             )
-        stale = {*_files_of_parts(api, name)} - {*files}
+        there = api.list_repo_files(name)
+        stale = {*_files_of_parts(api, name, there)} - {*files}
+        card_kept = isinstance(files[CARD], bytes) and CARD in there and not _written(api, name)
+        if card_kept:
+            files = {path: content for path, content in files.items() if path != CARD}
         commit = api.create_commit(
             name,
             [
@@ -143,7 +161,7 @@ def push(
         raise UserError(template.format(name=name, reason=in_short(error))) from error
     except (OSError, ValueError) as error:  # a file, or what the hub does not like in the card
         raise UserError(_FAILED.format(name=name, reason=in_short(error))) from error
-    return Pushed(commit.commit_url, len(files))
+    return Pushed(commit.commit_url, len(files), card_kept)
 
 
 _NO_RIGHT = (
@@ -153,6 +171,27 @@ _NO_RIGHT = (
 _FAILED = "{name} cannot be pushed ({reason}); what was there before is still there."
 
 
-def _files_of_parts(api: HfApi, name: str) -> list[str]:
-    there = api.list_repo_files(name)
+def _files_of_parts(api: HfApi, name: str, there: list[str]) -> list[str]:
+    """Those of an earlier checkpoint; none where there is no index, as they are not ours.
+
+    Raises:
+        UserError: the repository has the index of another model, such as a pipeline of diffusers.
+    """
+    if INDEX not in there:
+        return []
+    file = Path(api.hf_hub_download(name, INDEX))
+    try:
+        ours = {"kind", "format_version"} <= json.loads(file.read_text(encoding="utf-8")).keys()
+    except JSON_ERRORS:
+        ours = False
+    if not ours:
+        raise UserError(
+            f"the repository {name} holds another model, whose files a push would remove; name "
+            "another repository, or remove that model first."
+        )
     return [path for path in there if "/" in path and path.split("/")[0] in ALL_PARTS]
+
+
+def _written(api: HfApi, name: str) -> bool:
+    """Whether the repository's card was written from a run, and not by somebody."""
+    return MARK in Path(api.hf_hub_download(name, CARD)).read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
-from pipelines.command_line import JSON_ERRORS, UserError
+from pipelines.command_line import JSON_ERRORS, UserError, in_short
 from pipelines.configuration.loading import read_yaml
 from pipelines.evaluation.descriptions import FIGURES, GROUPS, rows_of
 from pipelines.training.checkpoint import INDEX, CheckpointPaths
@@ -53,6 +53,7 @@ class RunDescription:
     tokenizer_configuration: likewise of a tokenizer that the same run trained first.
     last: the last row of metrics about training.
     prompt: of the newest samples.
+    imported_from: whose tokenizer `import_tokenizer.py` took over, by its `--kind`.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class RunDescription:
     figures: list[FiguresFound] = field(default_factory=list)
     pictures: list[PictureFound] = field(default_factory=list)
     prompt: str | None = None
+    imported_from: str | None = None
 
 
 def describe_run(paths: CheckpointPaths, report: Path | None = None) -> RunDescription:
@@ -85,7 +87,8 @@ def describe_run(paths: CheckpointPaths, report: Path | None = None) -> RunDescr
         "tasks": paths.tasks,
         "step": paths.step,
         "parameters": {part: count_parameters(paths.root / part) for part in paths.parts},
-        "sampling": index.get("sampling", {}),
+        "sampling": _checked(index, ("sampling",), paths.root / INDEX).get("sampling", {}),
+        "imported_from": index.get("imported_from"),
     }
     run = RunFolder(paths.root.parent)
     if not paths.root.name.startswith("checkpoint") or not (run.path / CONFIGURATION).is_file():
@@ -94,7 +97,7 @@ def describe_run(paths: CheckpointPaths, report: Path | None = None) -> RunDescr
     minutes = [row["minutes"] for rows in (metrics, before) for row in _rows(rows, "minutes")[-1:]]
     return RunDescription(
         **known,
-        configuration=read_yaml(run.path / CONFIGURATION),
+        configuration=_configuration_of(run.path),
         tokenizer_configuration=_configuration_of(run.path / "tokenizer"),
         last=(_rows(metrics, "progress") or [{}])[-1],
         minutes=sum(minutes) if minutes else None,
@@ -105,26 +108,49 @@ def describe_run(paths: CheckpointPaths, report: Path | None = None) -> RunDescr
 
 
 def count_parameters(part: Path) -> int:
-    """The numbers in the weights of a checkpoint's part; the files' heads say how many."""
+    """The numbers in the weights of a checkpoint's part; the files' heads say how many.
+
+    Raises:
+        UserError: a file is damaged.
+    """
     total = 0
     for file in sorted(part.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as weights:
-            slices = map(weights.get_slice, weights.keys())
-            total += sum(prod(one.get_shape()) for one in slices)
+        try:
+            with safe_open(file, framework="pt") as weights:
+                slices = map(weights.get_slice, weights.keys())
+                total += sum(prod(one.get_shape()) for one in slices)
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{file} cannot be read ({in_short(error)}); copy the checkpoint anew."
+            ) from error
     return total
 
 
 def _rows(metrics: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [row for row in metrics if name in row]
+    return [row for row in metrics if isinstance(row, dict) and name in row]
 
 
 def _configuration_of(run: Path) -> dict[str, Any]:
-    return read_yaml(run / CONFIGURATION) if (run / CONFIGURATION).is_file() else {}
+    file = run / CONFIGURATION
+    return _checked(read_yaml(file), ("training", "model"), file) if file.is_file() else {}
+
+
+def _checked(document: dict[str, Any], sections: tuple[str, ...], file: Path) -> dict[str, Any]:
+    """Raises UserError: one of the sections that it has is no mapping."""
+    for name in sections:
+        if not isinstance(document.get(name, {}), dict):
+            raise UserError(
+                f"{file} is damaged ({name} is {document[name]!r}, and no mapping); mend it, or "
+                "take that line out."
+            )
+    return document
 
 
 def _read_report(folder: Path) -> dict[str, Any]:
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        if not isinstance(report, dict):
+            raise ValueError("it is no mapping")
     except (OSError, ValueError) as error:
         raise UserError(
             f"the report {folder} cannot be read ({error}); name the output folder of "

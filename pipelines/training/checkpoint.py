@@ -144,6 +144,11 @@ def _read_index(root: Path, kind: str | None, called: Path | Repository) -> Chec
         )
     if kind == "tokenizer" and kind in parts:
         found, parts = kind, (kind,)
+    if found not in PARTS:
+        raise UserError(
+            f"{called} is a {found!r} checkpoint, a kind that this version of drawscribe does not "
+            f"know; name one of {', '.join(PARTS)}."
+        )
     if kind is not None and found != kind:
         raise UserError(
             f"{called} is a {found} checkpoint where a {kind} checkpoint is expected; "

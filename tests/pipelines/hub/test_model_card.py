@@ -3,12 +3,13 @@
 import json
 import re
 import shlex
+import shutil
+import tomllib
 from functools import partial
 from pathlib import Path
 
 import huggingface_hub
 import pytest
-import torch
 import yaml
 from PIL import Image
 
@@ -25,6 +26,7 @@ from pipelines.training import command_arguments
 from pipelines.training.checkpoint import open_checkpoint
 from vq import VQGAN
 
+ROOT = Path(__file__).resolve().parents[3]
 KINDS = {
     "bidirectional": ("text_to_image", "image_to_text", "question_answering"),
     "tokenizer": ("reconstruction",),
@@ -92,6 +94,30 @@ def test_all_that_the_run_left(run, tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "original"),
+    [
+        ("taming", "a VQGAN of taming-transformers"),
+        ("llamagen", "LlamaGen"),
+        ("diffusers", "a VQModel of diffusers"),
+        ("chameleon", "Chameleon"),
+    ],
+)
+def test_an_imported_tokenizer_is_not_said_to_be_trained_here(
+    kind, original, tokenizer_checkpoint, tmp_path
+):
+    shutil.copytree(tokenizer_checkpoint, tmp_path / "checkpoint")
+    index = tmp_path / "checkpoint/model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"imported_from": kind}))
+    run = describe_run(open_checkpoint(tmp_path))
+    card = str(ModelCard("owner/name", run))
+    assert "Taken over, as it is, from " in card and original in card
+    assert "- tokenizer: " in card and "## Licence\n\nThat of the original.\n" in card
+    for false in ("Trained", "## Training", "the weights are those of step", "Its owner has"):
+        assert false not in card
+    assert "That of the original: mit." in str(ModelCard("owner/name", run, "mit"))
+
+
 def test_what_is_not_known_is_left_out(checkpoint, tmp_path):
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -143,8 +169,27 @@ def test_a_report(run, tmp_path):
     assert "(images/measured.png)" in card
 
 
-def test_names_of_data(tmp_path, monkeypatch):
+def load_from_hub(name, cache):
+    """What the library leaves in the cache of a data set that was loaded."""
+    folder = cache / f"datasets--{name.replace('/', '--')}"
+    for file, text in (("refs/main", "c0ffee"), ("snapshots/c0ffee/README.md", "")):
+        (folder / file).parent.mkdir(parents=True)
+        (folder / file).write_text(text)
+
+
+def test_a_private_folder_is_not_named_like_a_data_set_of_the_hub(use_hub, run):
+    change(run, data={"source": "secret/holiday", "text_column": "said"})  # pushed from elsewhere
+    use_hub("http://127.0.0.1:9")
+    card = card_of(run)
+    assert "- `holiday`, a data set of its trainer's" in card
+    assert "secret" not in card and "datasets" not in front_matter(card)
+    assert hub_dataset("owner/a..b") is None
+
+
+def test_names_of_data(tmp_path, monkeypatch, use_hub):
     monkeypatch.chdir(tmp_path)
+    use_hub("http://127.0.0.1:9")
+    load_from_hub("owner/name", tmp_path / "hub_cache")
     (tmp_path / "pictures/cats").mkdir(parents=True)
     assert hub_dataset("owner/name") == "owner/name"
     assert hub_dataset("hf://datasets/owner/name@main/train/*.parquet") == "owner/name"
@@ -182,30 +227,34 @@ def test_its_commands_can_be_given(kind):
     prompt = """a "red" cat's hat"""
     card = str(ModelCard("owner/name", described(kind, prompt=prompt), "apache-2.0"))
     assert front_matter(card)["license"] == "apache-2.0"
+    assert "pip install drawscribe-*.whl" in card
+    programs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     commands = block(card, "bash").splitlines()
     assert commands
     for line in commands:
-        python, script, *arguments = shlex.split(line)
-        assert python == "python" and Path(script).parent == Path("pipelines")
-        read = PARSERS[Path(script).stem](arguments)
+        program, *arguments = shlex.split(line)
+        assert program in programs
+        read = PARSERS[program.removeprefix("drawscribe-").replace("-", "_")](arguments)
         assert "owner/name" in line
         assert getattr(read, "prompt", None) in (None, [prompt])
 
 
-def test_its_python_can_be_run(hub, checkpoint, dual_encoder_checkpoint, tokenizer_checkpoint):
+def test_its_python_can_be_run(
+    hub, checkpoint, dual_encoder_checkpoint, tokenizer_checkpoint, tmp_path, monkeypatch
+):
     prompt = """a "red" cat's hat"""
-    pictures = [Image.new("RGB", (32, 32), "red")]
-    for kind, folder, names, result in (
-        ("bidirectional", checkpoint, {}, "captions"),
-        ("tokenizer", tokenizer_checkpoint, {"pixels": torch.zeros(1, 3, 32, 32)}, "ids"),
-        (
-            "dual_encoder",
-            dual_encoder_checkpoint,
-            {"images": pictures, "texts": ["a circle"]},
-            "scores",
-        ),
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (48, 32), "red").save("picture.png")
+    data = {"data": {"source": "scenes", "size": 32}}
+    for kind, folder, result in (
+        ("bidirectional", checkpoint, "captions"),
+        ("tokenizer", tokenizer_checkpoint, "ids"),
+        ("dual_encoder", dual_encoder_checkpoint, "scores"),
     ):
         hub.store(f"owner/{kind}", folder)
-        run = described(kind, open_checkpoint(folder).tasks, prompt=prompt)
+        tasks, names = open_checkpoint(folder).tasks, {}
+        run = described(kind, tasks, prompt=prompt, configuration=data)
         exec(block(str(ModelCard(f"owner/{kind}", run)), "python"), names)
         assert len(names[result]) == 1
+        if kind == "tokenizer":
+            assert names["pixels"].shape == (1, 3, 32, 32)

@@ -16,11 +16,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import BidirectionalPipeline
+from pipelines import BidirectionalPipeline, generate_images
 from pipelines.command_line import UserError
 from pipelines.dual_encoder.matcher import Matcher
+from pipelines.fingerprints import folder_fingerprint
 from pipelines.hub import pulling
-from pipelines.hub.pulling import Repository, hub_repository
+from pipelines.hub.pulling import Repository, hub_repository, pull
 from pipelines.text_encoding import load_text_reading
 from pipelines.training.checkpoint import open_checkpoint
 from tests.pipelines.hub.fake_hub import TOKEN
@@ -55,8 +56,11 @@ def test_names():
     assert hub_repository("owner/name@refs/pr/1") == Repository("owner/name", "refs/pr/1")
     for local in ("name", "./owner/name", "a/b/c", "/owner/name", "owner/name/", "owner/run.zip"):
         assert hub_repository(local) is None
+    for leading_out in ("..", "/etc", "a/../..", "."):
+        assert hub_repository(f"owner/name@{leading_out}") is None
     Path("owner").mkdir()
     assert hub_repository("owner/name") is None  # mistyped, then
+    assert "name a checkpoint folder" in refusal("x" * 300)
 
 
 def test_the_whole_pipeline_draws_what_the_folder_draws(hub, checkpoint):
@@ -135,6 +139,32 @@ def test_the_cache_is_used_and_a_new_commit_is_seen(hub, checkpoint, tokenizer_c
     assert not hub.downloads()
     hub.store("owner/name", checkpoint)
     assert open_checkpoint("owner/name").kind == "bidirectional"
+
+
+def test_drawing_asks_the_hub_once(hub, checkpoint):
+    hub.store("owner/name", checkpoint)
+    open_checkpoint("owner/name")
+    hub.requests.clear()
+    open_checkpoint("owner/name")
+    asked = len(hub.requests)
+    hub.requests.clear()
+    command = ["--checkpoint", "owner/name", "--prompt", "a red circle", "--output", "drawn"]
+    generate_images.main([*command, "--device", "cpu"])
+    assert len(hub.requests) == asked
+    (said,) = map(json.loads, Path("drawn/metadata.jsonl").read_text().splitlines())
+    assert said["checkpoint"] == folder_fingerprint(checkpoint)
+
+
+def test_parts_are_of_the_commit_whose_index_was_read(hub, checkpoint, tokenizer_checkpoint):
+    hub.store("owner/name", checkpoint)
+
+    def parts(folder):
+        hub.store("owner/name", tokenizer_checkpoint)  # pushed at that moment
+        return ("tokenizer", "transformer")
+
+    folder = pull(Repository("owner/name"), "model_index.json", parts)
+    for file in ("tokenizer/model.safetensors", "transformer/model.safetensors"):
+        assert (folder / file).read_bytes() == (checkpoint / file).read_bytes()
 
 
 def test_of_several_at_once_one_downloads(hub, checkpoint):

@@ -56,6 +56,7 @@ def test_what_is_pushed_is_what_is_pulled(owner, run, capsys):
     assert json.loads(said.out) == {
         "url": f"{owner.url}/owner/name/commit/{repository.branches['main']}",
         "files": len(whole) + 3,
+        "card_kept": False,
     }
     assert "licence" not in said.err
     assert not repository.private
@@ -122,10 +123,45 @@ def test_what_an_earlier_checkpoint_left_goes_and_the_rest_stays(owner, run, cap
     owner.repositories["owner/name"] = repository = StoredRepository()
     kept = {".gitattributes": b"", "notes.txt": b"", "images/mine.png": b"", "other/a.json": b""}
     gone = {"reconstructor/config.json": b"", "transformer/model-00002-of-00002.safetensors": b""}
-    repository.commit(kept | gone)
+    index = {"model_index.json": (run / "checkpoint/model_index.json").read_bytes()}
+    repository.commit(kept | gone | index)
     push(capsys, "--checkpoint", run, "--repo", "owner/name")
     assert kept.keys() <= repository.files.keys()
     assert not gone.keys() & repository.files.keys()
+
+
+@pytest.mark.parametrize("index", [b'{"_class_name": "StableDiffusionPipeline"}', b"[]", b"{"])
+def test_another_model_is_left_alone(owner, run, capsys, index):
+    owner.repositories["owner/name"] = repository = StoredRepository()
+    there = {"model_index.json": index, "tokenizer/vocab.json": b"", "README.md": b""}
+    repository.commit(there)
+    assert "owner/name holds another model" in refusal(
+        capsys, "--checkpoint", run, "--repo", "owner/name"
+    )
+    assert repository.files == there
+
+
+def test_what_lies_in_a_repository_without_an_index_stays(owner, run, capsys):
+    owner.repositories["owner/name"] = repository = StoredRepository()
+    repository.commit({"tokenizer/vocab.json": b""})
+    push(capsys, "--checkpoint", run, "--repo", "owner/name")
+    assert "tokenizer/vocab.json" in repository.files
+
+
+def test_a_card_that_was_edited_on_the_hub_stays(owner, run, tmp_path, capsys):
+    arguments = ("--checkpoint", run, "--repo", "owner/name")
+    push(capsys, *arguments)
+    repository = owner.repositories["owner/name"]
+    push(capsys, *arguments, "--license", "mit")
+    assert b"license: mit" in repository.files["README.md"]  # ours is written anew
+    repository.commit(repository.files | {"README.md": b"mine"})
+    said = push(capsys, *arguments)
+    assert repository.files["README.md"] == b"mine"
+    assert "README.md of owner/name was not written by drawscribe, and stays" in said.err
+    assert json.loads(said.out)["card_kept"]
+    push(capsys, *arguments, "--dry-run", tmp_path / "dry")
+    push(capsys, "--checkpoint", tmp_path / "dry", "--repo", "owner/name")
+    assert repository.files["README.md"] == (tmp_path / "dry/README.md").read_bytes()  # given
 
 
 def test_another_kind(owner, tokenizer_checkpoint, capsys):
@@ -135,9 +171,9 @@ def test_another_kind(owner, tokenizer_checkpoint, capsys):
 
 def test_refusals(owner, run, monkeypatch, tmp_path, capsys):
     arguments = ("--checkpoint", run, "--repo", "owner/name")
-    for name in ("name", "a/b/c", "/home/me"):
-        sentence = refusal(capsys, "--checkpoint", run, "--repo", name)
-        assert f"'{name}' is no name of a repository; give owner/name" in sentence
+    for name in ("name", "a/b/c", "/home/me", "me/..", "me/" + 200 * "x"):
+        sentence = refusal(capsys, "--checkpoint", run, "--repo", name, "--dry-run", "dry")
+        assert f"'{name}' is no name of a repository" in sentence and "give owner/name" in sentence
     assert "there is no folder" in refusal(capsys, "--checkpoint", "nowhere", *arguments[2:])
     assert "cannot be read" in refusal(capsys, *arguments, "--report", tmp_path)
     (tmp_path / "report.json").write_text("{}")
@@ -155,6 +191,28 @@ def test_refusals(owner, run, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert "the hub cannot be reached" in refusal(capsys, *arguments)
     assert "owner/name" not in owner.repositories
+
+
+def test_damaged_runs(run, tmp_path, capsys):
+    arguments = ("--checkpoint", run, "--repo", "owner/name", "--dry-run", tmp_path / "dry")
+    index = json.loads((run / "checkpoint/model_index.json").read_text())
+    weights = (run / "checkpoint/transformer/model.safetensors").read_bytes()
+    for name, content, said in (
+        ("checkpoint/transformer/model.safetensors", weights[:100], "model.safetensors cannot be"),
+        ("checkpoint/model_index.json", json.dumps(index | {"kind": "x"}), "is a 'x' checkpoint"),
+        ("checkpoint/model_index.json", json.dumps(index | {"sampling": 3}), "sampling is 3"),
+        ("report.json", "[]", "cannot be read (it is no mapping)"),
+        ("config.yaml", "training: 3", "config.yaml is damaged (training is 3, and no mapping)"),
+        ("config.yaml", "model: none", "config.yaml is damaged (model is 'none', and no mapping)"),
+    ):
+        file = run / name
+        whole = file.read_bytes() if file.exists() else b"{}"
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        assert said in refusal(capsys, *arguments)
+        file.write_bytes(whole)
+    with (run / "metrics.jsonl").open("a") as metrics:
+        metrics.write("3\n")  # cut off
+    push(capsys, *arguments)
 
 
 def test_no_network(use_hub, run, capsys):
