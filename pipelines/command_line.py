@@ -11,6 +11,8 @@ from typing import Any, ParamSpec
 
 import torch
 
+from pipelines.extras import refuse_missing
+
 P = ParamSpec("P")
 
 PROGRAM = "drawscribe-"
@@ -41,8 +43,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 def command(main: Callable[P, None]) -> Callable[P, None]:
     """Wraps a script's `main(argv)`, so that its failures read well in a terminal.
 
-    `UserError` becomes its sentence on stderr and exit code 2, and so does a lack of memory; an
-    interrupt becomes exit code 130 and a closed stdout (`| head`) 141, all without a traceback.
+    `UserError` becomes its sentence on stderr and exit code 2; so does a lack of memory, or of a
+    package of our extras that `main` imports. An interrupt becomes exit code 130 and a closed
+    stdout (`| head`) 141, all without a traceback.
     Anything else is a bug and keeps its traceback.
     """
 
@@ -54,6 +57,8 @@ def command(main: Callable[P, None]) -> Callable[P, None]:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
+        except ModuleNotFoundError as error:
+            refuse_missing(error)
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         except (RuntimeError, MemoryError) as error:

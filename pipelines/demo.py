@@ -52,8 +52,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     if arguments.max_images < 1:
         raise UserError(f"--max-images is {arguments.max_images}; it must be at least 1.")
-    if find_spec("gradio") is None:
-        raise UserError("the page needs gradio; pip install 'drawscribe[demo]'.")
+    if find_spec("gradio") is None:  # said before a checkpoint is read
+        raise ModuleNotFoundError(name="gradio")
     pipe = BidirectionalPipeline.from_pretrained(
         arguments.checkpoint, arguments.device, arguments.dtype
     )

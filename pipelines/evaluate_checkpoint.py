@@ -12,7 +12,6 @@ bring them. Under `accelerate launch` processes share the rows.
 """
 
 import argparse
-import importlib.util
 from collections.abc import Sequence
 
 from pipelines.command_line import (
@@ -30,7 +29,6 @@ from pipelines.hub.pulling import hub_repository
 from unified_transformer.sequence import TASKS
 
 OF_PICTURES = ("inception_weights", "lpips_weights", "matcher", "detector", "classifier", "beside")
-PACKAGES = ("accelerate", "jinja2", "torchmetrics")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -150,11 +148,7 @@ def check_subject(arguments: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     check_arguments(arguments)
-    if absent := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise UserError(
-            f"measuring needs {', '.join(absent)}; pip install 'drawscribe[evaluation,training]'."
-        )
-    from pipelines.evaluation.command import evaluate  # which imports them
+    from pipelines.evaluation.command import evaluate  # which needs what an extra brings
 
     evaluate(arguments)
 

@@ -1,7 +1,7 @@
 """The programs of an installed package: `drawscribe-generate-images` runs `generate_images.py`.
 
-pyproject.toml names each. What a program needs is imported when it runs, so that a package that is
-not installed is a sentence and no traceback.
+pyproject.toml names each. A script is imported when it runs, so that a package that is not
+installed is a sentence and no traceback.
 """
 
 import ast
@@ -12,20 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from pipelines.command_line import as_typed
-
-EXTRAS = {
-    "gradio": "demo",
-    "jinja2": "evaluation",
-    "pycocoevalcap": "evaluation",
-    "torch_fidelity": "evaluation",
-    "torchmetrics": "evaluation",
-    "datasets": "training",
-    "matplotlib": "training",
-    "peft": "training",
-    "pyarrow": "training",
-    "tensorboard": "training",
-}
-"""Package -> what of ours to install for it."""
+from pipelines.extras import refuse_missing
 
 
 def __getattr__(name: str) -> Callable[[], None]:
@@ -38,19 +25,12 @@ def __getattr__(name: str) -> Callable[[], None]:
 def run(script: str) -> None:
     """A script's `main`, with the command line's arguments."""
     try:
-        import_module(f"pipelines.{script}").main()
+        main = import_module(f"pipelines.{script}").main
     except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package not in EXTRAS:
-            raise
         if {"-h", "--help"} & {*sys.argv}:
             print(_description(script))
-        print(
-            f"error: this needs {package}, which is not installed; "
-            f"pip install 'drawscribe[{EXTRAS[package]}]' brings it.",
-            file=sys.stderr,
-        )
-        raise SystemExit(2) from None
+        refuse_missing(error)
+    main()
 
 
 def _description(script: str) -> str:

@@ -1,6 +1,7 @@
 """The commands as programs of an installed package: each there, its help for a newcomer."""
 
 import argparse
+import re
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from pipelines import programs
 from pipelines.command_line import as_typed
+from pipelines.extras import EXTRAS
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(
@@ -25,12 +27,14 @@ def test_every_script_is_a_program():
     }
 
 
-def test_every_extra_is_one_and_brings_its_package():
+def test_every_package_of_the_extras_is_known_by_the_one_that_brings_it():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = settings["project"]["optional-dependencies"]
-    for package, extra in programs.EXTRAS.items():
-        named = [line.split(">")[0].replace("-", "_") for line in extras[extra]]
-        assert package in named, f"{extra} does not bring {package}"
+    declared = settings["project"]["optional-dependencies"]
+    del declared["dev"]
+    assert {
+        extra: tuple(re.split(r"[>;]", line)[0].replace("-", "_") for line in lines)
+        for extra, lines in declared.items()
+    } == EXTRAS
 
 
 class Parsed(Exception):

@@ -117,7 +117,7 @@ def load_lpips(backbone: str = "vgg", weights: str = "pretrained") -> Perceptual
         settings = PerceptualLossSettings(backbone, weights, "none")  # type: ignore[arg-type]
         network = build_perceptual_loss(settings)
     except ImportError:
-        return Missing("LPIPS needs lpips and torchvision; pip install 'drawscribe[training]'.")
+        return Missing("LPIPS needs lpips and torchvision; pip install 'drawscribe[evaluation]'.")
     except (FileNotFoundError, ValueError) as error:
         raise UserError(f"--lpips-weights: {error}") from error
     finally:

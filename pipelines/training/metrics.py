@@ -11,6 +11,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from tqdm import tqdm
 
 from pipelines.command_line import UserError
+from pipelines.extras import EXTRAS
 from pipelines.training.distributed import Processes
 from pipelines.training.state import RunParts
 from pipelines.training.storage import replace_file
@@ -32,9 +33,11 @@ def check_trackers(names: tuple[str, ...]) -> None:
                 f"choose from {', '.join(known)}."
             )
         if name not in present:
+            ours = name in EXTRAS["training"]
+            package = "'drawscribe[training]'" if ours else name.replace("_", "-")
             raise UserError(
                 f"training.trackers names {name!r}, whose package is missing; "
-                f"`pip install {name.replace('_', '-')}`, or set training.trackers=[]."
+                f"`pip install {package}`, or set training.trackers=[]."
             )
 
 

@@ -30,6 +30,42 @@ def test_bug_keeps_its_traceback_and_interrupt_is_quiet(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    "program, package, extra",
+    [
+        ("train_tokenizer.py", "torchvision.models", "training"),
+        ("drawscribe-evaluate-checkpoint", "torchmetrics", "evaluation"),
+        ("drawscribe-encode-images", "pyarrow", "training"),
+        ("drawscribe-tally-ratings", "matplotlib", "evaluation"),
+        ("demo.py", "gradio", "demo"),
+    ],
+)
+def test_a_package_that_is_missing_when_it_is_used_is_a_sentence(
+    program, package, extra, monkeypatch, capsys
+):
+    @command
+    def main(argv=None):
+        raise ModuleNotFoundError(name=package)
+
+    monkeypatch.setattr("sys.argv", [program])
+    with pytest.raises(SystemExit) as exit_info:
+        main()
+    assert exit_info.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: this needs {package.split('.')[0]}, which is not installed; "
+        f"pip install 'drawscribe[{extra}]' brings it.\n"
+    )
+
+
+def test_a_missing_module_that_no_extra_brings_is_a_bug():
+    @command
+    def main(argv=None):
+        raise ModuleNotFoundError(name="pipelines.nothing")
+
+    with pytest.raises(ModuleNotFoundError):
+        main()
+
+
 def test_device_and_dtype():
     best, dtype = device_and_dtype()
     assert dtype == (torch.bfloat16 if best.type == "cuda" else torch.float32)

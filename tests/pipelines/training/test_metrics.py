@@ -12,8 +12,10 @@ def test_unknown_and_missing_trackers_are_refused(monkeypatch):
     with pytest.raises(UserError, match="'tensorbord', which accelerate does not offer"):
         check_trackers(("tensorbord",))
     monkeypatch.setattr(metrics, "get_available_trackers", lambda: [])
-    with pytest.raises(UserError, match="pip install tensorboard"):
+    with pytest.raises(UserError, match=r"pip install 'drawscribe\[training\]'"):
         check_trackers(("tensorboard",))
+    with pytest.raises(UserError, match="`pip install comet-ml`"):
+        check_trackers(("comet_ml",))
 
 
 def test_a_row_cut_off_by_a_kill_is_left_out(tmp_path):
