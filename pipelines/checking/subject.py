@@ -1,16 +1,15 @@
 """What is checked, opened as training opens it: from `DATA`, with a checkpoint, or from a YAML."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.id_batches import accept_ids_of
 from pipelines.configuration.assembly.parts import check_size, or_user_error
-from pipelines.configuration.assembly.run_folder import run_text_tokenizer
+from pipelines.configuration.assembly.run_folder import new_text_tokenizer
 from pipelines.configuration.loading import find_configuration, load_configuration, read_yaml
 from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
 from pipelines.data.encoded_index import AcceptIds
@@ -23,7 +22,6 @@ from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, trai
 from pipelines.model_loading import load_tokenizer
 from pipelines.planning.workload import TOKENIZER_KEYS
 from pipelines.training.checkpoint import open_checkpoint
-from pipelines.training.distributed import Processes
 from pipelines.training.settings import TrainingSettings
 from unified_transformer import TransformerShape
 
@@ -112,9 +110,7 @@ def _of_second_stage(config: BidirectionalRun) -> Subject:
         shape = load_configuration(config.tokenizer_config, [], TokenizerRun).model
         check_size(config.data, shape.downsampling_factor)
     opened = _open(config.data, config.wanted, config.training, config.seed, accept)
-    with Processes(torch.device("cpu")) as processes:
-        grown = start if kind == "bidirectional" else None
-        codec = TextCodec(run_text_tokenizer(config, processes, Path(config.output), grown))
+    codec = TextCodec(new_text_tokenizer(config, start if kind == "bidirectional" else None, _log))
     positions = config.model.text_positions
     return Subject(config.data, config.wanted, codec, positions, **opened, remarks=remarks)
 
@@ -137,6 +133,10 @@ def _open(
     except UserError as error:  # that they cannot be read is better told with all rows
         problem = str(error)
     return {"order": order, "validation": validation, "training": training, "problem": problem}
+
+
+def _log(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 def default_text_positions() -> int:

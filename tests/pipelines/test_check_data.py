@@ -7,6 +7,8 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from pipelines import check_data, encode_images, train_bidirectional
 
@@ -203,6 +205,22 @@ def test_a_run_of_either_stage(folder, check, tokenizer_checkpoint):
     there = ("data.text_column=text", f"tokenizer={tokenizer_checkpoint}", "data.size=36")
     report, said, code = check("--config", "configs/bidirectional/emoji_64.yaml", *data, *there)
     assert code == 2 and "does not divide" in said
+
+
+def test_words_are_not_those_that_an_earlier_run_left(folder, check, tmp_path):
+    """In the folder that the YAML writes to, as the docs' command meets it."""
+    words = {token: n for n, token in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[BOS]"))}
+    backend = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    special = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "bos": "[BOS]"}
+    stale = PreTrainedTokenizerFast(
+        tokenizer_object=backend, **{f"{name}_token": token for name, token in special.items()}
+    )
+    stale.save_pretrained(tmp_path / "run" / "text_tokenizer")
+    run = (f"data.source={folder}", f"output={tmp_path / 'run'}")
+    report, _, code = check("--config", TINY, *run)
+    captions = report["captions"]
+    assert code == 0 and (captions["tokens"]["longest"], captions["unknown_tokens"]) == (5, 0)
+    assert captions["vocabulary"] > len(words)
 
 
 def test_streams_mixtures_and_scenes(check, tmp_path, monkeypatch):
