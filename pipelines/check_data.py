@@ -53,7 +53,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--checkpoint", metavar="DIR", help="whose size, text positions and words are taken"
     )
     run = parser.add_argument_group("in the place of all these, a run")
-    run.add_argument("--config", metavar="YAML", help="of configs/tokenizer or bidirectional")
+    run.add_argument(
+        "--config", metavar="YAML", help="of configs, as the run's own script takes it"
+    )
     run.add_argument("overrides", nargs="*", metavar="key=value", help="as in training")
     parser.add_argument("--rows", type=int, help="the first so many of each part; all by default")
     parser.add_argument(

@@ -207,6 +207,34 @@ def test_a_run_of_either_stage(folder, check, tokenizer_checkpoint):
     assert code == 2 and "does not divide" in said
 
 
+def test_a_gan_and_its_text_encoder(folder, check, dual_encoder_checkpoint):
+    data = (f"data.source={folder}", "data.size=32")
+    report, _, code = check("--config", "configs/dual_encoder/tiny.yaml", *data)
+    captions = report["captions"]
+    assert code == 0 and captions["texts"] == 20
+    gan = ("--config", "configs/gan/tiny.yaml", *data)
+    of_gan, _, code = check(*gan)
+    assert code == 0 and of_gan["captions"] == captions  # it trains that dual encoder first
+    assert "configs/dual_encoder/tiny.yaml" in of_gan["remarks"][0]
+    given = ("text_encoder_config=null", f"text_encoder={dual_encoder_checkpoint}")
+    of_gan, _, code = check(*gan, *given)
+    assert code == 0 and of_gan["captions"]["vocabulary"] != captions["vocabulary"]
+    of_gan, _, code = check(*gan, "text_encoder_config=null", "objective.wrong_pairs_weight=0")
+    assert code == 0 and "captions" not in of_gan and of_gan["remarks"][0].startswith("A batch")
+    report, said, code = check(*gan, "data.size=36")
+    assert (report, code) == (None, 2) and "pictures of 36 x 36 cannot be halved" in said
+    report, said, code = check("--config", "configs/gan/style_encoder.yaml", "gan=runs/mine")
+    assert (report, code) == (None, 2) and "as its GAN runs/mine does" in said
+
+
+def test_captions_that_a_character_encoder_does_not_read(folder, check):
+    for number in range(20):
+        (folder / f"{number:02d}.txt").write_text(f"第{number}张", encoding="utf-8")
+    for run in ("gan/gan_cls", "dual_encoder/characters_scenes_64"):
+        report, said, code = check("--config", f"configs/{run}.yaml", f"data.source={folder}")
+        assert (report, code) == (None, 2) and "the character encoder reads small letters" in said
+
+
 def test_words_are_not_those_that_an_earlier_run_left(folder, check, tmp_path):
     """In the folder that the YAML writes to, as the docs' command meets it."""
     words = {token: n for n, token in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[BOS]"))}
