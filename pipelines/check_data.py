@@ -131,8 +131,8 @@ def write_files(folder: Path, checked: Checked, report: dict[str, Any]) -> None:
         unwritten := draw_contact_sheet(folder / "contact_sheet.png", checked.shown)
     ):
         report["remarks"].append(
-            f"{unwritten} captions of the contact sheet have characters that no installed font "
-            "has; install one, such as Noto Sans CJK for Chinese."
+            "Captions of the contact sheet with characters that no installed font has: "
+            f"{unwritten}; install one, such as Noto Sans CJK for Chinese."
         )
     lists = {
         "unreadable.txt": list(checked.reading.said()),

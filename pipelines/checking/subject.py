@@ -37,8 +37,8 @@ from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.settings import TrainingSettings
 from unified_transformer import TransformerShape
 
-SOME_RUN = TrainingSettings(steps=1)
-"""Where no configuration says what kind of run it is to be."""
+SOME_RUN = TrainingSettings(steps=1, batch_size=1, validation_batches=128)
+"""Where no configuration says what kind of run it is to be: of no batch that is worth a word."""
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,8 @@ def test_what_a_run_can_live_with_is_remarked(folder, check, tmp_path):
     }
     assert (duplicates["superfluous_rows"], duplicates["with_different_captions"]) == (1, 1)
     remarks = " ".join(report["remarks"])
-    assert re.search(r"2 files in .* are left out \(.*lonely.txt, notes.md\)", remarks)
-    assert "1 of 20 captions are longer than 64 text positions" in remarks
+    assert re.search(r"left out in .*: 2 \(1 .txt, 1 .md: lonely.txt, notes.md\)", remarks)
+    assert "Captions longer than 64 text positions, which are cut: 1 of 20;" in remarks
     assert "- " + report["remarks"][0] in said
     lists = tmp_path / "checked"
     assert (
@@ -186,6 +186,8 @@ def test_words_that_a_checkpoint_does_not_know(folder, check, checkpoint):
     assert report["pictures"]["size_of_training"] == {"height": 32, "width": 32}
     assert captions["unknown_words"]["Straßenbahn"] == 2
     assert captions["unknown_tokens"] == sum(captions["unknown_words"].values())
+    share = captions["unknown_tokens"] / captions["tokens_in_all"]
+    assert captions["unknown_token_share"] == share > 0
     assert any("text_tokenizer.vocabulary_size" in remark for remark in report["remarks"])
 
 
@@ -200,7 +202,7 @@ def test_a_run_of_either_stage(folder, check, tokenizer_checkpoint):
     assert code == 0 and report["captions"]["text_positions"] == 48
     assert report["remarks"][:2] == [
         "The tokenizer runs/to_come is not there yet; train it first.",
-        "A batch of 32 has some of the 18 rows more than once.",
+        "A batch of 32 has rows more than once; rows in all: 18.",
     ]
     there = ("data.text_column=text", f"tokenizer={tokenizer_checkpoint}", "data.size=36")
     report, said, code = check("--config", "configs/bidirectional/emoji_64.yaml", *data, *there)
@@ -285,7 +287,7 @@ def test_a_source_too_small_to_divide(check, folder):
     report, _, code = check("--data", folder, "--size", 40)
     assert code == 0 and (report["rows"]["training"], report["rows"]["validation"]) == (5, 0)
     assert report["pictures"]["enlarged"] == 0
-    assert "5 rows are too few" in report["remarks"][0]
+    assert "Rows too few to keep some for validation: 5;" in report["remarks"][0]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,24 @@ def test_pictures_that_metadata_leaves_out(folder, check):
     (folder / "metadata.jsonl").write_text(jsonl, encoding="utf-8")
     report, _, code = check("--data", folder, "--size", 32)
     assert code == 0 and report["captions"]["different"] == 12
-    assert "28 files in" in report["remarks"][1] and "(20 .txt, 8 .png: " in report["remarks"][1]
+    (remark,) = report["remarks"]
+    assert ": 28 (20 .txt, 8 .png: " in remark
+
+
+def test_what_our_own_commands_left_is_not_remarked(folder, check):
+    (folder / "begun.json").write_text("{}", encoding="utf-8")
+    report, _, code = check("--data", folder, "--size", 32)
+    assert code == 0 and report["remarks"] == []
+
+
+def test_a_caption_of_many_rows(folder, check):
+    for number, remarked in ((4, False), (5, True)):
+        for row in range(number):
+            (folder / f"{row:02d}.txt").write_text("the same", encoding="utf-8")
+        report, _, _ = check("--data", folder, "--size", 32)
+        assert report["captions"]["most_frequent"] == {"caption": "the same", "rows": number}
+        found = [one for one in report["remarks"] if "have the caption 'the same'" in one]
+        assert bool(found) is remarked and (not found or found[0].startswith("5 of 20 rows"))
 
 
 def test_ids_in_the_place_of_pictures(
