@@ -120,7 +120,28 @@ def test_a_tenth_of_the_rows_and_more(folder, check):
     assert report["rows"]["unreadable"] == 3
     (problem,) = report["problems"]
     assert said.splitlines()[-1] == f"error: {problem}"
-    assert re.search(r"[23] of 18 rows cannot be read \(row . \(0..png\) has no caption", problem)
+    assert re.search(r"[23] of 18 rows cannot be read \(row . \(0..png\) has no .txt file", problem)
+
+
+def test_what_is_wrong_with_captions_is_told_apart(folder, check):
+    for number in (2, 3):
+        (folder / f"{number:02d}.txt").write_bytes("café".encode("utf-16"))
+    (folder / "04.txt").write_bytes("café".encode("latin-1"))
+    (folder / "05.txt").write_text(" \n\n", encoding="utf-8")
+    (folder / "06.txt").unlink()
+    report, _, code = check("--data", folder)
+    assert code == 2
+    found = {one["reason"]: one["rows"] for one in report["rows"]["reasons"]}
+    assert found == {
+        "has a .txt file that is not in UTF-8 (save it so)": 3,
+        "has a .txt file without a caption": 1,
+        "has no .txt file beside it": 1,
+    }
+    for file in folder.glob("*.txt"):
+        file.write_bytes("café".encode("utf-16"))
+    report, said, code = check("--data", folder)
+    assert (report, code) == (None, 2)
+    assert "no captions (00.png has a .txt file that is not in UTF-8 (save it so))" in said
 
 
 def test_training_stops_where_the_check_says_so(
