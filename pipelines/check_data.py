@@ -124,6 +124,16 @@ def open_subject(arguments: argparse.Namespace) -> Subject:
     return of_data(data, wanted, arguments.text_positions or default_text_positions())
 
 
+def refuse_among_data(output: str, data: DataSettings) -> None:
+    """Raises:
+    UserError: the contact sheet would be a picture of the data.
+    """
+    for one in data.sources():
+        source = Path(one.source).expanduser()
+        if source.is_dir() and Path(output).resolve().is_relative_to(source.resolve()):
+            raise UserError(f"{output} is inside of the data, {source}; name a folder elsewhere.")
+
+
 def write_files(folder: Path, checked: Checked, report: dict[str, Any]) -> None:
     """The contact sheet, and every row that cannot be read or has another's picture; the report
     last."""
@@ -151,7 +161,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     check_arguments(arguments)
     subject = open_subject(arguments)
-    folder = None if arguments.output is None else open_output(arguments.output)
+    folder = None
+    if arguments.output is not None:
+        refuse_among_data(arguments.output, subject.data)
+        folder = open_output(arguments.output)
     checked = check(subject, arguments.rows, arguments.threads, arguments.seed)
     wrong = problems(checked)
     report = {

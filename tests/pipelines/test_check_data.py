@@ -360,6 +360,12 @@ def test_what_our_own_commands_left_is_not_remarked(folder, check):
     assert code == 0 and report["remarks"] == []
 
 
+def test_nothing_is_written_among_the_data(folder, check):
+    report, said, code = check("--data", folder, "--output", folder / "checked")
+    assert (report, code) == (None, 2) and "is inside of the data" in said
+    assert not (folder / "checked").exists()
+
+
 def test_a_caption_of_many_rows(folder, check):
     for number, remarked in ((4, False), (5, True)):
         for row in range(number):
