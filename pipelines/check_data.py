@@ -53,7 +53,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--checkpoint", metavar="DIR", help="whose size, text positions and words are taken"
     )
     run = parser.add_argument_group("in the place of all these, a run")
-    run.add_argument("--config", metavar="YAML", help="of configs/tokenizer or bidirectional")
+    run.add_argument(
+        "--config", metavar="YAML", help="of configs, as the run's own script takes it"
+    )
     run.add_argument("overrides", nargs="*", metavar="key=value", help="as in training")
     parser.add_argument("--rows", type=int, help="the first so many of each part; all by default")
     parser.add_argument(
@@ -122,6 +124,16 @@ def open_subject(arguments: argparse.Namespace) -> Subject:
     return of_data(data, wanted, arguments.text_positions or default_text_positions())
 
 
+def refuse_among_data(output: str, data: DataSettings) -> None:
+    """Raises:
+    UserError: the contact sheet would be a picture of the data.
+    """
+    for one in data.sources():
+        source = Path(one.source).expanduser()
+        if source.is_dir() and Path(output).resolve().is_relative_to(source.resolve()):
+            raise UserError(f"{output} is inside of the data, {source}; name a folder elsewhere.")
+
+
 def write_files(folder: Path, checked: Checked, report: dict[str, Any]) -> None:
     """The contact sheet, and every row that cannot be read or has another's picture; the report
     last."""
@@ -129,8 +141,8 @@ def write_files(folder: Path, checked: Checked, report: dict[str, Any]) -> None:
         unwritten := draw_contact_sheet(folder / "contact_sheet.png", checked.shown)
     ):
         report["remarks"].append(
-            f"{unwritten} captions of the contact sheet have characters that no installed font "
-            "has; install one, such as Noto Sans CJK for Chinese."
+            "Captions of the contact sheet with characters that no installed font has: "
+            f"{unwritten}; install one, such as Noto Sans CJK for Chinese."
         )
     lists = {
         "unreadable.txt": list(checked.reading.said()),
@@ -149,7 +161,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     check_arguments(arguments)
     subject = open_subject(arguments)
-    folder = None if arguments.output is None else open_output(arguments.output)
+    folder = None
+    if arguments.output is not None:
+        refuse_among_data(arguments.output, subject.data)
+        folder = open_output(arguments.output)
     checked = check(subject, arguments.rows, arguments.threads, arguments.seed)
     wrong = problems(checked)
     report = {

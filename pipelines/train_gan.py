@@ -5,12 +5,15 @@
 `key=value` overrides may follow.
 """
 
-from dataclasses import replace
-
 from pipelines.command_line import command, device_and_dtype
-from pipelines.configuration.assembly import gan_task, refuse_another, refuse_other_players
+from pipelines.configuration.assembly import (
+    gan_task,
+    refuse_another,
+    refuse_other_players,
+    text_encoder_run,
+)
 from pipelines.configuration.loading import load_configuration
-from pipelines.configuration.schemas import DualEncoderRun, GANRun
+from pipelines.configuration.schemas import GANRun
 from pipelines.text_encoding import load_text_encoder, load_text_reading
 from pipelines.train_dual_encoder import train_dual_encoder
 from pipelines.training.command_arguments import parse_arguments
@@ -48,15 +51,11 @@ def train_gan(config: GANRun, processes: Processes, resume: bool = False) -> boo
 
 
 def _text_encoder(config: GANRun, folder: RunFolder, processes: Processes) -> str | None:
-    """The one to use, trained here first if need be; None if that was stopped, or there is none.
-
-    It learns from the GAN's own data, in pictures of the size that it has in its own YAML.
-    """
+    """The one to use, trained here first if need be; None if that was stopped, or there is none."""
     if config.text_encoder_config is None:
         return config.text_encoder
     output = folder.path / "text_encoder"
-    run = load_configuration(config.text_encoder_config, [f"output={output}"], DualEncoderRun)
-    run = replace(run, seed=config.seed, data=replace(config.data, size=run.data.size))
+    run = text_encoder_run(config, config.text_encoder_config, output)
     processes.log(f"Training the text encoder first, into {output}.")
     if not train_dual_encoder(run, processes, resume=processes.on_main(output.exists)):
         return None

@@ -8,9 +8,12 @@ from pipelines.checking.check import Checked
 from pipelines.checking.reading import RISKY_SHARE
 from pipelines.checking.rows import Part
 from pipelines.checking.text_figures import TextFigures
+from pipelines.picture_folder import INDEX
 
 NEXT_TO_NOTHING = 0.01
 """A share that is not worth a word."""
+FEW_ROWS = 4
+"""That share a caption by chance."""
 FILES_TO_NAME = 3
 
 
@@ -41,11 +44,11 @@ def _of_rows(checked: Checked) -> Iterator[str]:
         )
     if not reading.rows("validation"):
         yield (
-            f"{rows} rows are too few to keep some for validation: the run is validated on what it "
-            "has learned; give ten at least."
+            f"Rows too few to keep some for validation: {rows}; the run is validated on what it "
+            "has learned. Give ten at least."
         )
     if rows < training.batch_size:
-        yield f"A batch of {training.batch_size} has some of the {rows} rows more than once."
+        yield f"A batch of {training.batch_size} has rows more than once; rows in all: {rows}."
     for part in (one.part for one in reading.parts if one.part.role == "training"):
         yield from _left_out(part)
 
@@ -70,13 +73,13 @@ def _left_out(part: Part) -> Iterator[str]:
         kinds = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
         first = ", ".join(str(file.relative_to(folder)) for file in others[:FILES_TO_NAME])
         yield (
-            f"{len(others)} files in {root} are left out ({kinds}: {first}{_more(others)}): they "
-            "are no pictures of a row, nor its captions."
+            f"Files left out in {root}, as no pictures of a row, nor its captions: {len(others)} "
+            f"({kinds}: {first}{_more(others)})."
         )
 
 
 def _is_ours(file: Path) -> bool:
-    return file.name.startswith(".") or file.name == "metadata.jsonl"
+    return file.name.startswith(".") or file.name in ("metadata.jsonl", INDEX)
 
 
 def _more(things: list[Path]) -> str:
@@ -89,7 +92,7 @@ def _of_texts(checked: Checked) -> Iterator[str]:
             yield from _of_tokens(name, figures)
     caption, rows = checked.of_rows.most_frequent()
     readable = checked.of_rows.of_a_row.total()
-    if rows > readable / 10:
+    if rows > max(FEW_ROWS, readable / 10):
         yield (
             f"{rows} of {readable} rows have the caption {caption!r}: what pictures of one caption "
             "do not share cannot be asked for."
@@ -99,13 +102,13 @@ def _of_texts(checked: Checked) -> Iterator[str]:
 def _of_tokens(name: str, figures: TextFigures) -> Iterator[str]:
     if figures.cut:
         yield (
-            f"{figures.cut} of {figures.texts} {name} are longer than {figures.positions} text "
-            "positions and are cut; shorten them or raise model.text_positions."
+            f"{name.capitalize()} longer than {figures.positions} text positions, which are cut: "
+            f"{figures.cut} of {figures.texts}; shorten them or raise model.text_positions."
         )
-    if figures.unknown > NEXT_TO_NOTHING * figures.tokens:
+    if figures.unknown_share > NEXT_TO_NOTHING:
         known = [repr(word) for word, _ in figures.unknown_words.most_common(5)]
         yield (
-            f"{figures.unknown / figures.tokens:.1%} of the tokens of {name} are unknown"
+            f"{figures.unknown_share:.1%} of the tokens of {name} are unknown"
             f"{' (' * bool(known)}{', '.join(known)}{')' * bool(known)}; raise "
             "text_tokenizer.vocabulary_size, up to which a text tokenizer is trained, and grows "
             "where a checkpoint is trained on."
@@ -116,17 +119,17 @@ def _of_pictures(checked: Checked) -> Iterator[str]:
     pictures, duplicates = checked.pictures, checked.duplicates
     height, width = pictures.size
     for number, what in (
-        (pictures.enlarged, f"are smaller than {width} x {height} and are enlarged, which blurs"),
-        (pictures.cropped, "lose more than a third of their area to the crop of the center"),
-        (pictures.plain, "are of one colour throughout"),
+        (pictures.enlarged, f"smaller than {width} x {height}, which are enlarged and blurred"),
+        (pictures.cropped, "that lose more than a third of their area to the crop of the center"),
+        (pictures.plain, "of one colour throughout"),
     ):
         if number > NEXT_TO_NOTHING * pictures.pictures:
-            yield f"{number} of {pictures.pictures} pictures {what}."
+            yield f"Pictures {what}: {number} of {pictures.pictures}."
     if duplicates.in_both_roles:
         yield (
-            f"{duplicates.in_both_roles} pictures are both trained on and validated on, in several "
-            "rows, so that the validation loss flatters; keep one row of each, with all of its "
+            "Pictures both trained on and validated on, in several rows, so that the validation "
+            f"loss flatters: {duplicates.in_both_roles}; keep one row of each, with all of its "
             "captions, or name a data.validation_split of other pictures."
         )
     elif duplicates.superfluous:
-        yield f"{duplicates.superfluous} rows have a picture that an earlier row has."
+        yield f"Rows with a picture that an earlier row has: {duplicates.superfluous}."

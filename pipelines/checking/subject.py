@@ -1,18 +1,29 @@
 """What is checked, opened as training opens it: from `DATA`, with a checkpoint, or from a YAML."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from gan.generators.config import check_image_size
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import UserError
+from pipelines.configuration.assembly.dual_encoder import text_encoder_run
 from pipelines.configuration.assembly.id_batches import accept_ids_of
 from pipelines.configuration.assembly.parts import check_size, or_user_error
-from pipelines.configuration.assembly.run_folder import run_text_tokenizer
-from pipelines.configuration.loading import find_configuration, load_configuration, read_yaml
-from pipelines.configuration.schemas import BidirectionalRun, TokenizerRun
+from pipelines.configuration.assembly.run_folder import (
+    new_text_tokenizer,
+    refuse_other_alphabets,
+)
+from pipelines.configuration.loading import load_configuration, schema_of
+from pipelines.configuration.schemas import (
+    BidirectionalRun,
+    DualEncoderRun,
+    GANRun,
+    StyleEncoderRun,
+    TokenizerRun,
+)
 from pipelines.data.encoded_index import AcceptIds
 from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import open_training_data, texts_for_vocabulary
@@ -21,14 +32,13 @@ from pipelines.data.settings import PICTURES_ALONE, DataSettings, Wanted
 from pipelines.data.sources import Source
 from pipelines.data.text_tokenizer import TextCodec, TextTokenizerSettings, train_text_tokenizer
 from pipelines.model_loading import load_tokenizer
-from pipelines.planning.workload import TOKENIZER_KEYS
+from pipelines.text_encoding import load_text_reading
 from pipelines.training.checkpoint import open_checkpoint
-from pipelines.training.distributed import Processes
 from pipelines.training.settings import TrainingSettings
 from unified_transformer import TransformerShape
 
-SOME_RUN = TrainingSettings(steps=1)
-"""Where no configuration says what kind of run it is to be."""
+SOME_RUN = TrainingSettings(steps=1, batch_size=1, validation_batches=128)
+"""Where no configuration says what kind of run it is to be: of no batch that is worth a word."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +89,20 @@ def of_checkpoint(data: DataSettings, wanted: Wanted, pipe: BidirectionalPipelin
 
 
 def of_configuration(path: str, overrides: list[str]) -> Subject:
-    """The run of a YAML of either stage.
+    """The run of a YAML, of whatever kind.
 
     Raises:
         UserError: as the run itself; but the tokenizer that it names may still be untrained.
     """
-    keys = read_yaml(find_configuration(path)).keys() | {o.split("=")[0] for o in overrides}
-    if not keys.intersection(TOKENIZER_KEYS):
-        return _of_first_stage(load_configuration(path, overrides, TokenizerRun))
-    return _of_second_stage(load_configuration(path, overrides, BidirectionalRun))
+    kinds: dict[type, Callable[[Any], Subject]] = {
+        TokenizerRun: _of_first_stage,
+        BidirectionalRun: _of_second_stage,
+        DualEncoderRun: _of_dual_encoder,
+        GANRun: _of_gan,
+        StyleEncoderRun: _of_style_encoder,
+    }
+    schema = schema_of(path, overrides, list(kinds))
+    return kinds[schema](load_configuration(path, overrides, schema))
 
 
 def _of_first_stage(config: TokenizerRun) -> Subject:
@@ -112,11 +127,45 @@ def _of_second_stage(config: BidirectionalRun) -> Subject:
         shape = load_configuration(config.tokenizer_config, [], TokenizerRun).model
         check_size(config.data, shape.downsampling_factor)
     opened = _open(config.data, config.wanted, config.training, config.seed, accept)
-    with Processes(torch.device("cpu")) as processes:
-        grown = start if kind == "bidirectional" else None
-        codec = TextCodec(run_text_tokenizer(config, processes, Path(config.output), grown))
+    codec = TextCodec(new_text_tokenizer(config, start if kind == "bidirectional" else None, _log))
     positions = config.model.text_positions
     return Subject(config.data, config.wanted, codec, positions, **opened, remarks=remarks)
+
+
+def _of_dual_encoder(config: DualEncoderRun) -> Subject:
+    opened = _open(config.data, config.wanted, config.training, config.seed)
+    codec = TextCodec(new_text_tokenizer(config, None, _log))
+    return Subject(config.data, config.wanted, codec, config.model.ids_of_a_text, **opened)
+
+
+def _of_gan(config: GANRun) -> Subject:
+    data, wanted = config.data, config.wanted
+    or_user_error(lambda: check_image_size(*data.height_width))
+    opened = _open(data, wanted, config.training, config.seed)
+    if config.text_encoder_config is not None:
+        yaml = config.text_encoder_config
+        encoder = text_encoder_run(config, yaml, Path(config.output))
+        codec = TextCodec(new_text_tokenizer(encoder, None, _log))
+        said = (
+            f"Captions are read by the text encoder of {yaml}; what is to be raised stands there."
+        )
+        positions = encoder.model.ids_of_a_text
+    elif config.text_encoder is not None:
+        texts = load_text_reading(config.text_encoder, config.text_positions)
+        if texts.reads_characters:
+            refuse_other_alphabets(texts_for_vocabulary(data, wanted, config.seed))
+        codec, positions = texts.codec, texts.positions
+        said = f"Captions are read by the text encoder of {config.text_encoder}, as it is."
+    else:
+        return Subject(data, wanted, None, 0, **opened)
+    return Subject(data, wanted, codec, positions, **opened, remarks=[said])
+
+
+def _of_style_encoder(config: StyleEncoderRun) -> Subject:
+    raise UserError(
+        f"a style encoder reads data as its GAN {config.gan} does; check them by the YAML of that "
+        "GAN."
+    )
 
 
 def _open(
@@ -137,6 +186,10 @@ def _open(
     except UserError as error:  # that they cannot be read is better told with all rows
         problem = str(error)
     return {"order": order, "validation": validation, "training": training, "problem": problem}
+
+
+def _log(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 def default_text_positions() -> int:

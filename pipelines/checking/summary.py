@@ -91,8 +91,8 @@ def _pictures(checked: Checked) -> list[Line]:
         ("one colour", _share(pictures.plain, number)),
         (
             "the same",
-            f"{duplicates.superfluous} rows have the picture of an earlier row; captioned "
-            f"differently: {duplicates.otherwise_captioned}",
+            f"{_share(duplicates.superfluous, number)} as an earlier row's; captioned differently: "
+            f"{duplicates.otherwise_captioned}",
         ),
     ]
 

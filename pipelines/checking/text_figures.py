@@ -39,6 +39,11 @@ class TextFigures:
     def texts(self) -> int:
         return self.lengths.total()
 
+    @property
+    def unknown_share(self) -> float:
+        """Of all tokens."""
+        return self.unknown / self.tokens if self.tokens else 0.0
+
     def add_caption(self, text: str) -> None:
         self._add(self.codec.encode_caption(text, UNCUT), text)
 
@@ -73,6 +78,7 @@ class TextFigures:
             "vocabulary": self.codec.vocabulary_size,
             "tokens_in_all": self.tokens,
             "unknown_tokens": self.unknown,
+            "unknown_token_share": self.unknown_share,
             "unknown_words": dict(self.unknown_words.most_common(WORDS_TO_NAME)),
         }
 

@@ -1,6 +1,7 @@
 """YAML file + `key.sub=value` overrides -> nested dataclasses, strictly, and back."""
 
 import dataclasses
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,15 +29,26 @@ def load_configuration(path: str | Path, overrides: list[str], schema: type[T]) 
         UserError: the file is missing or not a YAML mapping, a key is unknown, missing or given
             twice, a value has the wrong type, or a dataclass refuses it.
     """
-    file = find_configuration(path)
-    values = read_yaml(file)
-    for override in overrides:
-        _apply_override(values, override)
+    file, values = _read(path, overrides)
     _refuse_unknown_keys(values, schema, file)
     try:
         return build(schema, values)
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
+
+
+def schema_of(path: str | Path, overrides: list[str], schemas: Sequence[type]) -> type:
+    """The one of the schemas that knows the most of a configuration's keys, of equals the first.
+
+    Raises:
+        UserError: the file is missing or not a YAML mapping, or an override is no `key=value`.
+    """
+    _, values = _read(path, overrides)
+
+    def known(schema: type) -> int:
+        return len({*_dotted_values(values, schema)} & {*_dotted_keys(schema)})
+
+    return max(schemas, key=known)
 
 
 def dump_configuration(config: Any, path: str | Path) -> None:
@@ -84,6 +96,15 @@ class _NoDuplicates(yaml.SafeLoader):
                 mark = node.value[position][0].start_mark
                 raise yaml.YAMLError(f"key {key!r} is given twice (line {mark.line + 1})")
         return super().construct_mapping(node, deep)
+
+
+def _read(path: str | Path, overrides: list[str]) -> tuple[Path, dict[str, Any]]:
+    """The file that is meant, and its values with the overrides."""
+    file = find_configuration(path)
+    values = read_yaml(file)
+    for override in overrides:
+        _apply_override(values, override)
+    return file, values
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

@@ -15,6 +15,8 @@ from pipelines.data.sources import QuestionAnswer, Texts, UnreadableRow
 from pipelines.data.transforms import read_image
 
 Cells = Mapping[str, Any]
+WHY_NO_TEXT = "why there is no text"
+"""A column that says so of each row, in tables of files."""
 
 
 class Columns(Protocol):
@@ -36,10 +38,11 @@ class Columns(Protocol):
 
 @dataclass(frozen=True)
 class TableColumns:
-    """One picture, and texts in any number of columns."""
+    """One picture, and texts in any number of columns; `says_why` where `WHY_NO_TEXT` is one."""
 
     image: str
     columns: TextColumns
+    says_why: bool = False
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -47,7 +50,7 @@ class TableColumns:
 
     @property
     def written(self) -> tuple[str, ...]:
-        return self.columns.names
+        return (*self.columns.names, *[WHY_NO_TEXT] * self.says_why)
 
     def picture(self, cells: Cells) -> Image.Image:
         return _decode(cells[self.image])
@@ -114,7 +117,7 @@ def read_texts(cells: Cells, columns: TextColumns) -> Texts:
     attributes = [phrase for name in columns.attributes for phrase in phrases_in(said(cells[name]))]
     if (captions or questions) and not any((*captions.values(), *questions.values())):
         wanted = ["caption"] * bool(captions) + ["question with an answer"] * bool(questions)
-        raise UnreadableRow(f"has no {' and no '.join(wanted)} (in UTF-8)")
+        raise UnreadableRow(cells.get(WHY_NO_TEXT) or f"has no {' and no '.join(wanted)}")
     return Texts(captions, questions, attributes)
 
 

@@ -9,7 +9,7 @@ import datasets
 from PIL import Image
 
 from pipelines.command_line import JSON_ERRORS, UserError
-from pipelines.data.columns import question_answers, says_something
+from pipelines.data.columns import WHY_NO_TEXT, question_answers, says_something
 from pipelines.data.settings import TextColumns
 from pipelines.data.sources import QuestionAnswer, UnreadableRow
 from pipelines.training.storage import is_being_written
@@ -30,7 +30,7 @@ def read_pictures(
         folder = folder / split
     elif split != "train":
         raise UserError(f"data source {folder} has no split {split!r} (a folder of that name).")
-    metadata = folder / "metadata.jsonl"
+    metadata, reasons = folder / "metadata.jsonl", None
     if metadata.is_file():
         rows = _read_metadata(metadata)
         paths = [str(folder / row["file_name"]) for row in rows]
@@ -45,18 +45,22 @@ def read_pictures(
     else:
         pictures = pictures_in(folder)
         paths = [str(picture) for picture in pictures]
-        captions = columns.captions[:1]
-        texts = {column: [_lines_beside(picture) for picture in pictures] for column in captions}
-        if captions and pictures and not any(texts[captions[0]]):
-            raise UserError(
-                f"data source {folder} has pictures but no captions; "
-                "write metadata.jsonl (file_name, text) or a .txt file beside each picture."
-            )
+        texts = {}
+        for caption in columns.captions[:1]:
+            beside = [_lines_beside(picture) for picture in pictures]
+            texts[caption] = [lines for lines, _ in beside]
+            reasons = [reason for _, reason in beside]
+            if paths and all(reasons):
+                raise UserError(
+                    f"data source {folder} has pictures but no captions ({pictures[0].name} "
+                    f"{reasons[0]}); write metadata.jsonl (file_name, text) or a .txt file beside "
+                    "each picture."
+                )
     if not paths:
         raise UserError(
             f"data source {folder} holds no pictures, and no parquet, arrow or tar files."
         )
-    return _table(image_column, paths, texts)
+    return _table(image_column, paths, texts, reasons)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -114,12 +118,16 @@ def _coco_pictures(file: Path, image_folder: str | None, first: str) -> Path:
     )
 
 
-def _table(image_column: str, paths: list[str], texts: dict[str, list]) -> datasets.Dataset:
+def _table(
+    image_column: str, paths: list[str], texts: dict[str, list], reasons: list[str] | None = None
+) -> datasets.Dataset:
+    """reasons: why a row has no texts, empty where it has some."""
+    columns = {image_column: paths, **texts}
     features = {image_column: datasets.Image()}
     features |= {column: datasets.List(datasets.Value("string")) for column in texts}
-    return datasets.Dataset.from_dict(
-        {image_column: paths, **texts}, features=datasets.Features(features)
-    )
+    if reasons is not None:
+        columns[WHY_NO_TEXT], features[WHY_NO_TEXT] = reasons, datasets.Value("string")
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
 
 
 def _read_metadata(file: Path) -> list[dict[str, Any]]:
@@ -163,9 +171,15 @@ def _pairs(question: Any, answer: Any) -> list[QuestionAnswer]:
         return []
 
 
-def _lines_beside(picture: Path) -> list[str]:
-    """No lines where there is no such text in UTF-8: that row then is unreadable, and counted."""
+def _lines_beside(picture: Path) -> tuple[list[str], str]:
+    """The captions in the `.txt` file there, and why there are none: that row then is unreadable,
+    and counted."""
     try:
-        return picture.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
+        # Windows begins such files with a mark. Not by `splitlines`, as above.
+        text = picture.with_suffix(".txt").read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return [], "has a .txt file that is not in UTF-8 (save it so)"
+    except OSError:
+        return [], "has no .txt file beside it"
+    lines = _as_list(text.split("\n"))
+    return lines, "" if lines else "has a .txt file without a caption"

@@ -1,6 +1,7 @@
 """Files, folders and hub names -> `datasets`, whole or as streams."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -8,7 +9,7 @@ from typing import Any, TypeAlias
 import datasets
 
 from pipelines.command_line import UserError, in_short
-from pipelines.data.columns import Columns, TableColumns, TarColumns
+from pipelines.data.columns import WHY_NO_TEXT, Columns, TableColumns, TarColumns
 from pipelines.data.folders import read_coco, read_pictures
 from pipelines.data.locations import is_pattern, local_path
 from pipelines.data.settings import DataSettings, Wanted
@@ -72,6 +73,7 @@ def _open(
         table = _load_folder(path, split, columns, streaming)
     else:
         table = _load_files(path, split, source, streaming)
+    columns = replace(columns, says_why=WHY_NO_TEXT in (table.column_names or ()))
     _check_columns(table, columns, source)
     try:
         return table.cast_column(columns.image, datasets.Image(decode=False)), columns

@@ -1,22 +1,20 @@
 """What a person looks at after a run: pictures, their prompts and captions, and a short page."""
 
 import json
-import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")  # no screen is needed to write files
-from matplotlib import font_manager
 from matplotlib import pyplot as plt
-from PIL import Image
+from matplotlib.font_manager import FontProperties
+from PIL import Image, ImageFont
 
+from pipelines.fonts import in_lines, writable
 from pipelines.markdown_tables import table
 from pipelines.training.storage import replace_file
 from unified_transformer import SamplingSettings
@@ -40,60 +38,49 @@ class Drawn:
 COLOURS = {True: "tab:green", False: "tab:red", None: "black"}
 
 
-# Whichever of them is installed writes Chinese, which the default font lacks.
-CHINESE_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",  # under this name matplotlib knows the collection of all languages
-    "PingFang SC",
-    "Microsoft YaHei",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-)
+WIDTH, HEIGHT = 2.3, 3.1
+"""Of a picture with its texts, in inches."""
+TYPE, LINES = 8, 8
+"""In points, and the most of a text."""
 
 
 def draw_grid(path: Path, drawn: Sequence[Drawn], columns: int = 6) -> None:
     """Writes a PNG: each picture with its prompt above and its caption below, green where they are
     known to be right, red where they are known to be wrong."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    fonts = ["DejaVu Sans", *(font for font in CHINESE_FONTS if font in installed)]
-    log = logging.getLogger("matplotlib.font_manager")
-    before = log.level
-    with plt.rc_context({"font.family": fonts}), warnings.catch_warnings():
-        # Without such a font boxes stand for the characters; the page has the texts.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        log.setLevel(logging.ERROR)  # of another weight than wanted it will do
-        _draw_grid(path, drawn, columns)
-        log.setLevel(before)
-
-
-def _draw_grid(path: Path, drawn: Sequence[Drawn], columns: int) -> None:
     rows = max(1, -(-len(drawn) // columns))  # nothing to show is an empty row
     figure, axes = plt.subplots(
-        rows, columns, figsize=(2.3 * columns, 3.1 * rows), squeeze=False, layout="constrained"
+        rows, columns, figsize=(WIDTH * columns, HEIGHT * rows), squeeze=False, layout="constrained"
     )
     for place in axes.flat:
         place.set_axis_off()
     for place, item in zip(axes.flat, drawn, strict=False):
         place.imshow(item.image, interpolation="nearest")
+        prompt, font = _in_lines(item.prompt)
         place.set_title(
-            fill(item.prompt, 28),
-            fontsize=8,
-            color=COLOURS[item.shows_prompt],
-            parse_math=False,
+            prompt, fontproperties=font, color=COLOURS[item.shows_prompt], parse_math=False
         )
+        caption, font = _in_lines(item.caption)
         place.text(
             0.5,
             -0.04,
-            fill(item.caption, 28),
+            caption,
             transform=place.transAxes,
             ha="center",
             va="top",
-            fontsize=8,
+            fontproperties=font,
             color=COLOURS[item.caption_right],
             parse_math=False,
         )
     replace_file(path, lambda file: figure.savefig(file, dpi=110))
     plt.close(figure)
+
+
+def _in_lines(text: str) -> tuple[str, FontProperties]:
+    """As it has room above or below a picture, and what writes it."""
+    written, file = writable(text)
+    # Measured ten times larger, as pixels are coarse.
+    font, width = ImageFont.truetype(file, 10 * TYPE), int(10 * 72 * 0.9 * WIDTH)
+    return "\n".join(in_lines(written, font, width, LINES)), FontProperties(fname=file, size=TYPE)
 
 
 def write_report(folder: Path, page: str, figures: dict[str, Any], name: str = "report") -> None:

@@ -7,6 +7,8 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from pipelines import check_data, encode_images, train_bidirectional
 
@@ -91,8 +93,8 @@ def test_what_a_run_can_live_with_is_remarked(folder, check, tmp_path):
     }
     assert (duplicates["superfluous_rows"], duplicates["with_different_captions"]) == (1, 1)
     remarks = " ".join(report["remarks"])
-    assert re.search(r"2 files in .* are left out \(.*lonely.txt, notes.md\)", remarks)
-    assert "1 of 20 captions are longer than 64 text positions" in remarks
+    assert re.search(r"left out in .*: 2 \(1 .txt, 1 .md: lonely.txt, notes.md\)", remarks)
+    assert "Captions longer than 64 text positions, which are cut: 1 of 20;" in remarks
     assert "- " + report["remarks"][0] in said
     lists = tmp_path / "checked"
     assert (
@@ -118,7 +120,28 @@ def test_a_tenth_of_the_rows_and_more(folder, check):
     assert report["rows"]["unreadable"] == 3
     (problem,) = report["problems"]
     assert said.splitlines()[-1] == f"error: {problem}"
-    assert re.search(r"[23] of 18 rows cannot be read \(row . \(0..png\) has no caption", problem)
+    assert re.search(r"[23] of 18 rows cannot be read \(row . \(0..png\) has no .txt file", problem)
+
+
+def test_what_is_wrong_with_captions_is_told_apart(folder, check):
+    for number in (2, 3):
+        (folder / f"{number:02d}.txt").write_bytes("café".encode("utf-16"))
+    (folder / "04.txt").write_bytes("café".encode("latin-1"))
+    (folder / "05.txt").write_text(" \n\n", encoding="utf-8")
+    (folder / "06.txt").unlink()
+    report, _, code = check("--data", folder)
+    assert code == 2
+    found = {one["reason"]: one["rows"] for one in report["rows"]["reasons"]}
+    assert found == {
+        "has a .txt file that is not in UTF-8 (save it so)": 3,
+        "has a .txt file without a caption": 1,
+        "has no .txt file beside it": 1,
+    }
+    for file in folder.glob("*.txt"):
+        file.write_bytes("café".encode("utf-16"))
+    report, said, code = check("--data", folder)
+    assert (report, code) == (None, 2)
+    assert "no captions (00.png has a .txt file that is not in UTF-8 (save it so))" in said
 
 
 def test_training_stops_where_the_check_says_so(
@@ -184,6 +207,8 @@ def test_words_that_a_checkpoint_does_not_know(folder, check, checkpoint):
     assert report["pictures"]["size_of_training"] == {"height": 32, "width": 32}
     assert captions["unknown_words"]["Straßenbahn"] == 2
     assert captions["unknown_tokens"] == sum(captions["unknown_words"].values())
+    share = captions["unknown_tokens"] / captions["tokens_in_all"]
+    assert captions["unknown_token_share"] == share > 0
     assert any("text_tokenizer.vocabulary_size" in remark for remark in report["remarks"])
 
 
@@ -198,11 +223,55 @@ def test_a_run_of_either_stage(folder, check, tokenizer_checkpoint):
     assert code == 0 and report["captions"]["text_positions"] == 48
     assert report["remarks"][:2] == [
         "The tokenizer runs/to_come is not there yet; train it first.",
-        "A batch of 32 has some of the 18 rows more than once.",
+        "A batch of 32 has rows more than once; rows in all: 18.",
     ]
     there = ("data.text_column=text", f"tokenizer={tokenizer_checkpoint}", "data.size=36")
     report, said, code = check("--config", "configs/bidirectional/emoji_64.yaml", *data, *there)
     assert code == 2 and "does not divide" in said
+
+
+def test_a_gan_and_its_text_encoder(folder, check, dual_encoder_checkpoint):
+    data = (f"data.source={folder}", "data.size=32")
+    report, _, code = check("--config", "configs/dual_encoder/tiny.yaml", *data)
+    captions = report["captions"]
+    assert code == 0 and captions["texts"] == 20
+    gan = ("--config", "configs/gan/tiny.yaml", *data)
+    of_gan, _, code = check(*gan)
+    assert code == 0 and of_gan["captions"] == captions  # it trains that dual encoder first
+    assert "configs/dual_encoder/tiny.yaml" in of_gan["remarks"][0]
+    given = ("text_encoder_config=null", f"text_encoder={dual_encoder_checkpoint}")
+    of_gan, _, code = check(*gan, *given)
+    assert code == 0 and of_gan["captions"]["vocabulary"] != captions["vocabulary"]
+    of_gan, _, code = check(*gan, "text_encoder_config=null", "objective.wrong_pairs_weight=0")
+    assert code == 0 and "captions" not in of_gan and of_gan["remarks"][0].startswith("A batch")
+    report, said, code = check(*gan, "data.size=36")
+    assert (report, code) == (None, 2) and "pictures of 36 x 36 cannot be halved" in said
+    report, said, code = check("--config", "configs/gan/style_encoder.yaml", "gan=runs/mine")
+    assert (report, code) == (None, 2) and "as its GAN runs/mine does" in said
+
+
+def test_captions_that_a_character_encoder_does_not_read(folder, check):
+    for number in range(20):
+        (folder / f"{number:02d}.txt").write_text(f"第{number}张", encoding="utf-8")
+    for run in ("gan/gan_cls", "dual_encoder/characters_scenes_64"):
+        report, said, code = check("--config", f"configs/{run}.yaml", f"data.source={folder}")
+        assert (report, code) == (None, 2) and "the character encoder reads small letters" in said
+
+
+def test_words_are_not_those_that_an_earlier_run_left(folder, check, tmp_path):
+    """In the folder that the YAML writes to, as the docs' command meets it."""
+    words = {token: n for n, token in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[BOS]"))}
+    backend = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    special = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "bos": "[BOS]"}
+    stale = PreTrainedTokenizerFast(
+        tokenizer_object=backend, **{f"{name}_token": token for name, token in special.items()}
+    )
+    stale.save_pretrained(tmp_path / "run" / "text_tokenizer")
+    run = (f"data.source={folder}", f"output={tmp_path / 'run'}")
+    report, _, code = check("--config", TINY, *run)
+    captions = report["captions"]
+    assert code == 0 and (captions["tokens"]["longest"], captions["unknown_tokens"]) == (5, 0)
+    assert captions["vocabulary"] > len(words)
 
 
 def test_streams_mixtures_and_scenes(check, tmp_path, monkeypatch):
@@ -239,7 +308,7 @@ def test_a_source_too_small_to_divide(check, folder):
     report, _, code = check("--data", folder, "--size", 40)
     assert code == 0 and (report["rows"]["training"], report["rows"]["validation"]) == (5, 0)
     assert report["pictures"]["enlarged"] == 0
-    assert "5 rows are too few" in report["remarks"][0]
+    assert "Rows too few to keep some for validation: 5;" in report["remarks"][0]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +350,30 @@ def test_pictures_that_metadata_leaves_out(folder, check):
     (folder / "metadata.jsonl").write_text(jsonl, encoding="utf-8")
     report, _, code = check("--data", folder, "--size", 32)
     assert code == 0 and report["captions"]["different"] == 12
-    assert "28 files in" in report["remarks"][1] and "(20 .txt, 8 .png: " in report["remarks"][1]
+    (remark,) = report["remarks"]
+    assert ": 28 (20 .txt, 8 .png: " in remark
+
+
+def test_what_our_own_commands_left_is_not_remarked(folder, check):
+    (folder / "begun.json").write_text("{}", encoding="utf-8")
+    report, _, code = check("--data", folder, "--size", 32)
+    assert code == 0 and report["remarks"] == []
+
+
+def test_nothing_is_written_among_the_data(folder, check):
+    report, said, code = check("--data", folder, "--output", folder / "checked")
+    assert (report, code) == (None, 2) and "is inside of the data" in said
+    assert not (folder / "checked").exists()
+
+
+def test_a_caption_of_many_rows(folder, check):
+    for number, remarked in ((4, False), (5, True)):
+        for row in range(number):
+            (folder / f"{row:02d}.txt").write_text("the same", encoding="utf-8")
+        report, _, _ = check("--data", folder, "--size", 32)
+        assert report["captions"]["most_frequent"] == {"caption": "the same", "rows": number}
+        found = [one for one in report["remarks"] if "have the caption 'the same'" in one]
+        assert bool(found) is remarked and (not found or found[0].startswith("5 of 20 rows"))
 
 
 def test_ids_in_the_place_of_pictures(

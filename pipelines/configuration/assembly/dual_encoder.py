@@ -1,5 +1,6 @@
 """The dual encoder."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.command_line import UserError
 from pipelines.configuration.assembly.parts import on_device
 from pipelines.configuration.assembly.run_folder import describe_run
-from pipelines.configuration.schemas import DualEncoderRun
+from pipelines.configuration.loading import load_configuration
+from pipelines.configuration.schemas import DualEncoderRun, GANRun
 from pipelines.data.loader import BatchLoader
 from pipelines.data.opening import open_training_data
 from pipelines.data.orders import RowOrder
@@ -21,6 +23,13 @@ from pipelines.dual_encoder.samples import draw_nearest
 from pipelines.training.distributed import Processes
 from pipelines.training.task import Task
 from vq import GlobalBatch
+
+
+def text_encoder_run(config: GANRun, yaml: str, output: Path) -> DualEncoderRun:
+    """A dual encoder's, from the YAML that a GAN names: on the GAN's own data, in pictures of the
+    size that it has in its own YAML."""
+    run = load_configuration(yaml, [f"output={output}"], DualEncoderRun)
+    return replace(run, seed=config.seed, data=replace(config.data, size=run.data.size))
 
 
 def dual_encoder_task(

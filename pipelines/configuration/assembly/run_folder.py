@@ -119,27 +119,36 @@ def run_text_tokenizer(
     run: Path,
     start: CheckpointPaths | None = None,
 ) -> PreTrainedTokenizerBase:
-    """The text tokenizer of a run: the one in its folder, where it is resumed, that of the
-    checkpoint it starts from, with new entries for what it does not know of the texts, or the
-    one it names, or one trained on its texts."""
+    """The text tokenizer of a run: the one in its folder, where it is resumed, or a new one."""
 
     def prepare() -> PreTrainedTokenizerBase:
         if (run / TEXT_TOKENIZER).exists():
             return load_text_tokenizer(run / TEXT_TOKENIZER)
-        if start is None and config.text_tokenizer.path is not None:
-            return load_text_tokenizer(config.text_tokenizer.path)
-        texts = texts_for_vocabulary(config.data, config.wanted, config.seed)
-        if isinstance(config, DualEncoderRun) and config.model.text_encoder == "characters":
-            refuse_other_alphabets(texts)
-            return character_tokenizer(ALPHABET)
-        if start is None:
-            return train_text_tokenizer(texts, config.text_tokenizer)
-        tokenizer = load_text_tokenizer(start.text_tokenizer)
-        largest = config.text_tokenizer.vocabulary_size
-        processes.log(grow_vocabulary(tokenizer, texts, largest).said_of(start.root, largest))
-        return tokenizer
+        return new_text_tokenizer(config, start, processes.log)
 
     return processes.on_main(prepare)
+
+
+def new_text_tokenizer(
+    config: BidirectionalRun | DualEncoderRun,
+    start: CheckpointPaths | None,
+    log: Callable[[str], None],
+) -> PreTrainedTokenizerBase:
+    """The text tokenizer that a run begins with: that of the checkpoint it starts from, with new
+    entries for what it does not know of the texts (`log` is told of them), or the one it names,
+    or one trained on its texts."""
+    if start is None and config.text_tokenizer.path is not None:
+        return load_text_tokenizer(config.text_tokenizer.path)
+    texts = texts_for_vocabulary(config.data, config.wanted, config.seed)
+    if isinstance(config, DualEncoderRun) and config.model.text_encoder == "characters":
+        refuse_other_alphabets(texts)
+        return character_tokenizer(ALPHABET)
+    if start is None:
+        return train_text_tokenizer(texts, config.text_tokenizer)
+    tokenizer = load_text_tokenizer(start.text_tokenizer)
+    largest = config.text_tokenizer.vocabulary_size
+    log(grow_vocabulary(tokenizer, texts, largest).said_of(start.root, largest))
+    return tokenizer
 
 
 def refuse_other_alphabets(texts: Iterable[str]) -> None:

@@ -5,7 +5,19 @@ from typing import Literal
 import pytest
 
 from pipelines.command_line import UserError
-from pipelines.configuration.loading import dump_configuration, load_configuration
+from pipelines.configuration.loading import (
+    REPOSITORY,
+    dump_configuration,
+    load_configuration,
+    schema_of,
+)
+from pipelines.configuration.schemas import (
+    BidirectionalRun,
+    DualEncoderRun,
+    GANRun,
+    StyleEncoderRun,
+    TokenizerRun,
+)
 
 
 @dataclass
@@ -135,3 +147,22 @@ def test_missing_file_names_a_near_one_and_repository_files_are_found(tmp_path, 
         UserError, match=r"tiney\.yaml does not exist.*configs/tokenizer/tiny\.yaml"
     ):
         load_configuration("configs/tokenizer/tiney.yaml", [], Run)
+
+
+def test_each_yaml_is_known_by_its_keys():
+    kinds = {
+        "tokenizer": TokenizerRun,
+        "bidirectional": BidirectionalRun,
+        "dual_encoder": DualEncoderRun,
+        "gan": GANRun,
+        "style_encoder": StyleEncoderRun,
+    }
+    for folder in ("tokenizer", "bidirectional", "dual_encoder", "gan"):
+        files = sorted((REPOSITORY / "configs" / folder).glob("*.yaml"))
+        assert files
+        for file in files:
+            name = "style_encoder" if file.stem == "style_encoder" else folder
+            assert schema_of(file, [], list(kinds.values())) is kinds[name], file
+    # A tokenizer's run may go on from a checkpoint as well.
+    start = ["initialize_from=runs/mine"]
+    assert schema_of("tokenizer/tiny.yaml", start, list(kinds.values())) is TokenizerRun

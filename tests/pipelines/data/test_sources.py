@@ -184,7 +184,7 @@ def test_captions_that_are_null_or_not_utf_8(tmp_path):
         (tmp_path / f"{n}.txt").write_text(f"a {colour} field")
     (tmp_path / "1.txt").write_bytes("caf\u00e9".encode("latin-1"))
     source = open_source(DataSettings(source=str(tmp_path)))
-    with pytest.raises(UnreadableRow, match=r"row 1 has no caption \(in UTF-8\)"):
+    with pytest.raises(UnreadableRow, match="row 1 has a .txt file that is not in UTF-8"):
         source.texts(1)
     assert source[2].captions == [f"a {COLOURS[2]} field"]
     metadata = tmp_path / "metadata.jsonl"
@@ -205,6 +205,9 @@ def test_image_folder_with_text_files_and_a_folder_per_split(tmp_path):
     for split in ("train", "test"):
         texts = [[f"{split} {colour}", str(n)] for n, colour in enumerate(COLOURS)]
         assert_rows(open_source(settings, split), texts=texts)
+    # As Windows' editor writes it, and with what Unicode takes for the end of a line.
+    (tmp_path / "train" / "0.txt").write_bytes("\ufeffone\u2028line\r\ntwo".encode())
+    assert open_source(settings)[0].captions == ["one\u2028line", "two"]
 
 
 def test_pictures_without_captions_suffice_where_no_text_is_needed(tmp_path):
