@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.caption_parts import CaptionedPart, CaptionWriter, captioned_parts
-from pipelines.caption_rows import Printed, Rows, Written
+from pipelines.caption_rows import Printed, Progress, Rows, Written
 from pipelines.command_line import (
     UserError,
     add_device_arguments,
@@ -32,7 +32,6 @@ from pipelines.command_line import (
     device_and_dtype,
     text_given,
 )
-from pipelines.data.batches import ReadingCounts
 from pipelines.data.transforms import read_image
 from pipelines.drawers import dtype_said
 from pipelines.fingerprints import folder_fingerprint, texts_fingerprint
@@ -91,8 +90,8 @@ def named_pictures(images: list[str]) -> list[str]:
 
 def begin(
     arguments: argparse.Namespace, pictures: list[str], together: int, rows: Rows
-) -> tuple[int, int]:
-    """How many pictures make a part, and how many parts are done.
+) -> Progress:
+    """Where to go on.
 
     Raises:
         UserError: the output is something else's, or was begun with something else.
@@ -112,30 +111,24 @@ def begin(
     return rows.begin(begun_with, together)
 
 
-def take(rows: Rows, found: list[CaptionedPart], counts: ReadingCounts) -> None:
-    """Writes what the processes found, and names the pictures that could not be read.
-
-    Raises:
-        UserError: these are too many.
-    """
-    for part in found:
-        counts.add(part.counts)
-        for reason in part.counts.reasons:
-            tqdm.write(f"Left out: {reason}", file=sys.stderr)
-    if problem := counts.too_many_unreadable():
-        raise UserError(problem)
-    rows.take([part.lines for part in found])
+def take(rows: Rows, found: list[CaptionedPart]) -> None:
+    """Writes what the processes found, and names the pictures that could not be read."""
+    for reason in (reason for part in found for reason in part.unreadable.values()):
+        tqdm.write(f"Left out: {reason}", file=sys.stderr)
+    rows.take(found)
 
 
-def report_unreadable(counts: ReadingCounts, pictures: int) -> None:
+def report_left_out(left_out: int, pictures: int, output: str | None) -> None:
     """Raises:
     UserError: there is nothing else.
     """
-    if counts.unreadable == pictures:
+    if left_out == pictures:
         raise UserError("none of these pictures can be read; name others.")
-    if counts.unreadable:
+    if left_out:
+        again = " Mend them, and start the same command again: it describes them too."
         print(
-            f"{counts.unreadable} of {counts.rows} pictures cannot be read, and were left out.",
+            f"{left_out} of {pictures} pictures cannot be read, and were left out."
+            + again * (output is not None),
             file=sys.stderr,
         )
 
@@ -156,10 +149,9 @@ def main(argv: list[str] | None = None) -> None:
         rows = Printed() if arguments.output is None else Written(Path(arguments.output))
         # Of few pictures every process gets some.
         together = min(writer.together, -(-len(pictures) // processes.count))
-        together, done = processes.on_main(lambda: begin(arguments, pictures, together, rows))
-        parts = [pictures[n : n + together] for n in range(0, len(pictures), together)][done:]
-        mine = captioned_parts(writer, parts[processes.rank :: processes.count], threads)
-        counts = ReadingCounts()
+        begun = processes.on_main(lambda: begin(arguments, pictures, together, rows))
+        parts = begun.parts_to_do(len(pictures))
+        mine = captioned_parts(writer, pictures, parts[processes.rank :: processes.count], threads)
         # Lines and a bar in one terminal would write over each other.
         quiet = not processes.is_main or (arguments.output is None and sys.stdout.isatty())
         with tqdm(
@@ -169,9 +161,11 @@ def main(argv: list[str] | None = None) -> None:
             for first in range(0, len(parts), processes.count):
                 part = processes.together(partial(next, mine, CaptionedPart()))
                 found = processes.gather(part)[: len(parts) - first]
-                processes.on_main(partial(take, rows, found, counts))
+                processes.on_main(partial(take, rows, found))
                 progress.update(sum(map(len, parts[first : first + processes.count])))
-        processes.on_main(lambda: report_unreadable(counts, len(pictures)))
+        processes.on_main(
+            lambda: report_left_out(len(rows.progress.left_out), len(pictures), arguments.output)
+        )
         if processes.is_main and arguments.output is not None:
             print(arguments.output)
 

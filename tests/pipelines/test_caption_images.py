@@ -88,7 +88,7 @@ def straight(command, pictures, tmp_path, monkeypatch):
 
 def test_a_file_has_the_lines_that_are_printed(command, pictures, straight):
     assert (straight / "c.jsonl").read_text() == command(pictures, *SAMPLED).out
-    assert sorted(contents(straight)) == ["c.begun.json", "c.jsonl"]
+    assert sorted(contents(straight)) == ["c.jsonl", "c.jsonl.begun.json"]
 
 
 @pytest.mark.parametrize("leftover", [b"", b'{"image": "ha', b"one\ntwo\nthree\n"])
@@ -97,10 +97,10 @@ def test_killed_and_started_again(command, pictures, straight, tmp_path, monkeyp
     killed = tmp_path / "killed"
     take = caption_images.take
 
-    def dying(rows, found, counts):
-        if rows.state["parts"] == 2:
+    def dying(rows, found):
+        if rows.progress.done == 4:
             raise KeyboardInterrupt
-        take(rows, found, counts)
+        take(rows, found)
 
     with monkeypatch.context() as patch:
         patch.setattr(caption_images, "take", dying)
@@ -119,9 +119,9 @@ def test_killed_and_started_again(command, pictures, straight, tmp_path, monkeyp
 
 def test_killed_before_the_first_lines(command, pictures, straight, tmp_path):
     killed = shutil.copytree(straight, tmp_path / "killed")
-    index = json.loads((killed / "c.begun.json").read_text())
-    index["state"] |= {"parts": 0, "bytes": 0}
-    (killed / "c.begun.json").write_text(json.dumps(index))
+    index = json.loads((killed / "c.jsonl.begun.json").read_text())
+    index["state"] |= {"done": 0, "size": 0}
+    (killed / "c.jsonl.begun.json").write_text(json.dumps(index))
     (killed / "c.jsonl").unlink()
     command(pictures, *SAMPLED, "--output", killed / "c.jsonl")
     assert contents(killed) == contents(straight)
@@ -153,21 +153,63 @@ def test_a_wrong_setting_leaves_no_file(command, refusal, pictures, tmp_path):
     assert command(pictures, *output).out
 
 
+@pytest.fixture
+def damaged(pictures, tmp_path):
+    """The same folder, and two of its pictures are none."""
+    folder = shutil.copytree(pictures, tmp_path / "damaged")
+    for number in (2, 3):
+        (folder / f"{number}.png").write_text("no picture")
+    return folder
+
+
+def expected_lines(straight, pictures, damaged, *numbers):
+    lines = (straight / "c.jsonl").read_text().replace(str(pictures), str(damaged)).splitlines()
+    return [line for number in numbers for line in lines if f"/{number}.png" in line]
+
+
 def test_unreadable_pictures_of_a_folder_are_left_out(
-    command, refusal, pictures, straight, tmp_path, monkeypatch
+    command, refusal, pictures, straight, damaged
 ):
-    damaged = shutil.copytree(pictures, tmp_path / "damaged")
-    (damaged / "2.png").write_text("no picture")
-    (damaged / "3.png").write_text("no picture either")
     written = command(damaged, *SAMPLED)
-    expected = (straight / "c.jsonl").read_text().replace(str(pictures), str(damaged))
-    rows = [line for line in expected.splitlines() if "2.png" not in line and "3.png" not in line]
-    assert written.out.splitlines() == rows
+    expected = expected_lines(straight, pictures, damaged, 0, 1, 4, 5, 6)
+    assert written.out.splitlines() == expected
     assert f"Left out: {damaged}/2.png is not an image" in written.err
-    assert "2 of 7 pictures cannot be read, and were left out" in written.err
-    monkeypatch.setattr("pipelines.data.batches.ROWS_BEFORE_JUDGING", 4)
-    assert "rows cannot be read" in refusal(damaged, *SAMPLED)
+    assert written.err.endswith("2 of 7 pictures cannot be read, and were left out.\n")
     for file in damaged.rglob("*.png"):
         file.write_text("no picture")
-    monkeypatch.undo()
     assert "none of these pictures can be read" in refusal(damaged)
+
+
+def test_pictures_that_were_left_out_have_another_turn(
+    command, pictures, straight, damaged, tmp_path
+):
+    file = tmp_path / "out.jsonl"
+    written = command(damaged, *SAMPLED, "--output", file)
+    readable = expected_lines(straight, pictures, damaged, 0, 1, 4, 5, 6)
+    assert file.read_text().splitlines() == readable
+    assert "2 of 7 pictures cannot be read" in written.err and "again: it describes" in written.err
+    shutil.copy(pictures / "3.png", damaged)
+    written = command(damaged, *SAMPLED, "--output", file)
+    mended = expected_lines(straight, pictures, damaged, 3)
+    assert len(mended) == 2 and file.read_text().splitlines() == [*readable, *mended]
+    assert f"Left out: {damaged}/2.png" in written.err and "1 of 7 pictures cannot" in written.err
+    shutil.copy(pictures / "2.png", damaged)
+    for _ in range(2):
+        assert "cannot be read" not in command(damaged, *SAMPLED, "--output", file).err
+        last = expected_lines(straight, pictures, damaged, 2)
+        assert file.read_text().splitlines() == [*readable, *mended, *last]
+
+
+def test_however_many_cannot_be_read_the_others_are_described(
+    command, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pipelines.caption_parts.PICTURES_AT_ONCE", 2)
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for n in range(250):
+        (folder / f"{n:03d}.png").write_text("no picture")
+    shutil.copy(pictures / "1.png", folder / "249.png")
+    file = tmp_path / "out.jsonl"
+    written = command(folder, "--output", file)
+    assert names(file.read_text()) == [str(folder / "249.png")]
+    assert "249 of 250 pictures cannot be read" in written.err
