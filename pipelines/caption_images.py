@@ -21,7 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.caption_parts import CaptionedPart, CaptionWriter, captioned_parts
+from pipelines.caption_parts import CaptionedPart, CaptionWriter, captioned_parts, read_named
 from pipelines.caption_rows import Printed, Progress, Rows, Written
 from pipelines.command_line import (
     UserError,
@@ -32,7 +32,7 @@ from pipelines.command_line import (
     device_and_dtype,
     text_given,
 )
-from pipelines.data.transforms import read_image
+from pipelines.data.picture_listing import pictures_in
 from pipelines.drawers import dtype_said
 from pipelines.fingerprints import folder_fingerprint, texts_fingerprint
 from pipelines.training.checkpoint import open_checkpoint
@@ -63,6 +63,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
             f"--score judges given captions; leave --{idle[0].replace('_', '-')} out, which says "
             "how captions are written."
         )
+    if arguments.output is not None and not Path(arguments.output).name:
+        raise UserError(f"--output is {arguments.output!r}, which names no file; name a new one.")
     return arguments
 
 
@@ -75,15 +77,12 @@ def named_pictures(images: list[str]) -> list[str]:
     pictures = []
     for name in images:
         if Path(name).is_dir():
-            # Only here, because it imports datasets.
-            from pipelines.data.folders import pictures_in
-
             found = [str(file) for file in pictures_in(Path(name))]
             if not found:
                 raise UserError(f"{name} is a folder without pictures; name another one.")
             pictures += found
         else:
-            read_image(name)
+            read_named(name)
             pictures.append(name)
     return pictures
 

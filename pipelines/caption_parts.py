@@ -7,6 +7,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline, warn_of_unknown
 from pipelines.command_line import UserError, text_given
@@ -23,6 +24,19 @@ class CaptionedPart:
     numbers: list[int] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     unreadable: dict[int, str] = field(default_factory=dict)
+
+
+def read_named(path: str) -> Image.Image:
+    """A picture that a line of JSON can name.
+
+    Raises:
+        UserError: it cannot be read, or the name is no text.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path!r} has a name that is not in UTF-8; rename it.") from None
+    return read_image(path)
 
 
 class CaptionWriter:
@@ -48,7 +62,7 @@ class CaptionWriter:
 
     def read(self, path: str) -> np.ndarray:
         """A picture, as small as the model sees it."""
-        return to_array(read_image(path), self.pipe.picture_size)
+        return to_array(read_named(path), self.pipe.picture_size)
 
     def captions(self, pictures: Sequence[np.ndarray]) -> list[list[Caption]]:
         """Of each picture.

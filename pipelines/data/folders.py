@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from PIL import Image
 
 from pipelines.command_line import JSON_ERRORS, UserError
 from pipelines.data.columns import question_answers, says_something
+from pipelines.data.picture_listing import pictures_in
 from pipelines.data.settings import TextColumns
 from pipelines.data.sources import QuestionAnswer, UnreadableRow
-from pipelines.training.storage import is_being_written
 
 
 def read_pictures(
@@ -57,17 +56,6 @@ def read_pictures(
             f"data source {folder} holds no pictures, and no parquet, arrow or tar files."
         )
     return _table(image_column, paths, texts)
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """Every file under a folder that by its ending is a picture, in the order of their names; but
-    for those that are being written."""
-    Image.init()
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in Image.EXTENSION and not is_being_written(file)
-    )
 
 
 def read_coco(
@@ -115,6 +103,9 @@ def _coco_pictures(file: Path, image_folder: str | None, first: str) -> Path:
 
 
 def _table(image_column: str, paths: list[str], texts: dict[str, list]) -> datasets.Dataset:
+    # A name that is not in UTF-8 has no place in a table. Under the one that it gets there is no
+    # file: the row is unreadable, named and counted.
+    paths = [path.encode("utf-8", "backslashreplace").decode() for path in paths]
     features = {image_column: datasets.Image()}
     features |= {column: datasets.List(datasets.Value("string")) for column in texts}
     return datasets.Dataset.from_dict(

@@ -1,6 +1,7 @@
 """Long lists of pictures: folders, files of captions, and going on after a kill."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -24,6 +25,9 @@ def pictures(tmp_path_factory):
         Image.fromarray(levels).resize((40 + n, 50)).save(place / f"{n}.png")
     (folder / "metadata.jsonl").write_text("")
     (folder / "writing.9.png").write_text("half")
+    (folder / "film.mpg").write_text("a film")
+    (folder / "page.pdf").write_text("a page")
+    (folder / "folder.png").mkdir()
     return folder
 
 
@@ -146,6 +150,12 @@ def test_a_file_of_something_else(refusal, pictures, straight, tmp_path):
     assert "has lost lines" in refusal(pictures, *SAMPLED, "--output", file)
 
 
+def test_a_file_of_pictures_with_other_names(refusal, straight, pictures, tmp_path):
+    other = shutil.copytree(pictures, tmp_path / "other")
+    sentence = refusal(other, *SAMPLED, "--output", straight / "c.jsonl")
+    assert "(pictures was" in sentence and "number of" not in sentence
+
+
 def test_a_wrong_setting_leaves_no_file(command, refusal, pictures, tmp_path):
     output = ("--output", tmp_path / "c.jsonl")
     assert "min_length is 99" in refusal(pictures, "--min-length", "99", *output)
@@ -175,7 +185,7 @@ def test_unreadable_pictures_of_a_folder_are_left_out(
     assert written.out.splitlines() == expected
     assert f"Left out: {damaged}/2.png is not an image" in written.err
     assert written.err.endswith("2 of 7 pictures cannot be read, and were left out.\n")
-    for file in damaged.rglob("*.png"):
+    for file in damaged.rglob("[0-9].png"):
         file.write_text("no picture")
     assert "none of these pictures can be read" in refusal(damaged)
 
@@ -198,6 +208,31 @@ def test_pictures_that_were_left_out_have_another_turn(
         assert "cannot be read" not in command(damaged, *SAMPLED, "--output", file).err
         last = expected_lines(straight, pictures, damaged, 2)
         assert file.read_text().splitlines() == [*readable, *mended, *last]
+
+
+def test_a_name_that_is_not_in_utf8_is_left_out(command, refusal, pictures, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in (b"a.png", b"caf\xe9.png"):
+        shutil.copy(pictures / "1.png", os.fsdecode(os.fsencode(folder) + b"/" + name))
+    file = tmp_path / "c.jsonl"
+    for output in ((), ("--output", file)):
+        said = command(folder, *output)
+        assert "caf\\udce9.png' has a name that is not in UTF-8" in said.err
+        assert "1 of 2 pictures cannot be read" in said.err
+    assert names(file.read_text()) == [str(folder / "a.png")]
+    assert "not in UTF-8" in refusal(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
+
+
+@pytest.mark.parametrize("output", ["", ".", "/"])
+def test_an_output_without_a_name(refusal, pictures, output):
+    assert "which names no file; name a new one" in refusal(pictures, "--output", output)
+
+
+def test_outputs_that_differ_by_their_endings(command, pictures, tmp_path):
+    for ending, more in (("txt", ()), ("jsonl", ("--score", "a star"))):
+        command(pictures / "1.png", *more, "--output", tmp_path / f"k.{ending}")
+    assert len((tmp_path / "k.jsonl").read_text().splitlines()) == 1
 
 
 def test_however_many_cannot_be_read_the_others_are_described(
