@@ -41,9 +41,14 @@ def read_prompts(path: str) -> list[str]:
         UserError: there is no such text file, or it has no prompt.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        # Not by `splitlines`: it breaks a line where a prompt was copied with a form feed.
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
         raise UserError(f"the prompts file {path} cannot be read ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"the prompts file {path} is not a text in UTF-8 ({error}); save it as such."
+        ) from error
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
         raise UserError(f"the prompts file {path} has no prompt; write one on each line.")
