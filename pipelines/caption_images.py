@@ -15,6 +15,7 @@ Processes share the pictures (docs/many_pictures.md).
 import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -136,7 +137,11 @@ def report_left_out(left_out: int, pictures: int, output: str | None) -> None:
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     device, _ = device_and_dtype(arguments.device)
-    with Processes(device) as processes, ThreadPoolExecutor(THREADS) as threads:
+    with (
+        Processes(device) as processes,
+        ThreadPoolExecutor(THREADS) as threads,
+        ExitStack() as holding,
+    ):
         arguments.device = processes.device_name  # of several GPUs this process's own
         pictures = processes.on_main(lambda: named_pictures(arguments.images))
         pipe = processes.together(
@@ -145,7 +150,8 @@ def main(argv: list[str] | None = None) -> None:
             )
         )
         writer = processes.together(lambda: CaptionWriter(pipe, arguments))
-        rows = Printed() if arguments.output is None else Written(Path(arguments.output))
+        output = arguments.output
+        rows = Printed() if output is None else Written(Path(output), holding)
         # Of few pictures every process gets some.
         together = min(writer.together, -(-len(pictures) // processes.count))
         begun = processes.on_main(lambda: begin(arguments, pictures, together, rows))

@@ -1,13 +1,14 @@
 """Where captions go: to stdout, or to a file that a command started again goes on with."""
 
 import os
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.caption_parts import CaptionedPart
 from pipelines.command_line import UserError
-from pipelines.restarting import read_state, telling_what_cannot_be_written, write_state
+from pipelines.restarting import held, read_state, telling_what_cannot_be_written, write_state
 from pipelines.training.storage import reach_disk_of_parent
 
 
@@ -69,10 +70,11 @@ class Printed:
 
 class Written:
     """Into a file, which at any moment holds whole lines; the state beside it says how many of its
-    bytes are of parts that are done."""
+    bytes are of parts that are done. While `holding` is open, no other command writes into it."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, holding: ExitStack) -> None:
+        self.file, self.holding = file, holding
+        self.output, self.is_held = f"the output file {file}", False
         # The whole name with its ending: of k.txt and k.jsonl each has its own.
         self.index = file.with_name(file.name + ".begun.json")
 
@@ -80,34 +82,44 @@ class Written:
         """Writes nothing yet: what is wrong with a setting may show only with the first part.
 
         Raises:
-            UserError: the file is there and was not begun by this command, or no longer has what
-                was written.
+            UserError: the file is there and was not begun by this command, no longer has what was
+                written, or another command is at it.
         """
         self.begun_with = begun_with
-        state = read_state(self.index, f"the output file {self.file}", begun_with)
+        if self.file.is_file():
+            self._hold()
+        state = read_state(self.index, self.output, begun_with)
         if state is None:
-            if self.file.exists():
-                raise UserError(f"the output file {self.file} is there already; name a new one.")
+            # Which a kill leaves between the making of the file and of the state.
+            empty = self.file.is_file() and self.file.stat().st_size == 0
+            if self.file.exists() and not empty:
+                raise UserError(f"{self.output} is there already; name a new one.")
             self.progress = Progress(together)
             return self.progress
         self.progress = Progress(**state)
         size = self.file.stat().st_size if self.file.is_file() else 0
         if size < self.progress.size:
             raise UserError(
-                f"the output file {self.file} has lost lines since they were written; remove it "
-                f"and {self.index}, and start again."
+                f"{self.output} has lost lines since they were written; remove it and "
+                f"{self.index}, and start again."
             )
         return self.progress
 
+    def _hold(self) -> None:
+        self.holding.enter_context(held(self.file, self.output))
+        self.is_held = True
+
     def take(self, parts: list[CaptionedPart]) -> None:
         """Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or another command is at it.
         """
         progress = self.progress
         content = "".join(f"{line}\n" for part in parts for line in part.lines).encode()
         with telling_what_cannot_be_written(self.file):
-            if not progress.done:
+            if not self.is_held:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
+                self.file.touch()
+                self._hold()
                 write_state(self.index, self.begun_with, asdict(progress))
             with self.file.open("ab") as file:
                 file.truncate(progress.size)  # what a kill left of parts that were not finished

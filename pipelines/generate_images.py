@@ -10,6 +10,7 @@ drawn (docs/many_pictures.md).
 """
 
 import argparse
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,14 +192,15 @@ def draw(drawer: Drawer, work: Work, folder: PictureFolder, processes: Processes
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     device, _ = device_and_dtype(arguments.device)
-    with Processes(device) as processes:
+    with Processes(device) as processes, ExitStack() as holding:
         arguments.device = processes.device_name  # of several GPUs this process's own
         prompts = arguments.prompt
         if arguments.prompts_file is not None:
             prompts = processes.on_main(lambda: read_prompts(arguments.prompts_file))
         # Whatever is wrong is refused before a folder is made.
         drawer = processes.together(lambda: open_drawer(arguments, prompts))
-        folder = PictureFolder(Path(arguments.output), drawer.prompts * drawer.of_each)
+        pictures = drawer.prompts * drawer.of_each
+        folder = PictureFolder(Path(arguments.output), pictures, holding)
         work = processes.on_main(lambda: begin(arguments, drawer, folder, processes.count))
         processes.log(
             f"Drawing {work.pictures} of {folder.pictures} pictures with the weights "
@@ -208,9 +210,13 @@ def main(argv: list[str] | None = None) -> None:
             try:
                 draw(drawer, work, folder, processes)
                 processes.wait()
-            finally:
+            except BaseException:
                 if processes.is_main:
-                    folder.write_metadata()
+                    with suppress(UserError):  # it is for the first error to say why
+                        folder.write_metadata()
+                raise
+            if processes.is_main:
+                folder.write_metadata()
         if processes.is_main:
             print(folder.path)
 

@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipelines import caption_images
+from pipelines.restarting import held
 
 COUNT = 7
 SAMPLED = ("--temperature", "1", "--num-captions", "2", "--device", "cpu")
@@ -148,6 +150,33 @@ def test_a_file_of_something_else(refusal, pictures, straight, tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "keep"
     file.write_bytes(before["c.jsonl"][:50])
     assert "has lost lines" in refusal(pictures, *SAMPLED, "--output", file)
+
+
+def test_two_commands_do_not_write_one_file(
+    command, refusal, pictures, straight, tmp_path, monkeypatch
+):
+    words = "another command is at work on the output file"
+    before, file = contents(straight), straight / "c.jsonl"
+    with held(file, "it"):
+        assert words in refusal(pictures, *SAMPLED, "--output", file)
+    assert contents(straight) == before
+    command(pictures, *SAMPLED, "--output", file)
+    # Or both begin.
+    new = tmp_path / "new.jsonl"
+    begin = caption_images.begin
+
+    def slowly(*arguments):
+        begun = begin(*arguments)
+        new.touch()
+        stack.enter_context(held(new, "it"))
+        return begun
+
+    monkeypatch.setattr(caption_images, "begin", slowly)
+    with ExitStack() as stack:
+        assert words in refusal(pictures, *SAMPLED, "--output", new)
+    monkeypatch.undo()
+    assert new.read_bytes() == b"" and not (tmp_path / "new.jsonl.begun.json").exists()
+    command(pictures, *SAMPLED, "--output", new)
 
 
 def test_a_file_of_pictures_with_other_names(refusal, straight, pictures, tmp_path):

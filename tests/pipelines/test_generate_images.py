@@ -15,6 +15,7 @@ from pipelines.drawers import divided
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.fingerprints import folder_fingerprint
 from pipelines.picture_files import read_said
+from pipelines.restarting import held
 
 PROMPTS = ["a small red circle", "大红色圆形在小蓝色正方形上方", "a large blue square below it"]
 
@@ -207,6 +208,29 @@ def test_prompts_that_are_too_long_are_numbered(checkpoint, tmp_path, capsys, wr
         drawn(checkpoint, tmp_path / "out", prompts=prompts)
     sentence = capsys.readouterr().err
     assert all(part in sentence for part in words) and not (tmp_path / "out").exists()
+
+
+def test_what_stops_it_is_not_hidden_by_a_damaged_picture(checkpoint, tmp_path, monkeypatch):
+    save = generate_images.save_picture
+
+    def interrupted(image, path, said):
+        save(image, path, said)
+        path.write_text("no picture")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(generate_images, "save_picture", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        drawn(checkpoint, tmp_path / "out")
+    assert stop.value.code == 128 + signal.SIGINT
+
+
+def test_two_commands_do_not_fill_one_folder(checkpoint, straight, tmp_path, capsys):
+    words = "another command is at work on the output folder"
+    (tmp_path / "new").mkdir()
+    for folder in (straight, tmp_path / "new"):
+        with held(folder, "it"):
+            assert words in refusal(capsys, checkpoint, folder)
+    drawn(checkpoint, straight, *SIX)
 
 
 def refusal(capsys, checkpoint, folder, *more, prompts=PROMPTS):
