@@ -15,14 +15,15 @@ Processes share the pictures (docs/many_pictures.md).
 import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.caption_parts import CaptionedPart, CaptionWriter, captioned_parts
-from pipelines.caption_rows import Printed, Rows, Written
+from pipelines.caption_parts import CaptionedPart, CaptionWriter, captioned_parts, read_named
+from pipelines.caption_rows import Printed, Progress, Rows, Written
 from pipelines.command_line import (
     UserError,
     add_device_arguments,
@@ -32,8 +33,7 @@ from pipelines.command_line import (
     device_and_dtype,
     text_given,
 )
-from pipelines.data.batches import ReadingCounts
-from pipelines.data.transforms import read_image
+from pipelines.data.picture_listing import pictures_in
 from pipelines.drawers import dtype_said
 from pipelines.fingerprints import folder_fingerprint, texts_fingerprint
 from pipelines.training.checkpoint import open_checkpoint
@@ -64,6 +64,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
             f"--score judges given captions; leave --{idle[0].replace('_', '-')} out, which says "
             "how captions are written."
         )
+    if arguments.output is not None and not Path(arguments.output).name:
+        raise UserError(f"--output is {arguments.output!r}, which names no file; name a new one.")
     return arguments
 
 
@@ -76,23 +78,20 @@ def named_pictures(images: list[str]) -> list[str]:
     pictures = []
     for name in images:
         if Path(name).is_dir():
-            # Only here, because it imports datasets.
-            from pipelines.data.folders import pictures_in
-
             found = [str(file) for file in pictures_in(Path(name))]
             if not found:
                 raise UserError(f"{name} is a folder without pictures; name another one.")
             pictures += found
         else:
-            read_image(name)
+            read_named(name)
             pictures.append(name)
     return pictures
 
 
 def begin(
     arguments: argparse.Namespace, pictures: list[str], together: int, rows: Rows
-) -> tuple[int, int]:
-    """How many pictures make a part, and how many parts are done.
+) -> Progress:
+    """Where to go on.
 
     Raises:
         UserError: the output is something else's, or was begun with something else.
@@ -112,30 +111,24 @@ def begin(
     return rows.begin(begun_with, together)
 
 
-def take(rows: Rows, found: list[CaptionedPart], counts: ReadingCounts) -> None:
-    """Writes what the processes found, and names the pictures that could not be read.
-
-    Raises:
-        UserError: these are too many.
-    """
-    for part in found:
-        counts.add(part.counts)
-        for reason in part.counts.reasons:
-            tqdm.write(f"Left out: {reason}", file=sys.stderr)
-    if problem := counts.too_many_unreadable():
-        raise UserError(problem)
-    rows.take([part.lines for part in found])
+def take(rows: Rows, found: list[CaptionedPart]) -> None:
+    """Writes what the processes found, and names the pictures that could not be read."""
+    for reason in (reason for part in found for reason in part.unreadable.values()):
+        tqdm.write(f"Left out: {reason}", file=sys.stderr)
+    rows.take(found)
 
 
-def report_unreadable(counts: ReadingCounts, pictures: int) -> None:
+def report_left_out(left_out: int, pictures: int, output: str | None) -> None:
     """Raises:
     UserError: there is nothing else.
     """
-    if counts.unreadable == pictures:
+    if left_out == pictures:
         raise UserError("none of these pictures can be read; name others.")
-    if counts.unreadable:
+    if left_out:
+        again = " Mend them, and start the same command again: it describes them too."
         print(
-            f"{counts.unreadable} of {counts.rows} pictures cannot be read, and were left out.",
+            f"{left_out} of {pictures} pictures cannot be read, and were left out."
+            + again * (output is not None),
             file=sys.stderr,
         )
 
@@ -144,7 +137,11 @@ def report_unreadable(counts: ReadingCounts, pictures: int) -> None:
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     device, _ = device_and_dtype(arguments.device)
-    with Processes(device) as processes, ThreadPoolExecutor(THREADS) as threads:
+    with (
+        Processes(device) as processes,
+        ThreadPoolExecutor(THREADS) as threads,
+        ExitStack() as holding,
+    ):
         arguments.device = processes.device_name  # of several GPUs this process's own
         pictures = processes.on_main(lambda: named_pictures(arguments.images))
         pipe = processes.together(
@@ -153,13 +150,13 @@ def main(argv: list[str] | None = None) -> None:
             )
         )
         writer = processes.together(lambda: CaptionWriter(pipe, arguments))
-        rows = Printed() if arguments.output is None else Written(Path(arguments.output))
+        output = arguments.output
+        rows = Printed() if output is None else Written(Path(output), holding)
         # Of few pictures every process gets some.
         together = min(writer.together, -(-len(pictures) // processes.count))
-        together, done = processes.on_main(lambda: begin(arguments, pictures, together, rows))
-        parts = [pictures[n : n + together] for n in range(0, len(pictures), together)][done:]
-        mine = captioned_parts(writer, parts[processes.rank :: processes.count], threads)
-        counts = ReadingCounts()
+        begun = processes.on_main(lambda: begin(arguments, pictures, together, rows))
+        parts = begun.parts_to_do(len(pictures))
+        mine = captioned_parts(writer, pictures, parts[processes.rank :: processes.count], threads)
         # Lines and a bar in one terminal would write over each other.
         quiet = not processes.is_main or (arguments.output is None and sys.stdout.isatty())
         with tqdm(
@@ -169,9 +166,11 @@ def main(argv: list[str] | None = None) -> None:
             for first in range(0, len(parts), processes.count):
                 part = processes.together(partial(next, mine, CaptionedPart()))
                 found = processes.gather(part)[: len(parts) - first]
-                processes.on_main(partial(take, rows, found, counts))
+                processes.on_main(partial(take, rows, found))
                 progress.update(sum(map(len, parts[first : first + processes.count])))
-        processes.on_main(lambda: report_unreadable(counts, len(pictures)))
+        processes.on_main(
+            lambda: report_left_out(len(rows.progress.left_out), len(pictures), arguments.output)
+        )
         if processes.is_main and arguments.output is not None:
             print(arguments.output)
 

@@ -7,10 +7,10 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline, warn_of_unknown
 from pipelines.command_line import UserError, text_given
-from pipelines.data.batches import ReadingCounts
 from pipelines.data.reading_ahead import looking_ahead
 from pipelines.data.transforms import read_image, to_array
 from pipelines.describing import Caption
@@ -19,10 +19,24 @@ from pipelines.drawing import PICTURES_AT_ONCE
 
 @dataclass
 class CaptionedPart:
-    """The lines (JSON) of some pictures, and how many of these could be read."""
+    """The lines (JSON) of some pictures, by their numbers; of those that cannot be read, why."""
 
+    numbers: list[int] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    counts: ReadingCounts = field(default_factory=ReadingCounts)
+    unreadable: dict[int, str] = field(default_factory=dict)
+
+
+def read_named(path: str) -> Image.Image:
+    """A picture that a line of JSON can name.
+
+    Raises:
+        UserError: it cannot be read, or the name is no text.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path!r} has a name that is not in UTF-8; rename it.") from None
+    return read_image(path)
 
 
 class CaptionWriter:
@@ -48,7 +62,7 @@ class CaptionWriter:
 
     def read(self, path: str) -> np.ndarray:
         """A picture, as small as the model sees it."""
-        return to_array(read_image(path), self.pipe.picture_size)
+        return to_array(read_named(path), self.pipe.picture_size)
 
     def captions(self, pictures: Sequence[np.ndarray]) -> list[list[Caption]]:
         """Of each picture.
@@ -65,32 +79,29 @@ class CaptionWriter:
 
 
 def captioned_parts(
-    writer: CaptionWriter, parts: list[list[str]], threads: Executor
+    writer: CaptionWriter, pictures: list[str], parts: list[list[int]], threads: Executor
 ) -> Iterator[CaptionedPart]:
-    """Of each part of the paths; pictures of the next ones are read meanwhile."""
-    reading = ([threads.submit(writer.read, path) for path in part] for part in parts)
-    for part, pictures in zip(parts, looking_ahead(reading), strict=True):
-        yield _captioned(writer, part, pictures)
+    """Of each part of the pictures; those of the next ones are read meanwhile."""
+    reading = ([threads.submit(writer.read, pictures[n]) for n in part] for part in parts)
+    for numbers, read in zip(parts, looking_ahead(reading), strict=True):
+        yield _captioned(writer, pictures, CaptionedPart(numbers), read)
 
 
 def _captioned(
-    writer: CaptionWriter, paths: list[str], read: "list[Future[np.ndarray]]"
+    writer: CaptionWriter, paths: list[str], part: CaptionedPart, read: "list[Future[np.ndarray]]"
 ) -> CaptionedPart:
-    counts, pictures, readable = ReadingCounts(rows=len(paths)), [], []
-    for path, future in zip(paths, read, strict=True):
+    """The part with its lines."""
+    pictures, readable = [], []
+    for number, future in zip(part.numbers, read, strict=True):
         try:
             pictures.append(future.result())
-            readable.append(path)
+            readable.append(paths[number])
         except UserError as error:
-            counts.unreadable += 1
-            counts.reasons[str(error).rstrip(".")] = None
+            part.unreadable[number] = str(error).rstrip(".")
     captions = writer.captions(pictures) if pictures else []
-    lines = [
-        _line(path, caption)
-        for path, of_picture in zip(readable, captions, strict=True)
-        for caption in of_picture
-    ]
-    return CaptionedPart(lines, counts)
+    for path, of_picture in zip(readable, captions, strict=True):
+        part.lines += [_line(path, caption) for caption in of_picture]
+    return part
 
 
 def _line(path: str, caption: Caption) -> str:

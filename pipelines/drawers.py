@@ -1,7 +1,7 @@
 """What `generate_images.py` asks of a checkpoint: pictures, and what is written down of each."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,8 @@ from pipelines.data.transforms import read_image
 from pipelines.drawing import PICTURES_AT_ONCE
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.fingerprints import file_fingerprint, folder_fingerprint, texts_fingerprint
+
+PROMPTS_TO_NAME = 10
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class BidirectionalDrawer:
             self.pipe.compile()
         self.settings = self.pipe.drawing_settings(**self._options())
         self.settings.check_seeds([arguments.seed])
-        self.pipe.encode_prompts(prompts)
+        check_prompts(prompts, self.pipe.encode_prompts)
         self.prompts, self.of_each = len(prompts), self.settings.num_images
         sequences = self.settings.rerank * self.settings.sampling.branches
         self.together = max(1, PICTURES_AT_ONCE // sequences)
@@ -144,6 +146,31 @@ def of_command_line(arguments: argparse.Namespace, prompts: list[str] | None) ->
     if arguments.rerank_by is not None and Path(arguments.rerank_by).is_dir():
         begun_with["contents of rerank_by"] = folder_fingerprint(Path(arguments.rerank_by))
     return begun_with
+
+
+def check_prompts(prompts: Sequence[str], encode: Callable[[list[str]], object]) -> None:
+    """Tries all of them: whoever mends a long file wants to know of every line.
+
+    Raises:
+        UserError: `encode` refuses some.
+    """
+    wrong = {}
+    for number, prompt in enumerate(prompts, start=1):
+        try:
+            encode([prompt])
+        except UserError as error:
+            wrong[number] = str(error)
+    if not wrong:
+        return
+    first, *others = wrong.values()
+    if not others:
+        raise UserError(first if len(prompts) == 1 else f"of prompt {min(wrong)}: {first}")
+    named = ", ".join(map(str, list(wrong)[:PROMPTS_TO_NAME]))
+    more = ", …" * (len(wrong) > PROMPTS_TO_NAME)
+    raise UserError(
+        f"{len(wrong)} of {len(prompts)} prompts (numbers {named}{more}, lines without text not "
+        f"counted) cannot be drawn; of the first: {first}"
+    )
 
 
 def refuse(arguments: argparse.Namespace, names: tuple[str, ...], kind: str) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipelines.command_line import UserError
 from pipelines.data.transforms import read_image
-from pipelines.drawers import Part, dtype_said, of_command_line, refuse
+from pipelines.drawers import Part, check_prompts, dtype_said, of_command_line, refuse
 from pipelines.gan_pipeline import PICTURES_AT_ONCE, GANPipeline
 
 OF_TRANSFORMERS = (
@@ -34,6 +34,8 @@ class GANDrawer:
         if arguments.interpolate is not None:
             self._check_interpolation()
             self.prompts, self.of_each = 1, arguments.interpolate
+        if prompts and self.pipe.texts is not None:
+            check_prompts(prompts, self.pipe.texts.encode_prompts)
         self.pipe.read(prompts, arguments.attributes)
         between_noises = arguments.interpolate is not None and len(prompts or ()) < 2
         self.pipe.noise(arguments.seed, arguments.num_images + between_noises)

@@ -10,6 +10,7 @@ drawn (docs/many_pictures.md).
 """
 
 import argparse
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,9 +42,14 @@ def read_prompts(path: str) -> list[str]:
         UserError: there is no such text file, or it has no prompt.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        # Not by `splitlines`: it breaks a line where a prompt was copied with a form feed.
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
         raise UserError(f"the prompts file {path} cannot be read ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"the prompts file {path} is not a text in UTF-8 ({error}); save it as such."
+        ) from error
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
         raise UserError(f"the prompts file {path} has no prompt; write one on each line.")
@@ -190,14 +196,15 @@ def draw(drawer: Drawer, work: Work, folder: PictureFolder, processes: Processes
 def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     device, _ = device_and_dtype(arguments.device)
-    with Processes(device) as processes:
+    with Processes(device) as processes, ExitStack() as holding:
         arguments.device = processes.device_name  # of several GPUs this process's own
         prompts = arguments.prompt
         if arguments.prompts_file is not None:
             prompts = processes.on_main(lambda: read_prompts(arguments.prompts_file))
         # Whatever is wrong is refused before a folder is made.
         drawer = processes.together(lambda: open_drawer(arguments, prompts))
-        folder = PictureFolder(Path(arguments.output), drawer.prompts * drawer.of_each)
+        pictures = drawer.prompts * drawer.of_each
+        folder = PictureFolder(Path(arguments.output), pictures, holding)
         work = processes.on_main(lambda: begin(arguments, drawer, folder, processes.count))
         processes.log(
             f"Drawing {work.pictures} of {folder.pictures} pictures with the weights "
@@ -207,9 +214,13 @@ def main(argv: list[str] | None = None) -> None:
             try:
                 draw(drawer, work, folder, processes)
                 processes.wait()
-            finally:
+            except BaseException:
                 if processes.is_main:
-                    folder.write_metadata()
+                    with suppress(UserError):  # it is for the first error to say why
+                        folder.write_metadata()
+                raise
+            if processes.is_main:
+                folder.write_metadata()
         if processes.is_main:
             print(folder.path)
 

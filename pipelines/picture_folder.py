@@ -5,6 +5,7 @@ pictures say, whenever a process leaves off. So nothing but pictures can be miss
 """
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from pipelines.command_line import open_output
 from pipelines.drawers import Part
 from pipelines.picture_files import picture_name, read_said
-from pipelines.restarting import read_state, telling_what_cannot_be_written, write_state
+from pipelines.restarting import held, read_state, telling_what_cannot_be_written, write_state
 from pipelines.training.storage import replace_file
 
 INDEX = "begun.json"
@@ -20,20 +21,24 @@ INDEX = "begun.json"
 
 @dataclass(frozen=True)
 class PictureFolder:
-    """`pictures`: how many there are to be."""
+    """`pictures`: how many there are to be. While `holding` is open, no other command fills it."""
 
     path: Path
     pictures: int
+    holding: ExitStack
 
     def begin(self, begun_with: dict[str, Any], together: int) -> int:
         """A new folder, or one that the same command was filling; how many pictures are drawn
         together there, which stays as it was however many processes go on with it.
 
         Raises:
-            UserError: it holds something else, or cannot be made.
+            UserError: it holds something else, cannot be made, or another command is at it.
         """
-        index = self.path / INDEX
-        state = read_state(index, f"the output folder {self.path}", begun_with)
+        index, output = self.path / INDEX, f"the output folder {self.path}"
+        if not self.path.is_dir():
+            open_output(str(self.path))
+        self.holding.enter_context(held(self.path, output))
+        state = read_state(index, output, begun_with)
         if state is not None:
             return int(state["together"])
         open_output(str(self.path))

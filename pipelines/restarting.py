@@ -4,6 +4,7 @@ A JSON file beside the results says what the work was begun with, and how far it
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,34 @@ def telling_what_cannot_be_written(file: Path) -> Iterator[None]:
             f"{file} cannot be written ({in_short(error)}); make room, or whatever it lacks, and "
             "start the same command again, which goes on from here."
         ) from error
+
+
+@contextmanager
+def held(path: Path, output: str) -> Iterator[None]:
+    """While entered, and no longer than the process lives, no other command can hold this file or
+    folder. Where the system or the disk knows no locks, all can.
+
+    Raises:
+        UserError: another one does.
+    """
+    if os.name == "nt":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another command is at work on {output}; wait for its end, or name another one."
+            ) from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _versioned(begun_with: dict[str, Any]) -> dict[str, Any]:

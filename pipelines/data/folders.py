@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from PIL import Image
 
 from pipelines.command_line import JSON_ERRORS, UserError
 from pipelines.data.columns import WHY_NO_TEXT, question_answers, says_something
+from pipelines.data.picture_listing import pictures_in
 from pipelines.data.settings import TextColumns
 from pipelines.data.sources import QuestionAnswer, UnreadableRow
-from pipelines.training.storage import is_being_written
 
 
 def read_pictures(
@@ -63,17 +62,6 @@ def read_pictures(
     return _table(image_column, paths, texts, reasons)
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Every file under a folder that by its ending is a picture, in the order of their names; but
-    for those that are being written."""
-    Image.init()
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in Image.EXTENSION and not is_being_written(file)
-    )
-
-
 def read_coco(
     file: Path, image_folder: str | None, captions: tuple[str, ...], image_column: str
 ) -> datasets.Dataset:
@@ -122,6 +110,9 @@ def _table(
     image_column: str, paths: list[str], texts: dict[str, list], reasons: list[str] | None = None
 ) -> datasets.Dataset:
     """reasons: why a row has no texts, empty where it has some."""
+    # A name that is not in UTF-8 has no place in a table. Under the one that it gets there is no
+    # file: the row is unreadable, named and counted.
+    paths = [path.encode("utf-8", "backslashreplace").decode() for path in paths]
     columns = {image_column: paths, **texts}
     features = {image_column: datasets.Image()}
     features |= {column: datasets.List(datasets.Value("string")) for column in texts}

@@ -1,13 +1,16 @@
 """Long lists of pictures: folders, files of captions, and going on after a kill."""
 
 import json
+import os
 import shutil
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipelines import caption_images
+from pipelines.restarting import held
 
 COUNT = 7
 SAMPLED = ("--temperature", "1", "--num-captions", "2", "--device", "cpu")
@@ -24,6 +27,9 @@ def pictures(tmp_path_factory):
         Image.fromarray(levels).resize((40 + n, 50)).save(place / f"{n}.png")
     (folder / "metadata.jsonl").write_text("")
     (folder / "writing.9.png").write_text("half")
+    (folder / "film.mpg").write_text("a film")
+    (folder / "page.pdf").write_text("a page")
+    (folder / "folder.png").mkdir()
     return folder
 
 
@@ -88,7 +94,7 @@ def straight(command, pictures, tmp_path, monkeypatch):
 
 def test_a_file_has_the_lines_that_are_printed(command, pictures, straight):
     assert (straight / "c.jsonl").read_text() == command(pictures, *SAMPLED).out
-    assert sorted(contents(straight)) == ["c.begun.json", "c.jsonl"]
+    assert sorted(contents(straight)) == ["c.jsonl", "c.jsonl.begun.json"]
 
 
 @pytest.mark.parametrize("leftover", [b"", b'{"image": "ha', b"one\ntwo\nthree\n"])
@@ -97,10 +103,10 @@ def test_killed_and_started_again(command, pictures, straight, tmp_path, monkeyp
     killed = tmp_path / "killed"
     take = caption_images.take
 
-    def dying(rows, found, counts):
-        if rows.state["parts"] == 2:
+    def dying(rows, found):
+        if rows.progress.done == 4:
             raise KeyboardInterrupt
-        take(rows, found, counts)
+        take(rows, found)
 
     with monkeypatch.context() as patch:
         patch.setattr(caption_images, "take", dying)
@@ -119,9 +125,9 @@ def test_killed_and_started_again(command, pictures, straight, tmp_path, monkeyp
 
 def test_killed_before_the_first_lines(command, pictures, straight, tmp_path):
     killed = shutil.copytree(straight, tmp_path / "killed")
-    index = json.loads((killed / "c.begun.json").read_text())
-    index["state"] |= {"parts": 0, "bytes": 0}
-    (killed / "c.begun.json").write_text(json.dumps(index))
+    index = json.loads((killed / "c.jsonl.begun.json").read_text())
+    index["state"] |= {"done": 0, "size": 0}
+    (killed / "c.jsonl.begun.json").write_text(json.dumps(index))
     (killed / "c.jsonl").unlink()
     command(pictures, *SAMPLED, "--output", killed / "c.jsonl")
     assert contents(killed) == contents(straight)
@@ -146,6 +152,39 @@ def test_a_file_of_something_else(refusal, pictures, straight, tmp_path):
     assert "has lost lines" in refusal(pictures, *SAMPLED, "--output", file)
 
 
+def test_two_commands_do_not_write_one_file(
+    command, refusal, pictures, straight, tmp_path, monkeypatch
+):
+    words = "another command is at work on the output file"
+    before, file = contents(straight), straight / "c.jsonl"
+    with held(file, "it"):
+        assert words in refusal(pictures, *SAMPLED, "--output", file)
+    assert contents(straight) == before
+    command(pictures, *SAMPLED, "--output", file)
+    # Or both begin.
+    new = tmp_path / "new.jsonl"
+    begin = caption_images.begin
+
+    def slowly(*arguments):
+        begun = begin(*arguments)
+        new.touch()
+        stack.enter_context(held(new, "it"))
+        return begun
+
+    monkeypatch.setattr(caption_images, "begin", slowly)
+    with ExitStack() as stack:
+        assert words in refusal(pictures, *SAMPLED, "--output", new)
+    monkeypatch.undo()
+    assert new.read_bytes() == b"" and not (tmp_path / "new.jsonl.begun.json").exists()
+    command(pictures, *SAMPLED, "--output", new)
+
+
+def test_a_file_of_pictures_with_other_names(refusal, straight, pictures, tmp_path):
+    other = shutil.copytree(pictures, tmp_path / "other")
+    sentence = refusal(other, *SAMPLED, "--output", straight / "c.jsonl")
+    assert "(pictures was" in sentence and "number of" not in sentence
+
+
 def test_a_wrong_setting_leaves_no_file(command, refusal, pictures, tmp_path):
     output = ("--output", tmp_path / "c.jsonl")
     assert "min_length is 99" in refusal(pictures, "--min-length", "99", *output)
@@ -153,21 +192,88 @@ def test_a_wrong_setting_leaves_no_file(command, refusal, pictures, tmp_path):
     assert command(pictures, *output).out
 
 
+@pytest.fixture
+def damaged(pictures, tmp_path):
+    """The same folder, and two of its pictures are none."""
+    folder = shutil.copytree(pictures, tmp_path / "damaged")
+    for number in (2, 3):
+        (folder / f"{number}.png").write_text("no picture")
+    return folder
+
+
+def expected_lines(straight, pictures, damaged, *numbers):
+    lines = (straight / "c.jsonl").read_text().replace(str(pictures), str(damaged)).splitlines()
+    return [line for number in numbers for line in lines if f"/{number}.png" in line]
+
+
 def test_unreadable_pictures_of_a_folder_are_left_out(
-    command, refusal, pictures, straight, tmp_path, monkeypatch
+    command, refusal, pictures, straight, damaged
 ):
-    damaged = shutil.copytree(pictures, tmp_path / "damaged")
-    (damaged / "2.png").write_text("no picture")
-    (damaged / "3.png").write_text("no picture either")
     written = command(damaged, *SAMPLED)
-    expected = (straight / "c.jsonl").read_text().replace(str(pictures), str(damaged))
-    rows = [line for line in expected.splitlines() if "2.png" not in line and "3.png" not in line]
-    assert written.out.splitlines() == rows
+    expected = expected_lines(straight, pictures, damaged, 0, 1, 4, 5, 6)
+    assert written.out.splitlines() == expected
     assert f"Left out: {damaged}/2.png is not an image" in written.err
-    assert "2 of 7 pictures cannot be read, and were left out" in written.err
-    monkeypatch.setattr("pipelines.data.batches.ROWS_BEFORE_JUDGING", 4)
-    assert "rows cannot be read" in refusal(damaged, *SAMPLED)
-    for file in damaged.rglob("*.png"):
+    assert written.err.endswith("2 of 7 pictures cannot be read, and were left out.\n")
+    for file in damaged.rglob("[0-9].png"):
         file.write_text("no picture")
-    monkeypatch.undo()
     assert "none of these pictures can be read" in refusal(damaged)
+
+
+def test_pictures_that_were_left_out_have_another_turn(
+    command, pictures, straight, damaged, tmp_path
+):
+    file = tmp_path / "out.jsonl"
+    written = command(damaged, *SAMPLED, "--output", file)
+    readable = expected_lines(straight, pictures, damaged, 0, 1, 4, 5, 6)
+    assert file.read_text().splitlines() == readable
+    assert "2 of 7 pictures cannot be read" in written.err and "again: it describes" in written.err
+    shutil.copy(pictures / "3.png", damaged)
+    written = command(damaged, *SAMPLED, "--output", file)
+    mended = expected_lines(straight, pictures, damaged, 3)
+    assert len(mended) == 2 and file.read_text().splitlines() == [*readable, *mended]
+    assert f"Left out: {damaged}/2.png" in written.err and "1 of 7 pictures cannot" in written.err
+    shutil.copy(pictures / "2.png", damaged)
+    for _ in range(2):
+        assert "cannot be read" not in command(damaged, *SAMPLED, "--output", file).err
+        last = expected_lines(straight, pictures, damaged, 2)
+        assert file.read_text().splitlines() == [*readable, *mended, *last]
+
+
+def test_a_name_that_is_not_in_utf8_is_left_out(command, refusal, pictures, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in (b"a.png", b"caf\xe9.png"):
+        shutil.copy(pictures / "1.png", os.fsdecode(os.fsencode(folder) + b"/" + name))
+    file = tmp_path / "c.jsonl"
+    for output in ((), ("--output", file)):
+        said = command(folder, *output)
+        assert "caf\\udce9.png' has a name that is not in UTF-8" in said.err
+        assert "1 of 2 pictures cannot be read" in said.err
+    assert names(file.read_text()) == [str(folder / "a.png")]
+    assert "not in UTF-8" in refusal(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
+
+
+@pytest.mark.parametrize("output", ["", ".", "/"])
+def test_an_output_without_a_name(refusal, pictures, output):
+    assert "which names no file; name a new one" in refusal(pictures, "--output", output)
+
+
+def test_outputs_that_differ_by_their_endings(command, pictures, tmp_path):
+    for ending, more in (("txt", ()), ("jsonl", ("--score", "a star"))):
+        command(pictures / "1.png", *more, "--output", tmp_path / f"k.{ending}")
+    assert len((tmp_path / "k.jsonl").read_text().splitlines()) == 1
+
+
+def test_however_many_cannot_be_read_the_others_are_described(
+    command, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pipelines.caption_parts.PICTURES_AT_ONCE", 2)
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for n in range(250):
+        (folder / f"{n:03d}.png").write_text("no picture")
+    shutil.copy(pictures / "1.png", folder / "249.png")
+    file = tmp_path / "out.jsonl"
+    written = command(folder, "--output", file)
+    assert names(file.read_text()) == [str(folder / "249.png")]
+    assert "249 of 250 pictures cannot be read" in written.err

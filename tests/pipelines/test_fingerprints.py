@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from pipelines.fingerprints import file_fingerprint, folder_fingerprint, texts_fingerprint
 
 
@@ -15,6 +17,17 @@ def test_a_folder_is_named_by_its_model_alone(tmp_path):
     other = folder_fingerprint(tmp_path)
     (tmp_path / "part" / "model.safetensors").rename(tmp_path / "model.safetensors")
     assert len({before, other, folder_fingerprint(tmp_path)}) == 3
+
+
+def test_files_are_found_in_any_order(tmp_path, monkeypatch):
+    for name in ("a.json", "b.json", "c.json"):
+        (tmp_path / name).write_text(name)
+    found = sorted(tmp_path.rglob("*"))
+    fingerprints = set()
+    for order in (found, found[::-1]):
+        monkeypatch.setattr(Path, "rglob", lambda *_, order=order: iter(order))
+        fingerprints.add(folder_fingerprint(tmp_path))
+    assert len(fingerprints) == 1
 
 
 def test_texts_have_borders_and_an_order(tmp_path):

@@ -8,12 +8,14 @@ import pytest
 from PIL import Image
 
 from pipelines import BidirectionalPipeline, generate_images
+from pipelines.command_line import UserError
 from pipelines.data.opening import open_source
 from pipelines.data.settings import DataSettings
 from pipelines.drawers import divided
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.fingerprints import folder_fingerprint
 from pipelines.picture_files import read_said
+from pipelines.restarting import held
 
 PROMPTS = ["a small red circle", "大红色圆形在小蓝色正方形上方", "a large blue square below it"]
 
@@ -167,6 +169,68 @@ def test_interrupted_it_leaves_rows_of_what_is_there(
         [PROMPTS[0]], [PROMPTS[0]], [PROMPTS[1]],
     ]  # fmt: skip
     assert contents(drawn(checkpoint, tmp_path / "out", *SIX)) == contents(straight)
+
+
+def test_a_file_of_prompts(tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_bytes("\ufeffa red circle\r\n\r\n 大红色圆形 \na\x0cstar\u2028above\n".encode())
+    prompts = ["a red circle", "大红色圆形", "a\x0cstar\u2028above"]
+    assert generate_images.read_prompts(str(file)) == prompts
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        (b"\n \n", "has no prompt; write one on each line"),
+        ("é".encode("latin-1"), "is not a text in UTF-8"),
+        ("a".encode("utf-16"), "save it as such"),
+    ],
+)
+def test_a_file_without_prompts(tmp_path, content, words):
+    file = tmp_path / "prompts.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        generate_images.read_prompts(str(file))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ([2], ["of prompt 2: the prompt 'a circle a circle"]),
+        (range(2, 14), ["12 of 14 prompts (numbers 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …,", "shorten"]),
+    ],
+)
+def test_prompts_that_are_too_long_are_numbered(checkpoint, tmp_path, capsys, wrong, words):
+    prompts = ["a circle " * (20 if number in wrong else 1) for number in range(1, 15)]
+    with pytest.raises(SystemExit):
+        drawn(checkpoint, tmp_path / "out", prompts=prompts)
+    sentence = capsys.readouterr().err
+    assert all(part in sentence for part in words) and not (tmp_path / "out").exists()
+
+
+def test_what_stops_it_is_not_hidden_by_a_damaged_picture(checkpoint, tmp_path, monkeypatch):
+    save = generate_images.save_picture
+
+    def interrupted(image, path, said):
+        save(image, path, said)
+        path.write_text("no picture")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(generate_images, "save_picture", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        drawn(checkpoint, tmp_path / "out")
+    assert stop.value.code == 128 + signal.SIGINT
+
+
+def test_two_commands_do_not_fill_one_folder(checkpoint, straight, tmp_path, capsys):
+    words = "another command is at work on the output folder"
+    (tmp_path / "new").mkdir()
+    for folder in (straight, tmp_path / "new"):
+        with held(folder, "it"):
+            assert words in refusal(capsys, checkpoint, folder)
+    drawn(checkpoint, straight, *SIX)
 
 
 def refusal(capsys, checkpoint, folder, *more, prompts=PROMPTS):

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -193,6 +194,24 @@ def test_captions_that_are_null_or_not_utf_8(tmp_path):
     metadata.write_bytes('{"file_name": "0.png", "text": "caf\u00e9"}'.encode("latin-1"))
     with pytest.raises(UserError, match=r"metadata\.jsonl is not a text in UTF-8"):
         open_source(DataSettings(source=str(tmp_path)))
+
+
+def test_a_picture_whose_name_is_not_utf_8_is_an_unreadable_row(tmp_path):
+    for name in (b"a", b"caf\xe9"):
+        file = tmp_path / os.fsdecode(name + b".png")
+        picture("red").save(file)
+        file.with_suffix(".txt").write_text("a red field")
+    source = open_source(DataSettings(source=str(tmp_path)))
+    assert source[0].captions == ["a red field"]
+    with pytest.raises(UnreadableRow, match=r"caf\\udce9\.png"):
+        source[1]
+
+
+def test_films_documents_and_folders_are_no_pictures_of_an_image_folder(tmp_path):
+    for name in ("film.mpg", "page.pdf", "a.png", "writing.b.png"):
+        picture("red").save(tmp_path / name, "PNG")
+    (tmp_path / "folder.png").mkdir()
+    assert open_source(DataSettings(source=str(tmp_path)), wanted=PICTURES_ALONE).length == 1
 
 
 def test_image_folder_with_text_files_and_a_folder_per_split(tmp_path):
