@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from pipelines.command_line import UserError, in_short, is_out_of_memory
+from pipelines.data.text_tokenizer import EncodedText
 from pipelines.describing import Caption
 from pipelines.picture_files import png_info
 
@@ -41,6 +42,16 @@ def wrong(sentence: str) -> str:
 
 def note(sentence: str) -> str:
     return f'<p class="note" role="status">{escape(sentence)}</p>' if sentence else ""
+
+
+def unknown_words(encoded: EncodedText, name: str) -> str:
+    """A sentence on words of a prompt or question (`name`) that the checkpoint does not know."""
+    if not encoded.unknown:
+        return ""
+    return (
+        f"{encoded.unknown} of {len(encoded.ids) - 2} tokens of the {name} are unknown to this "
+        "checkpoint."
+    )
 
 
 def pictures(

@@ -9,7 +9,7 @@ from gradio.components import Component
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import dtype_name
-from pipelines.demo_page.answers import note, pictures
+from pipelines.demo_page.answers import note, pictures, unknown_words
 from pipelines.demo_page.asking import slider, text_box
 from pipelines.demo_page.limits import (
     MOST_CANDIDATES,
@@ -71,7 +71,8 @@ class DrawingForm:
             guidance_scale=guidance,
             **completing,
         )
-        remark = self._remark(prompt)
+        (encoded,) = self.pipe.encode_prompts([prompt])
+        remark = unknown_words(encoded, "prompt")
 
         def work(watch: Callable[[Sketch], None]) -> list:
             return self.pipe.draw([prompt], [first], settings, watch=watch)
@@ -96,13 +97,3 @@ class DrawingForm:
             said |= {"complete": "an upload", "keep_rows": settings.keep_rows}
         dtype = dtype_name(self.pipe.transformer.dtype)
         return {**said, "dtype": dtype, "checkpoint": self.checkpoint}
-
-    def _remark(self, prompt: str) -> str:
-        """On words that the checkpoint does not know."""
-        (encoded,) = self.pipe.encode_prompts([prompt])
-        if not encoded.unknown:
-            return ""
-        return (
-            f"{encoded.unknown} of {len(encoded.ids) - 2} tokens of the prompt are unknown to this "
-            "checkpoint."
-        )

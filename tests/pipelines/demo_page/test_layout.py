@@ -61,6 +61,9 @@ def test_there_is_one_queue_and_nothing_beside_the_page(pipe):
     assert {function.api_visibility for function in page.fns.values()} == {"private"}
     of_the_model = [function for function in asked if function.inputs]
     assert len(of_the_model) == 3
+    # Each of them can be stopped.
+    stopped = {number for one in page.fns.values() for number in one.cancels}
+    assert stopped == {one._id for one in of_the_model}
     assert {(one.concurrency_id, one.concurrency_limit) for one in of_the_model} == {("model", 1)}
     assert not page.analytics_enabled and page.delete_cache is not None
     assert page._queue.max_size == MOST_WAITING
@@ -102,6 +105,16 @@ def test_files_are_those_of_generate_images(pipe, checkpoint, tmp_path):
     generate_images.main([*where, *options.split(), "a small red circle"])
     files = sorted((tmp_path / "drawn").glob("*.png"))
     assert files_of(shown[-1]) == [file.read_bytes() for file in files] and len(files) == 2
+
+
+def test_unknown_words_of_a_question_are_counted(pipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(pipe, "tasks", ("question_answering",))
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "upload.png")
+    ask = handler(build_page(pipe, "small", 8), "ask")
+    assert "1 of 3 tokens of the question are unknown" in "".join(
+        ask(str(tmp_path / "upload.png"), "a red 火")
+    )
 
 
 def test_completing_keeps_as_many_rows_as_were_chosen(pipe, tmp_path, monkeypatch):
