@@ -146,6 +146,11 @@ DTYPES = {
 }
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """The shorter of its names."""
+    return next(name for name, known in DTYPES.items() if known == dtype)
+
+
 def device_and_dtype(
     device: str | None = None, dtype: str | None = None
 ) -> tuple[torch.device, torch.dtype]:

@@ -21,8 +21,7 @@ from pipelines.command_line import (
     command,
     command_parser,
 )
-
-LOOPBACK = ("127.0.0.1", "localhost")
+from pipelines.demo_page.limits import LOOPBACK
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

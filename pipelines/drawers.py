@@ -2,14 +2,14 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.command_line import DTYPES, UserError, device_and_dtype, sampling_given
+from pipelines.command_line import UserError, device_and_dtype, dtype_name, sampling_given
 from pipelines.data.transforms import read_image
 from pipelines.drawing import PICTURES_AT_ONCE
 from pipelines.dual_encoder.matcher import Matcher
@@ -121,7 +121,7 @@ class BidirectionalDrawer:
     def _description(self) -> dict[str, Any]:
         """What is written of every picture's settings."""
         arguments, settings = self.arguments, self.settings
-        said = {**asdict(settings.sampling), "rerank": settings.rerank, "decoder": settings.decoder}
+        said = settings.said
         if arguments.rerank_by is not None:
             said["rerank_by"] = arguments.rerank_by
         if arguments.complete is not None:
@@ -132,7 +132,7 @@ class BidirectionalDrawer:
 def dtype_said(arguments: argparse.Namespace) -> dict[str, str]:
     """The number format, by its short name, of the device."""
     _, dtype = device_and_dtype(arguments.device, arguments.dtype)
-    return {"dtype": next(name for name, known in DTYPES.items() if known == dtype)}
+    return {"dtype": dtype_name(dtype)}
 
 
 def of_command_line(arguments: argparse.Namespace, prompts: list[str] | None) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """How pictures are drawn of prompts, candidates and their choice included."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
 
 import torch
 from einops import rearrange
@@ -79,6 +79,11 @@ class DrawingSettings:
     def candidates(self) -> int:
         """Of each prompt."""
         return self.num_images * self.rerank
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What is written down of every picture; what it completes, only who asked knows."""
+        return {**asdict(self.sampling), "rerank": self.rerank, "decoder": self.decoder}
 
     @property
     def sequences(self) -> int:

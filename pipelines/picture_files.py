@@ -1,6 +1,6 @@
 """Drawn pictures as files that say themselves what they show.
 
-A PNG's texts are what `metadata.jsonl` has in the picture's row, which is made of them:
+A PNG's texts are, of these, what is known; a row of `metadata.jsonl` is made of them:
 
     prompt       what was drawn (`text` in the row)
     seed
@@ -10,6 +10,7 @@ A PNG's texts are what `metadata.jsonl` has in the picture's row, which is made 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +29,29 @@ def picture_name(number: int) -> str:
     return f"{number:05d}.png"
 
 
-def save_picture(image: Image.Image, path: Path, said: dict[str, Any]) -> None:
-    """Writes a PNG that is whole or not there, with what is said of it: `text` and `seed` (either
-    may be missing), `checkpoint`, and settings.
-
-    Raises:
-        UserError: it cannot be written.
-    """
+def png_info(said: Mapping[str, Any]) -> PngInfo:
+    """The texts of a PNG of which this is said: `text`, `seed` and `checkpoint` (any may be
+    missing), and settings."""
     settings = {k: v for k, v in said.items() if k not in ("text", "seed", "checkpoint")}
     texts = {"settings": json.dumps(settings, ensure_ascii=False)}
-    if "text" in said:
-        texts["prompt"] = said["text"]
-    if "seed" in said:
-        texts["seed"] = str(said["seed"])
-    texts |= {"checkpoint": said["checkpoint"], "Software": SOFTWARE}
+    for name, key in (("text", "prompt"), ("seed", "seed"), ("checkpoint", "checkpoint")):
+        if name in said:
+            texts[key] = str(said[name])
+    texts["Software"] = SOFTWARE
     info = PngInfo()
     for key, text in texts.items():
         # Half of a surrogate pair, which a command line can bring along, has no place in UTF-8.
         info.add_itxt(key, text.encode("utf-8", "replace").decode())
+    return info
+
+
+def save_picture(image: Image.Image, path: Path, said: Mapping[str, Any]) -> None:
+    """Writes a PNG that is whole or not there, with what is said of it, as `png_info` takes it.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    info = png_info(said)
     with telling_what_cannot_be_written(path):
         replace_file(path, lambda file: image.save(file, pnginfo=info))
 

@@ -1,8 +1,11 @@
 """What a run shows of itself on the way: pictures and texts from validation rows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -10,6 +13,7 @@ from torch import Tensor
 
 from pipelines.data.text_tokenizer import TextCodec
 from pipelines.data.transforms import to_image
+from pipelines.picture_files import png_info
 from pipelines.training.storage import replace_file
 from unified_transformer import (
     Reconstructor,
@@ -23,6 +27,8 @@ from unified_transformer.sequence import Task
 from vq import VQGAN
 
 PICTURES = 8
+GAP = 2
+"""White pixels between pictures."""
 
 
 def draw_reconstructions(path: Path, tokenizer: VQGAN, batch: dict[str, Tensor]) -> None:
@@ -35,11 +41,13 @@ def draw_pictures(
     path: Path, batch: dict[str, Tensor], drawn: Tensor, codec: TextCodec | None
 ) -> None:
     """`path`.png: pictures of a batch over ones that were drawn [b, 3, h, w], of their captions
-    where there are any; those in `path`.jsonl."""
-    save_grid(path.with_suffix(".png"), [batch["pixels"][:PICTURES], drawn[:PICTURES]])
+    where there are any; those in `path`.jsonl and in the PNG's texts."""
+    said = {}
     if codec is not None:
         texts = [codec.decode_caption(ids) for ids in batch["text_ids"][:PICTURES].tolist()]
+        said["prompts"] = texts
         save_lines(path, {"prompt": texts})
+    save_grid(path.with_suffix(".png"), [batch["pixels"][:PICTURES], drawn[:PICTURES]], said)
 
 
 def draw_tasks(
@@ -55,27 +63,32 @@ def draw_tasks(
 
     `path`.png: pictures, over ones drawn from their captions, by their ids and, where there is a
     reconstructor, by their hidden states. `path`.jsonl: the captions, what the model says of both
-    pictures, and what it answers. Pictures that were encoded before are painted from their ids.
+    pictures, and what it answers. Pictures that were encoded before are painted from their ids. The
+    PNG's texts say how it was drawn.
     """
     batch = {name: tensor[:PICTURES] for name, tensor in batch.items()}
     count, seen = len(batch["image_ids"]), batch["image_ids"]
     rows = [batch["pixels"] if "pixels" in batch else tokenizer.decode_ids(batch["image_ids"])]
     texts: dict[str, list[str]] = {}
+    said_of_drawn: dict[str, Any] = {}
+    if "text_ids" in batch:
+        texts["prompt"] = [codec.decode_caption(ids) for ids in batch["text_ids"].tolist()]
     if "text_to_image" in tasks:
+        sampling = SamplingSettings()
+        seeds = list(range(count))
+        said_of_drawn = {"prompts": texts["prompt"], "seeds": seeds, **asdict(sampling)}
         drawn = generate_image_ids(
             transformer,
             batch["text_ids"],
             batch["text_length"],
-            [[seed] for seed in range(count)],
-            SamplingSettings(),
+            [[seed] for seed in seeds],
+            sampling,
             hidden_state=reconstructor.config.hidden_state if reconstructor else None,
         )
         seen = torch.cat([seen, drawn.ids])
         rows.append(tokenizer.decode_ids(drawn.ids))
         if reconstructor is not None:
             rows.append(reconstructor(drawn.hidden))
-    if "text_ids" in batch:
-        texts["prompt"] = [codec.decode_caption(ids) for ids in batch["text_ids"].tolist()]
     if "image_to_text" in tasks:
         said = generate_captions(transformer, seen)
         captions = [codec.decode_caption(ids) for ids in said.ids]
@@ -84,7 +97,7 @@ def draw_tasks(
             texts["caption_of_drawn"] = captions[count:]
     if "question_answering" in tasks:
         texts |= answer_questions(transformer, codec, batch)
-    save_grid(path.with_suffix(".png"), rows)
+    save_grid(path.with_suffix(".png"), rows, said_of_drawn)
     save_lines(path, texts)
 
 
@@ -114,13 +127,14 @@ def answer_questions(
     }
 
 
-def save_grid(path: Path, rows: list[Tensor], gap: int = 2) -> None:
+def save_grid(path: Path, rows: list[Tensor], said: Mapping[str, Any] | None = None) -> None:
     """Writes a PNG with one row of pictures per entry.
 
     Args:
         rows: each [n, 3, h, w] in [-1, 1].
-        gap: white pixels between pictures.
+        said: of what is drawn, as `png_info` takes it.
     """
-    padded = [torch.nn.functional.pad(row.float(), (0, gap, 0, gap), value=1.0) for row in rows]
+    padded = [torch.nn.functional.pad(row.float(), (0, GAP, 0, GAP), value=1.0) for row in rows]
     grid = rearrange(torch.stack(padded), "rows n c h w -> c (rows h) (n w)")
-    replace_file(path, to_image(grid).save)
+    info = png_info(said) if said else None
+    replace_file(path, partial(to_image(grid).save, pnginfo=info))

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from html import escape
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 from PIL import Image
 
 from pipelines.command_line import UserError, in_short, is_out_of_memory
+from pipelines.data.text_tokenizer import EncodedText
 from pipelines.describing import Caption
+from pipelines.picture_files import png_info
 
 SMALL = 128
 """Pictures with fewer pixels a side are shown with their pixels as squares."""
@@ -42,19 +44,32 @@ def note(sentence: str) -> str:
     return f'<p class="note" role="status">{escape(sentence)}</p>' if sentence else ""
 
 
+def unknown_words(encoded: EncodedText, name: str) -> str:
+    """A sentence on words of a prompt or question (`name`) that the checkpoint does not know."""
+    if not encoded.unknown:
+        return ""
+    return (
+        f"{encoded.unknown} of {len(encoded.ids) - 2} tokens of the {name} are unknown to this "
+        "checkpoint."
+    )
+
+
 def pictures(
-    images: Sequence[Image.Image], names: Sequence[str] = (), captions: Sequence[Caption] = ()
+    images: Sequence[Image.Image],
+    said: Sequence[Mapping[str, Any]] = (),
+    captions: Sequence[Caption] = (),
 ) -> str:
-    """Pictures side by side, with what was read from each below it. `names` are those of files;
-    without any the pictures are not done, and cannot be saved."""
+    """Pictures side by side, with what was read from each below it. `said` is what each file says
+    of itself (as `png_info` takes it), which is named by its seed; without any the pictures are not
+    done, and cannot be saved."""
     figures = []
     for k, image in enumerate(images):
         small = ' class="small"' if max(image.size) < SMALL else ""
-        address = _address(image)
+        address = _address(image, said[k] if said else None)
         caption = f"<q>{escape(captions[k].text)}</q>" if captions else ""
-        if names:
-            file = escape(names[k])
-            caption += f'<a href="{address}" download="{file}.png">{file}.png</a>'
+        if said:
+            file = f"seed {int(said[k]['seed'])}.png"
+            caption += f'<a href="{address}" download="{file}">{file}</a>'
         figures.append(
             f'<figure><img{small} src="{address}" alt="picture {k + 1}">'
             f"<figcaption>{caption}</figcaption></figure>"
@@ -71,8 +86,8 @@ def texts(said: Sequence[Caption]) -> str:
     return f'<ol class="texts">{items}</ol>'
 
 
-def _address(image: Image.Image) -> str:
+def _address(image: Image.Image, said: Mapping[str, Any] | None) -> str:
     """The picture itself: no file is written for it."""
     file = io.BytesIO()
-    image.save(file, "PNG")
+    image.save(file, "PNG", pnginfo=None if said is None else png_info(said))
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

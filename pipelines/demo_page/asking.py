@@ -50,17 +50,19 @@ def slider(label: str, least: float, most: float, value: float, **options: Any) 
 
 
 def asks(
-    button: str,
-    handler: Callable[..., Iterator[str]],
-    inputs: list[Component],
-    answer: gr.HTML,
-    stop: bool = False,
+    button: str, handler: Callable[..., Iterator[str]], controls: Callable[[], list[Component]]
 ) -> None:
-    """A button, and Enter in a text box, that show in `answer` what the handler yields; `stop`
-    adds a button that ends it."""
+    """A tab's contents: what `controls` makes, and beside it, or below it on a phone, what the
+    handler yields of their values when `button` is pressed, or Enter in a text box. `Stop` ends
+    it."""
     with gr.Row():
-        pressed = gr.Button(button, variant="primary", min_width=120)
-        stopping = gr.Button("Stop", min_width=80, scale=0, visible=stop)
+        with gr.Column():
+            inputs = controls()
+            with gr.Row():
+                pressed = gr.Button(button, variant="primary", min_width=120)
+                stopping = gr.Button("Stop", min_width=80, scale=0)
+        with gr.Column():
+            answer = gr.HTML(elem_classes="answer")
     boxes = [box.submit for box in inputs if isinstance(box, gr.Textbox)]
     event = gr.on(
         [pressed.click, *boxes],

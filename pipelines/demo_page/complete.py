@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import gradio as gr
+from gradio.components import Component
 
 from pipelines.demo_page.asking import asks, slider, upload
 from pipelines.demo_page.drawing_form import DrawingForm
@@ -18,14 +18,12 @@ def complete_tab(form: DrawingForm) -> None:
         kept = checked_number(keep_rows, "the number of rows to keep", rows - 1)
         yield from form.draw(*values, complete=picture, keep_rows=kept)
 
-    with gr.Row():
-        with gr.Column():
-            picture = upload()
-            keep = slider(f"Rows to keep, of {rows}", 1, rows - 1, rows // 2)
-            prompt = form.prompt()
-            controls = form.controls()
-            buttons = gr.Row()
-        with gr.Column():
-            answer = gr.HTML(elem_classes="answer")
-    with buttons:
-        asks("Complete", complete, [picture, keep, prompt, *controls], answer, stop=True)
+    def controls() -> list[Component]:
+        return [
+            upload(),
+            slider(f"Rows to keep, of {rows}", 1, rows - 1, rows // 2),
+            form.prompt(),
+            *form.controls(),
+        ]
+
+    asks("Complete", complete, controls)

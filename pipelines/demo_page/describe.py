@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import gradio as gr
-
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.demo_page.answers import texts
 from pipelines.demo_page.asking import asks, slider, upload
@@ -16,12 +14,4 @@ def describe_tab(pipe: BidirectionalPipeline) -> None:
         picture = read_upload(path)
         yield texts(pipe.describe([picture], num_beams=MOST_CAPTIONS, num_captions=captions))
 
-    with gr.Row():
-        with gr.Column():
-            picture = upload()
-            number = slider("Captions", 1, MOST_CAPTIONS, 3)
-            buttons = gr.Row()
-        with gr.Column():
-            answer = gr.HTML(elem_classes="answer")
-    with buttons:
-        asks("Describe", describe, [picture, number], answer)
+    asks("Describe", describe, lambda: [upload(), slider("Captions", 1, MOST_CAPTIONS, 3)])

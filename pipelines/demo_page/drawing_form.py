@@ -8,7 +8,8 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.demo_page.answers import note, pictures
+from pipelines.command_line import dtype_name
+from pipelines.demo_page.answers import note, pictures, unknown_words
 from pipelines.demo_page.asking import slider, text_box
 from pipelines.demo_page.limits import (
     MOST_CANDIDATES,
@@ -17,15 +18,18 @@ from pipelines.demo_page.limits import (
     checked_text,
 )
 from pipelines.demo_page.watching import watched
+from pipelines.drawing import DrawingSettings
 from pipelines.sketches import Sketch, paint_sketch
 
 
 @dataclass(frozen=True)
 class DrawingForm:
-    """Draws what its controls say; at most `max_images` pictures at once."""
+    """Draws what its controls say; at most `max_images` pictures at once. `checkpoint` is the
+    fingerprint of the weights."""
 
     pipe: BidirectionalPipeline
     max_images: int
+    checkpoint: str
 
     @property
     def describes(self) -> bool:
@@ -67,7 +71,8 @@ class DrawingForm:
             guidance_scale=guidance,
             **completing,
         )
-        remark = self._remark(prompt)
+        (encoded,) = self.pipe.encode_prompts([prompt])
+        remark = unknown_words(encoded, "prompt")
 
         def work(watch: Callable[[Sketch], None]) -> list:
             return self.pipe.draw([prompt], [first], settings, watch=watch)
@@ -78,19 +83,17 @@ class DrawingForm:
 
         images = yield from watched(work, look)
         seeds = range(first, first + settings.candidates, settings.rerank)
-        names = [f"seed {seed}" for seed in seeds]
+        said = [{"text": prompt, "seed": seed, **self._said(settings)} for seed in seeds]
         if self.describes:
-            yield pictures(images, names) + note(f"Reading what they show … {remark}")
-            yield pictures(images, names, self.pipe.describe(images)) + note(remark)
+            yield pictures(images, said) + note(f"Reading what they show … {remark}")
+            yield pictures(images, said, self.pipe.describe(images)) + note(remark)
         else:
-            yield pictures(images, names) + note(remark)
+            yield pictures(images, said) + note(remark)
 
-    def _remark(self, prompt: str) -> str:
-        """On words that the checkpoint does not know."""
-        (encoded,) = self.pipe.encode_prompts([prompt])
-        if not encoded.unknown:
-            return ""
-        return (
-            f"{encoded.unknown} of {len(encoded.ids) - 2} tokens of the prompt are unknown to this "
-            "checkpoint."
-        )
+    def _said(self, settings: DrawingSettings) -> dict[str, Any]:
+        """What a file says of itself, as those of `generate_images.py` do."""
+        said = settings.said
+        if settings.complete is not None:
+            said |= {"complete": "an upload", "keep_rows": settings.keep_rows}
+        dtype = dtype_name(self.pipe.transformer.dtype)
+        return {**said, "dtype": dtype, "checkpoint": self.checkpoint}

@@ -9,14 +9,17 @@ from pipelines.demo_page.describe import describe_tab
 from pipelines.demo_page.draw import draw_tab
 from pipelines.demo_page.drawing_form import DrawingForm
 from pipelines.demo_page.limits import MOST_WAITING
+from pipelines.fingerprints import folder_fingerprint
 
 UPLOADS_LIVE = 3600
 """Seconds; they go with the server, too."""
 
 
 def build_page(pipe: BidirectionalPipeline, name: str, max_images: int) -> gr.Blocks:
-    """`name` says which checkpoint it is; `max_images` are drawn at once at most."""
-    form = DrawingForm(pipe, max_images)
+    """Of a pipeline that was loaded from a folder; `name` says which, and `max_images` are drawn at
+    once at most."""
+    assert pipe.checkpoint is not None
+    form = DrawingForm(pipe, max_images, folder_fingerprint(pipe.checkpoint.root))
     with gr.Blocks(
         title=f"{name} – drawscribe",
         analytics_enabled=False,

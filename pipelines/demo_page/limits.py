@@ -10,6 +10,8 @@ from PIL import Image
 from pipelines.command_line import UserError
 from pipelines.data.transforms import read_image
 
+LOOPBACK = ("127.0.0.1", "localhost")
+"""Hosts where only this machine's visitors come in."""
 LONGEST_TEXT = 1000
 """Characters of a prompt or question. What the model has room for is less, and counted in tokens,
 which takes long for a text without end."""

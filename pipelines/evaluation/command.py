@@ -22,6 +22,7 @@ from pipelines.evaluation.report_files import Heading, write_files
 from pipelines.evaluation.scene_groups import scene_groups
 from pipelines.evaluation.scene_report import check_readable, choose_sampling, show_scenes
 from pipelines.evaluation.subjects import CheckpointSubject, Subject
+from pipelines.fingerprints import folder_fingerprint
 from pipelines.recommended_sampling import recommend_sampling
 from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.distributed import Processes
@@ -93,6 +94,8 @@ def heading(arguments: argparse.Namespace, subject: Subject, data: Data, judges:
         "height_width": [height, width],
         "text_column": data.settings.text_column,
     }
+    if arguments.checkpoint is not None:
+        settings["checkpoint"] = folder_fingerprint(open_checkpoint(arguments.checkpoint).root)
     if isinstance(subject, PicturesSubject) and not subject.paired:
         how.append("They were drawn of other prompts than the data's captions: compared as sets.")
     for name in ("matcher", "detector", "classifier"):

@@ -24,6 +24,7 @@ class Shown:
     given: captions of the row. Pictures that are drawn of others' have neither these nor a real one
         beside them.
     psnr: of the reconstruction, in dB.
+    seed: of the drawn picture, None of another system's.
     fit: how well the drawn picture fits its prompt, to a matcher or to the subject itself.
     """
 
@@ -38,6 +39,7 @@ class Shown:
     said: str | None = None
     answers: list[tuple[str, str, str]] = field(default_factory=list)
     """Questions, right answers, and what the subject says."""
+    seed: int | None = None
 
 
 class Gallery:
@@ -104,6 +106,7 @@ def _rows(block: Block, made: Made) -> Iterable[Shown]:
             None if made.fits is None else made.fits[n],
             None if made.said is None else made.said[n],
             _answers(block, made, n),
+            None if made.seeds is None else made.seeds[n],
         )
 
 

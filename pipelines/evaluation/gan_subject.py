@@ -66,13 +66,13 @@ class GANSubject:
     def make(self, block: Block) -> Made:
         if self.pipe.texts is None:
             drawn = [self.pipe.generate_images(seed=row)[0] for row in block.rows]
-            return Made(drawn=drawn, paired=False)
+            return Made(drawn=drawn, seeds=block.rows, paired=False)
         prompts = [longest_that_fits(text, self._fits) for text in block.prompts]
         given = None
         if self.attribute_column is not None:
             given = [self.known(attributes) for attributes in block.attributes]
         drawn = self.pipe.generate_images(prompts, seed=block.rows, attributes=given)
-        return Made(drawn=drawn, prompts=block.prompts)
+        return Made(drawn=drawn, seeds=block.rows, prompts=block.prompts)
 
     def known(self, attributes: Sequence[str]) -> list[str]:
         """Of a row's, those that the memory knows: of rarer ones it has learned nothing."""

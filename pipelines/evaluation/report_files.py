@@ -18,10 +18,13 @@ from pipelines.evaluation.measuring import Measured
 from pipelines.evaluation.plots import plot_codes, plot_places, plot_shares
 from pipelines.evaluation.report import Drawn, draw_grid, write_report
 from pipelines.markdown_tables import table
+from pipelines.picture_files import png_info
 from pipelines.training.storage import replace_file
 
 PICTURES, PLOTS, ROWS = "pictures", "plots", "rows.png"
 IN_GRID = 12
+DRAWN_BY = ("rerank", "decoder", "checkpoint")
+"""Of a report's settings, those of drawn pictures; `sampling` too."""
 BARS = ("scenes_drawn", "scenes_described", "answers", "answers_to_another_picture")
 
 
@@ -49,7 +52,7 @@ def write_files(folder: Path, measured: Measured, heading: Heading) -> str:
         (folder / name).mkdir(exist_ok=True)
     missing = missing_by_reason(measured.figures)
     plots = write_plots(folder, measured)
-    sheets = write_sheets(folder, measured.gallery)
+    sheets = write_sheets(folder, measured.gallery, heading.settings)
     tables = {GROUPS[name]: rows_of(found) for name, found in measured.figures.items()}
     environment = Environment(loader=PackageLoader("pipelines", "evaluation"), autoescape=True)
     html = environment.get_template("report.html").render(
@@ -127,12 +130,18 @@ def write_plots(folder: Path, measured: Measured) -> dict[str, str]:
     return plots
 
 
-def write_sheets(folder: Path, gallery: Gallery) -> dict[str, list[PageRow]]:
-    """The gallery's pictures as files, by sheet."""
+def write_sheets(
+    folder: Path, gallery: Gallery, settings: Mapping[str, Any]
+) -> dict[str, list[PageRow]]:
+    """The gallery's pictures as files, by sheet; `settings` are those of the report."""
     sheets = {"The first rows": gallery.first[:SHOWN]} | {
         name.capitalize(): rows for name, rows in gallery.extremes.items()
     }
-    return {name: [write_row(folder, row) for row in rows] for name, rows in sheets.items() if rows}
+    return {
+        name: [write_row(folder, row, settings) for row in rows]
+        for name, rows in sheets.items()
+        if rows
+    }
 
 
 def cells(row: Shown) -> Iterator[Drawn]:
@@ -148,16 +157,25 @@ def cells(row: Shown) -> Iterator[Drawn]:
         yield Drawn(f"drawn: {row.prompt}", Image.fromarray(row.drawn), "")
 
 
-def write_row(folder: Path, row: Shown) -> PageRow:
-    """One row's pictures as files."""
+def write_row(folder: Path, row: Shown, settings: Mapping[str, Any]) -> PageRow:
+    """One row's pictures as files; what was drawn here says how."""
     files = {}
     kinds = (("real", row.real), ("reconstructed", row.reconstructed), ("drawn", row.drawn))
     for kind, pixels in kinds:
         if pixels is not None:
             files[kind] = f"{PICTURES}/{row.row:06d}_{kind}.png"
-            picture = Image.fromarray(pixels)
-            replace_file(folder / files[kind], partial(picture.save, format="PNG"))
+            drawn_here = kind == "drawn" and row.seed is not None
+            info = png_info(said_of_drawn(row, settings)) if drawn_here else None
+            save = partial(Image.fromarray(pixels).save, format="PNG", pnginfo=info)
+            replace_file(folder / files[kind], save)
     return PageRow(files, texts_of_row(row))
+
+
+def said_of_drawn(row: Shown, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The prompt, seed and settings, by the names that `generate_images.py` has for them."""
+    known = {name: settings[name] for name in DRAWN_BY if name in settings}
+    prompt = {"text": row.prompt} if row.prompt else {}
+    return {**prompt, "seed": row.seed, **settings.get("sampling", {}), **known}
 
 
 def texts_of_row(row: Shown) -> list[tuple[str, str]]:

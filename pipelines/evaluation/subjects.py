@@ -32,6 +32,7 @@ class Made:
     """What a subject makes of a block; None of what it does not do.
 
     drawn: a picture of each of the `prompts`, row by row.
+    seeds: of what is drawn here.
     paired: whether the prompts are captions of the rows.
     fits: how well each drawn picture fits its prompt, to a matcher or to the subject itself.
     features: a matcher's unit vectors [n, d] of drawn pictures and of their prompts.
@@ -41,6 +42,7 @@ class Made:
 
     reconstructed: Reconstructed | None = None
     drawn: list[Image.Image] | None = None
+    seeds: list[int] | None = None
     prompts: list[str] = field(default_factory=list)
     paired: bool = True
     fits: list[float] | None = None
@@ -116,6 +118,7 @@ class CheckpointSubject(TokenizerSubject):
         return Made(
             reconstructed,
             drawn,
+            self.seeds(block),
             block.prompts,
             fits=fits,
             said=said,

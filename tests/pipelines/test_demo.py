@@ -1,5 +1,7 @@
 """The page in a browser."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -7,21 +9,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
+import numpy as np
 import pytest
 from PIL import Image
+from visiting import CHROMIUM, DRIVER, SECONDS, Visitor, wait_for
 
 from pipelines import demo
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 PROMPT = "a small red circle"
-SECONDS = 90
 
 
 def refused(capsys, *arguments):
@@ -40,8 +40,9 @@ def test_what_cannot_be_served_is_refused(checkpoint, tokenizer_checkpoint, caps
 
 
 @pytest.fixture(scope="module")
-def address(checkpoint, tmp_path_factory):
-    """Of a page of all tasks; that nothing is left behind is tested when it ends."""
+def served(checkpoint, tmp_path_factory):
+    """The address of a page of all tasks, and its folder of temporary files. That nothing is left
+    behind is tested when it ends."""
     folder = tmp_path_factory.mktemp("demo")
     copy, temporary = folder / "checkpoint", folder / "temporary"
     shutil.copytree(checkpoint, copy)
@@ -64,98 +65,31 @@ def address(checkpoint, tmp_path_factory):
         return re.search(r"http://127\.0\.0\.1:\d+/", log)
 
     try:
-        yield wait_for(said)[0]
-        if CHROMIUM is not None and DRIVER is not None:  # there were visitors, who upload
-            assert list(temporary.glob("drawscribe-uploads-*/*/*.png"))
+        yield wait_for(said)[0], temporary
     finally:
         server.send_signal(signal.SIGTERM)
         printed, _ = server.communicate(timeout=SECONDS)
     assert server.returncode == 130 and not printed
     assert not list(temporary.iterdir())
-    assert "Traceback" not in (folder / "log").read_text()
+    log = (folder / "log").read_text()
+    assert "Traceback" not in log and "[UNK]" not in log
 
 
-def wait_for(condition):
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise TimeoutError(condition)
-
-
-class Visitor:
-    """A browser on the page."""
-
-    def __init__(self, address, width, height):
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "no-proxy-server"):
-            options.add_argument(f"--{argument}")
-        options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-        self.driver = webdriver.Chrome(options, Service(DRIVER))
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        self.driver.get(address)
-        wait_for(lambda: self.shown("textarea"))
-
-    def shown(self, selector):
-        found = self.driver.find_elements("css selector", selector)
-        return [element for element in found if element.is_displayed()]
-
-    def open(self, tab):
-        wait_for(lambda: [b for b in self.shown("button[role=tab]") if b.text == tab])[0].click()
-        wait_for(lambda: [b for b in self.shown("button.primary") if b.text == tab])
-
-    def write(self, label, text):
-        (box,) = [one for one in self.shown("label") if one.text.startswith(label)]
-        field = box.find_element("css selector", "textarea, input")
-        field.clear()
-        field.send_keys(text)
-
-    def upload(self, path):
-        for clear in self.shown("button[aria-label='Remove Image']"):
-            clear.click()
-        panels = self.driver.find_elements("css selector", "[role=tabpanel]")
-        (panel,) = [panel for panel in panels if panel.is_displayed()]
-        wait_for(lambda: panel.find_elements("css selector", "input[type=file]"))[0].send_keys(
-            str(path)
-        )
-        # Shown from the server: it is there.
-        wait_for(lambda: panel.find_elements("css selector", "img[src*='/file=']"))
-
-    def press(self):
-        (button,) = self.shown("button.primary")
-        button.click()
-
-    def answer(self, words):
-        """The text of the answer, as soon as it has these."""
-
-        def found():
-            text = "\n".join(element.text for element in self.shown(".answer"))
-            return text if re.search(words, text) else None
-
-        return wait_for(found)
-
-    def requested(self):
-        """The addresses of everything that the page has asked for."""
-        messages = (json.loads(row["message"]) for row in self.driver.get_log("performance"))
-        events = [row["message"] for row in messages]
-        return [
-            event["params"]["request"]["url"]
-            for event in events
-            if event["method"] == "Network.requestWillBeSent"
-        ]
+@pytest.fixture
+def address(served):
+    return served[0]
 
 
 @pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desk", "phone"])
-def visitor(request, address):
+def size(request):
+    return request.param
+
+
+@pytest.fixture
+def visitor(size, address):
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("needs a browser: apt-get install chromium chromium-driver")
-    visitor = Visitor(address, *request.param)
+    visitor = Visitor(address, *size)
     yield visitor
     visitor.driver.quit()
 
@@ -168,30 +102,61 @@ def picture(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_tab_does_its_work(visitor, address, picture):
+def test_every_tab_does_its_work(visitor, served, picture, size, tmp_path):
+    address, temporary = served
     visitor.write("Prompt", PROMPT)
     visitor.write("Seed", "5")
     visitor.press()
     visitor.answer(r"seed 5\.png")
     wait_for(lambda: visitor.shown(".answer figure q"))  # the caption read back
     assert len(visitor.shown(".answer figure")) == 1
+    photographed(visitor, size, tmp_path / "draw.png")
     visitor.open("Describe")
     visitor.upload(picture)
+    assert list(temporary.glob("drawscribe-uploads-*/*/picture.png"))
     visitor.press()
     assert visitor.answer("log-likelihood").count("log-likelihood") >= 3
+    photographed(visitor, size, tmp_path / "describe.png")
     visitor.open("Ask")
     visitor.upload(picture)
     visitor.write("Question", "a circle?\n")  # Enter asks
     visitor.answer("log-likelihood")
+    photographed(visitor, size, tmp_path / "ask.png")
     visitor.open("Complete")
     visitor.upload(picture)
     visitor.write("Prompt", PROMPT)
     visitor.press()
     visitor.answer(r"seed \d+\.png")
+    photographed(visitor, size, tmp_path / "complete.png")
     wide = visitor.driver.execute_script("return document.documentElement.scrollWidth")
     assert wide <= visitor.driver.execute_script("return window.innerWidth")
     foreign = [url for url in visitor.requested() if not url.startswith((address, "data:"))]
     assert not [url for url in foreign if not url.startswith(("blob:", "chrome"))]
+
+
+def photographed(visitor, size, path):
+    """It is a picture of the page: as wide, and not of one colour."""
+    visitor.photograph(path)
+    with Image.open(path) as image:
+        assert image.size == size
+        least, most = image.convert("L").getextrema()
+        assert most - least > 100
+
+
+@pytest.mark.slow
+def test_pictures_fill_in(visitor):
+    visitor.write("Prompt", f"{PROMPT} 火山")  # which is unknown, and is not logged
+    visitor.choose("Pictures", 8)
+    visitor.choose("Best of", 8)
+    visitor.press()
+    visitor.answer("Reading what they show|tokens of the prompt are unknown")
+    shares, addresses = zip(*visitor.filling(), strict=True)
+    assert list(shares) == sorted(shares) and shares[0] < 100
+    file = io.BytesIO(base64.b64decode(addresses[0].split(",")[1]))
+    *_, last = np.asarray(Image.open(file).convert("L")).flat
+    assert last in (229, 230)  # the grey of what is not drawn yet
+    visitor.answer(r"seed \d+\.png")
+    assert len(visitor.shown(".answer figure")) == 8
 
 
 @pytest.mark.slow

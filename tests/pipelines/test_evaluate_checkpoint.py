@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import caption_images, generate_images
+from pipelines import BidirectionalPipeline, caption_images, generate_images
 from pipelines.drawing import Artist
 from pipelines.evaluate_checkpoint import main
+from pipelines.fingerprints import folder_fingerprint
 from unified_transformer import UnifiedTransformer, UnifiedTransformerConfig
 
 
@@ -116,6 +117,15 @@ def test_captioned_pictures(own, pictures, tmp_path, capsys):
         assert (output / found).is_file()
     assert page.count("_drawn.png") >= 3 and page.count("_reconstructed.png") >= 3
     assert "a large red circle number 0" in page and "<script" not in page
+    drawn = Image.open(output / "pictures" / "000002_drawn.png")
+    texts = drawn.text
+    pipe = BidirectionalPipeline.from_pretrained(own, "cpu")
+    (again,) = pipe.generate_images([texts["prompt"]], seed=int(texts["seed"]), guidance_scale=2)
+    assert np.abs(np.subtract(drawn, again, dtype=int)).max() <= 1 and texts["seed"] == "2"
+    assert texts["checkpoint"] == report["checkpoint"] == folder_fingerprint(Path(own))
+    settings = json.loads(texts["settings"])
+    assert settings == {**report["sampling"], "rerank": 1, "decoder": "codebook"}
+    assert not Image.open(output / "pictures" / "000002_real.png").text
     assert min(Image.open(output / "rows.png").size) > 300
     assert "![the first rows](rows.png)" in (output / "report.md").read_text()
     assert report["height_width"] == [32, 32] and report["versions"].keys() >= {"torch", "python"}

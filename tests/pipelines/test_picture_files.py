@@ -30,6 +30,8 @@ def test_what_was_not_said_stays_out(tmp_path):
     said = {"seeds": [0, 1], "way": 1 / 3, "checkpoint": ""}
     save_picture(Image.new("RGB", (4, 4)), tmp_path / "a.png", said)
     assert read_said(tmp_path / "a.png") == said
+    save_picture(Image.new("RGB", (4, 4)), tmp_path / "a.png", {})
+    assert Image.open(tmp_path / "a.png").text == {"settings": "{}", "Software": "drawscribe"}
 
 
 def test_half_of_a_surrogate_pair(tmp_path):

@@ -47,7 +47,9 @@ def test_samples_are_what_the_checkpoint_draws(name, trained):
     noise = pipe.generator.noise(len(lines), torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = arrays(map(to_image, pipe.generator(noise, texts, attributes)))
-    (grid,) = arrays([Image.open(run / "samples" / "step_2.png")])
+    sheet = Image.open(run / "samples" / "step_2.png")
+    assert json.loads(sheet.text["settings"])["prompts"] == [json.loads(s)["prompt"] for s in lines]
+    (grid,) = arrays([sheet])
     for number, picture in enumerate(expected):  # below the real ones, two pixels apart
         assert not far(grid[34:66, 34 * number : 34 * number + 32], picture)
 
