@@ -352,6 +352,9 @@ def test_an_index_names_files_beside_it(places, tmp_path):
         KINDS["chameleon"](folder)
 
 
+FIRST_LAYERS = ("encoder.conv_in.weight", "encoder.down.0.block.0.conv1.weight")
+
+
 def without(name):
     return lambda weights: {key: t for key, t in weights.items() if key != name}
 
@@ -367,7 +370,10 @@ def without(name):
         (lambda w: w | {"post_quant_conv.weight": torch.ones(3)}, "decoder.from_code.weight is"),
         (lambda w: w | {"quantize.embedding.weight": torch.ones(())}, "that can be taken over"),
         (lambda w: w | {"encoder.conv_out.weight": torch.ones(())}, "that can be taken over"),
-        (lambda w: w | {"encoder.conv_in.weight": torch.ones(0, 3)}, "that can be taken over"),
+        (
+            lambda w: w | dict.fromkeys(FIRST_LAYERS, torch.ones(0, 3)),
+            "that can be taken over",
+        ),
         (
             lambda w: w | {"encoder.down.0.block.0.conv1.weight": torch.ones(48, 32, 3, 3)},
             "wide after a first layer of 32",
