@@ -1,6 +1,6 @@
 """Answers questions about pictures.
 
-    python pipelines/answer_questions.py --checkpoint runs/scenes_64_questions/checkpoint \
+    python pipelines/answer_questions.py --checkpoint runs/scenes_64_questions/checkpoint \\
         --question "what colour is the circle?" runs/drawn/*.png
 
 Prints one JSON object a line: `{"image": ..., "question": ..., "answer": ..., "log_likelihood":
@@ -24,7 +24,11 @@ from pipelines.data.transforms import read_image
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument(
-        "--question", action="append", required=True, metavar="TEXT", help="may be repeated"
+        "--question",
+        action="append",
+        required=True,
+        metavar="TEXT",
+        help="what to ask; may be given several times",
     )
     add_text_arguments(parser)
     add_device_arguments(parser)

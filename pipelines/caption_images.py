@@ -47,13 +47,21 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     add_text_arguments(parser)
     parser.add_argument(
-        "--num-captions", type=int, default=1, help="of each picture; needs beams or a temperature"
+        "--num-captions",
+        type=int,
+        default=1,
+        help="captions of each picture; more than 1 need beams or a temperature",
     )
     parser.add_argument(
-        "--score", action="append", metavar="TEXT", help="a caption to judge; may be repeated"
+        "--score",
+        action="append",
+        metavar="TEXT",
+        help="a caption to judge; may be given several times",
     )
     parser.add_argument(
-        "--output", metavar="FILE", help="write there: new, or begun by the same command"
+        "--output",
+        metavar="FILE",
+        help="write into this file: a new one, or one that the same command began",
     )
     add_device_arguments(parser)
     arguments = parser.parse_args(argv)

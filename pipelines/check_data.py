@@ -38,31 +38,60 @@ OF_MODEL = ("size", "text_positions")
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--data", help="scenes, a hub name or a path; [:split]")
-    parser.add_argument("--image-column", help="image by default")
-    parser.add_argument("--image-folder", metavar="DIR", help="of a JSON of captions")
     parser.add_argument(
-        "--text-column", nargs="*", help="of captions, text by default; none for pictures alone"
+        "--data", help="scenes, owner/name on the hub, or a path; :SPLIT may follow"
     )
-    parser.add_argument("--question-column", nargs="*", help="of questions, and")
-    parser.add_argument("--answer-column", nargs="*", help="those of their answers")
-    parser.add_argument("--streaming", action="store_true", help="as data.streaming of a run")
-    parser.add_argument("--size", type=int, nargs="+", help="of the pictures; or height and width")
-    parser.add_argument("--text-positions", type=int, help="the most tokens of a text")
+    parser.add_argument("--image-column", help="the column of pictures (default: image)")
     parser.add_argument(
-        "--checkpoint", metavar="DIR", help="whose size, text positions and words are taken"
+        "--image-folder", metavar="DIR", help="where the pictures of a JSON of captions are"
     )
-    run = parser.add_argument_group("in the place of all these, a run")
+    parser.add_argument(
+        "--text-column",
+        nargs="*",
+        help="the columns of captions (default: text); no name for pictures alone",
+    )
+    parser.add_argument("--question-column", nargs="*", help="the columns of questions")
+    parser.add_argument(
+        "--answer-column", nargs="*", help="the columns of their answers, in the same order"
+    )
+    parser.add_argument(
+        "--streaming",
+        action="store_true",
+        help="read row by row, without preparing a table (data.streaming)",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        help="to what size pictures are cropped: one number, or height and width",
+    )
+    parser.add_argument("--text-positions", type=int, help="how many tokens a text may have")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="a folder, or owner/name on the hub: take size, text positions and words from it",
+    )
+    run = parser.add_argument_group("instead of the options about data: the configuration of a run")
     run.add_argument(
-        "--config", metavar="YAML", help="of configs, as the run's own script takes it"
+        "--config",
+        metavar="YAML",
+        help="a configuration of any of configs/, as the run's own script takes it",
     )
-    run.add_argument("overrides", nargs="*", metavar="key=value", help="as in training")
-    parser.add_argument("--rows", type=int, help="the first so many of each part; all by default")
+    run.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="changes to it, as in training"
+    )
     parser.add_argument(
-        "--output", metavar="DIR", help="a new folder: report, contact sheet, lists"
+        "--rows", type=int, help="read the first so many of each split (default: all)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of what the contact sheet shows")
-    parser.add_argument("--threads", type=int, default=4, help="that decode pictures")
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="a new or empty folder for the report, a contact sheet and lists",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="which pictures the contact sheet shows"
+    )
+    parser.add_argument("--threads", type=int, default=4, help="how many threads decode pictures")
     return parser.parse_intermixed_args(argv)
 
 

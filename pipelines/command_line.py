@@ -18,6 +18,9 @@ P = ParamSpec("P")
 PROGRAM = "drawscribe-"
 """How the programs of an installed package begin: `drawscribe-generate-images`."""
 
+CHECKPOINT = "a folder, or owner/name on the hub: the checkpoint"
+"""What `--checkpoint` is, where an "of" follows."""
+
 
 # Of a file that is not JSON, or is other JSON than it should be.
 JSON_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -82,8 +85,19 @@ def command_parser(text: str | None) -> argparse.ArgumentParser:
     """A parser whose help begins with `text`, a script's docstring, as it stands there."""
     return argparse.ArgumentParser(
         description=as_typed(text or "", sys.argv[0]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Adds to what an option is what it is without being given, where that says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = as_typed(action.help or "", self._prog), action.default
+        if isinstance(default, list):
+            default = " ".join(default)
+        says_nothing = default in (None, "", argparse.SUPPRESS) or action.nargs == 0
+        return text if says_nothing else f"{text} (default: {default})"
 
 
 def as_typed(text: str, program: str) -> str:
@@ -181,8 +195,8 @@ def device_and_dtype(
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """`--device` and `--dtype`, to be read by `device_and_dtype`."""
-    parser.add_argument("--device", help="cuda, mps or cpu; the best present by default")
-    parser.add_argument("--dtype", help="fp32, bf16 or fp16; bf16 on CUDA and fp32 elsewhere")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
+    parser.add_argument("--dtype", help="fp32, bf16 or fp16 (default: bf16 on CUDA, else fp32)")
 
 
 def add_decoder_argument(parser: argparse._ActionsContainer) -> None:
@@ -190,7 +204,7 @@ def add_decoder_argument(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--decoder",
         choices=("codebook", "hidden"),
-        help="paint from ids, or from hidden states (default after end-to-end training)",
+        help="paint from ids, or from hidden states (the default after end-to-end training)",
     )
 
 
@@ -207,21 +221,39 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     """Of a command that writes texts about pictures: the checkpoint, the pictures, `--seed`, and
     how texts are written, to be read by `text_given`."""
     parser.add_argument(
-        "--checkpoint", required=True, metavar="DIR", help="of train_bidirectional.py"
+        "--checkpoint", required=True, metavar="DIR", help=f"{CHECKPOINT} of train_bidirectional.py"
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures of any size")
-    parser.add_argument("--num-beams", type=int, default=1, help="above 1 searches by beams")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a picture of any size")
     parser.add_argument(
-        "--length-penalty", type=float, default=1.0, help="beams: above 0 favours longer texts"
+        "--num-beams",
+        type=int,
+        default=1,
+        help="how many texts a beam search follows; 1 does without a search",
     )
-    parser.add_argument("--max-length", type=int, help="tokens of a text, its end included")
-    parser.add_argument("--min-length", type=int, default=1, help="likewise")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
-    parser.add_argument("--top-k", type=int, default=0, help="of the K likeliest tokens; 0 of all")
     parser.add_argument(
-        "--top-p", type=float, default=1.0, help="of the likeliest tokens that make up P"
+        "--length-penalty",
+        type=float,
+        default=1.0,
+        help="above 0 a beam search favours longer texts",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of sampled texts")
+    parser.add_argument(
+        "--max-length",
+        type=int,
+        help="the most tokens of a text, its end included (default: all that fit)",
+    )
+    parser.add_argument(
+        "--min-length", type=int, default=1, help="the fewest tokens of a text, its end included"
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=0.0, help="0 takes the likeliest token"
+    )
+    parser.add_argument(
+        "--top-k", type=int, default=0, help="draw from the K likeliest tokens; 0 from all"
+    )
+    parser.add_argument(
+        "--top-p", type=float, default=1.0, help="draw from the likeliest tokens that make up P"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same texts")
 
 
 def text_given(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import (
+    CHECKPOINT,
     UserError,
     add_device_arguments,
     command,
@@ -27,14 +28,18 @@ from pipelines.demo_page.limits import LOOPBACK
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument(
-        "--checkpoint", required=True, metavar="DIR", help="of train_bidirectional.py"
+        "--checkpoint", required=True, metavar="DIR", help=f"{CHECKPOINT} of train_bidirectional.py"
     )
     parser.add_argument(
-        "--host", default=LOOPBACK[0], help="0.0.0.0 lets everyone in who can reach this machine"
+        "--host",
+        default=LOOPBACK[0],
+        help="where to listen; 0.0.0.0 lets everyone in who can reach this machine",
     )
-    parser.add_argument("--port", type=int, help="by default the first free one from 7860 on")
     parser.add_argument(
-        "--max-images", type=int, default=8, metavar="N", help="pictures drawn at once at most"
+        "--port", type=int, help="where to listen (default: the first free one from 7860 on)"
+    )
+    parser.add_argument(
+        "--max-images", type=int, default=8, metavar="N", help="the most pictures drawn at once"
     )
     add_device_arguments(parser)
     return parser.parse_args(argv)

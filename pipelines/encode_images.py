@@ -1,7 +1,7 @@
 """Turns pictures into ids once, so that training need not at every step.
 
-    python pipelines/encode_images.py --tokenizer runs/tokenizer/checkpoint --data DATA --size 256 \
-        --output runs/encoded
+    python pipelines/encode_images.py --tokenizer runs/tokenizer/checkpoint --data DATA \\
+        --size 256 --output runs/encoded
     deepspeed pipelines/train_bidirectional.py --config … data.source=runs/encoded
 
 Writes parquet files with ids and texts into the output folder. Started again, it goes on where
@@ -43,32 +43,76 @@ from vq import VQGAN
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--tokenizer", required=True, metavar="DIR", help="a checkpoint")
-    parser.add_argument("--data", required=True, help="scenes, a hub name or a path; [:split]")
-    parser.add_argument("--output", required=True, metavar="DIR", help="the folder of ids")
     parser.add_argument(
-        "--size", type=int, nargs="+", required=True, help="of the pictures; or height and width"
-    )
-    parser.add_argument("--image-column", default="image", help="image by default")
-    parser.add_argument("--image-folder", metavar="DIR", help="of a JSON of captions")
-    parser.add_argument(
-        "--text-column", nargs="*", default=["text"], help="of captions, all that are to be kept"
+        "--tokenizer",
+        required=True,
+        metavar="DIR",
+        help="a folder, or owner/name on the hub: the checkpoint of a tokenizer",
     )
     parser.add_argument(
-        "--question-column", nargs="*", default=[], help="of questions that are to be kept, and"
+        "--data", required=True, help="scenes, owner/name on the hub, or a path; :SPLIT may follow"
     )
-    parser.add_argument("--answer-column", nargs="*", default=[], help="those of their answers")
-    parser.add_argument("--streaming", action="store_true", help="as data.streaming of a run")
-    parser.add_argument("--rows", type=int, help="the first so many; needed for scenes")
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="the folder for the ids: new, or begun by the same command",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        required=True,
+        help="to what size pictures are cropped: one number, or height and width",
+    )
+    parser.add_argument("--image-column", default="image", help="the column of pictures")
+    parser.add_argument(
+        "--image-folder", metavar="DIR", help="where the pictures of a JSON of captions are"
+    )
+    parser.add_argument(
+        "--text-column", nargs="*", default=["text"], help="the columns of captions to keep"
+    )
+    parser.add_argument(
+        "--question-column", nargs="*", default=[], help="the columns of questions to keep"
+    )
+    parser.add_argument(
+        "--answer-column",
+        nargs="*",
+        default=[],
+        help="the columns of their answers, in the same order",
+    )
+    parser.add_argument(
+        "--streaming",
+        action="store_true",
+        help="read row by row, without preparing a table (data.streaming)",
+    )
+    parser.add_argument(
+        "--rows", type=int, help="encode the first so many (default: all); needed for scenes"
+    )
     crops = parser.add_argument_group("crops (the first is the center)")
-    crops.add_argument("--crops", type=int, default=1, help="of each picture; a step takes one")
-    crops.add_argument("--random-crop", type=float, help="as data.random_crop of a run")
-    crops.add_argument("--random-flip", action="store_true", help="wrong for left and right")
-    crops.add_argument("--seed", type=int, default=0, help="of the crops")
-    parser.add_argument("--rows-per-file", type=int, default=10_000, help="but of streams")
+    crops.add_argument(
+        "--crops",
+        type=int,
+        default=1,
+        help="how many crops of each picture; a training step takes one",
+    )
+    crops.add_argument(
+        "--random-crop",
+        type=float,
+        help="take the others at random, of pictures up to so many times larger (data.random_crop)",
+    )
+    crops.add_argument(
+        "--random-flip",
+        action="store_true",
+        help="mirror some of the others: wrong where captions tell left from right",
+    )
+    crops.add_argument("--seed", type=int, default=0, help="the same seed takes the same crops")
+    parser.add_argument(
+        "--rows-per-file", type=int, default=10_000, help="rows in each parquet file"
+    )
     parser.add_argument("--batch-size", type=int, default=64, help="pictures encoded together")
-    parser.add_argument("--threads", type=int, default=4, help="that decode pictures")
-    parser.add_argument("--device", help="cuda, mps or cpu; the best present by default")
+    parser.add_argument("--threads", type=int, default=4, help="how many threads decode pictures")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
     return parser.parse_args(argv)
 
 

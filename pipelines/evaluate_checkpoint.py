@@ -34,28 +34,43 @@ OF_PICTURES = ("inception_weights", "lpips_weights", "matcher", "detector", "cla
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     subject = parser.add_mutually_exclusive_group(required=True)
-    subject.add_argument("--checkpoint", metavar="DIR", help="of a tokenizer or a transformer")
     subject.add_argument(
-        "--images", metavar="DIR", help="pictures with metadata.jsonl, as generate_images.py writes"
+        "--checkpoint",
+        metavar="DIR",
+        help="a folder, or owner/name on the hub: the checkpoint to measure",
     )
     subject.add_argument(
-        "--captions", metavar="FILE", help="as caption_images.py prints, or COCO's results"
+        "--images",
+        metavar="DIR",
+        help="a folder of pictures with metadata.jsonl, as generate_images.py writes",
+    )
+    subject.add_argument(
+        "--captions",
+        metavar="FILE",
+        help="lines as caption_images.py prints them, or a JSON of COCO's results",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
     parser.add_argument(
-        "--tasks", nargs="+", choices=TASKS, help="of those that a checkpoint was trained for"
+        "--tasks",
+        nargs="+",
+        choices=TASKS,
+        help="what to measure (default: all that the checkpoint was trained for)",
     )
     add_data_arguments(parser)
     judges = parser.add_argument_group("networks that judge (without them figures are missing)")
     judges.add_argument(
-        "--inception-weights", metavar="FILE", help="torch-fidelity's; downloaded otherwise"
+        "--inception-weights",
+        metavar="FILE",
+        help="torch-fidelity's Inception (default: download it)",
     )
     judges.add_argument(
-        "--lpips-weights", metavar="FILE", help="torchvision's VGG16; downloaded otherwise"
+        "--lpips-weights", metavar="FILE", help="torchvision's VGG16 (default: download it)"
     )
-    judges.add_argument("--matcher", help="a CLIP's folder or hub name, or a dual encoder")
-    judges.add_argument("--detector", help="an object detector's folder or hub name")
-    judges.add_argument("--classifier", help="an image classifier's folder or hub name")
+    judges.add_argument(
+        "--matcher", help="a CLIP's folder or owner/name, or a dual encoder's checkpoint"
+    )
+    judges.add_argument("--detector", help="an object detector's folder or owner/name")
+    judges.add_argument("--classifier", help="an image classifier's folder or owner/name")
     parser.add_argument(
         "--choose-sampling",
         action="store_true",
@@ -63,7 +78,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "checkpoint recommends",
     )
     people = parser.add_argument_group("the sheet for people's ratings, and its key")
-    people.add_argument("--rate", type=int, default=24, help="prompts on it")
+    people.add_argument("--rate", type=int, default=24, help="how many prompts are on the sheet")
     people.add_argument(
         "--beside",
         nargs="+",
@@ -71,7 +86,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="other systems' pictures of the same prompts, as generate_images.py writes them",
     )
-    parser.add_argument("--rerank", type=int, default=1, help="draw the best of so many")
+    parser.add_argument(
+        "--rerank",
+        type=int,
+        default=1,
+        help="draw so many pictures of each prompt and keep the best",
+    )
     add_decoder_argument(parser)
     add_sampling_arguments(parser)
     add_device_arguments(parser)
@@ -82,23 +102,45 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """What it is measured on."""
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--data", required=True, help="scenes, a hub name or a path; [:split], else its test split"
+        "--data",
+        required=True,
+        help="scenes, owner/name on the hub, or a path; :SPLIT may follow, for another than test",
     )
-    data.add_argument("--rows", type=int, default=500, help="at most so many; or scenes per figure")
-    data.add_argument("--size", type=int, nargs="+", help="of what has none: height and width")
-    data.add_argument("--image-column", default="image", help="image by default")
     data.add_argument(
-        "--text-column", nargs="+", default=["text"], help="the first is drawn, all are right"
+        "--rows",
+        type=int,
+        default=500,
+        help="measure at most so many rows; of scenes, so many per figure",
     )
-    data.add_argument("--question-column", nargs="*", default=[], help="of questions, and")
-    data.add_argument("--answer-column", nargs="*", default=[], help="those of their answers")
+    data.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        help="size of pictures, where no checkpoint says it: one number, or height and width",
+    )
+    data.add_argument("--image-column", default="image", help="the column of pictures")
+    data.add_argument(
+        "--text-column",
+        nargs="+",
+        default=["text"],
+        help="the columns of captions: the first is drawn, all are right",
+    )
+    data.add_argument("--question-column", nargs="*", default=[], help="the columns of questions")
+    data.add_argument(
+        "--answer-column",
+        nargs="*",
+        default=[],
+        help="the columns of their answers, in the same order",
+    )
     data.add_argument(
         "--attribute-column",
-        help="of the rows' attributes, given to a GAN with a memory of them; else they are those "
-        "that the caption names",
+        help="the column of attributes for a GAN with a memory of them (default: those that the "
+        "caption names)",
     )
-    data.add_argument("--label-column", help="of the rows' classes, for --classifier")
-    data.add_argument("--image-folder", metavar="DIR", help="of a JSON of captions")
+    data.add_argument("--label-column", help="the column of classes, for --classifier")
+    data.add_argument(
+        "--image-folder", metavar="DIR", help="where the pictures of a JSON of captions are"
+    )
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:

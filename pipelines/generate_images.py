@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines.command_line import (
+    CHECKPOINT,
     UserError,
     add_decoder_argument,
     add_device_arguments,
@@ -62,16 +63,26 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--checkpoint",
         required=True,
         metavar="DIR",
-        help="of train_bidirectional.py or train_gan.py",
+        help=f"{CHECKPOINT} of train_bidirectional.py or train_gan.py",
     )
     prompts = parser.add_mutually_exclusive_group()
     prompts.add_argument("--prompt", nargs="+", metavar="TEXT", help="what to draw")
     prompts.add_argument("--prompts-file", metavar="FILE", help="a text file, one prompt a line")
     parser.add_argument(
-        "--output", required=True, metavar="DIR", help="new, or begun by the same command"
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="a folder for the pictures: new, or begun by the same command",
     )
-    parser.add_argument("--num-images", type=int, default=1, help="pictures of each prompt")
-    parser.add_argument("--seed", type=int, default=0, help="picture k of a prompt has seed + k")
+    parser.add_argument(
+        "--num-images", type=int, default=1, help="how many pictures of each prompt"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of a prompt's first picture; the next have the next seeds",
+    )
     add_transformer_arguments(parser)
     add_gan_arguments(parser)
     add_device_arguments(parser)
@@ -80,14 +91,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def add_transformer_arguments(parser: argparse.ArgumentParser) -> None:
     """What only a transformer does."""
-    options = parser.add_argument_group("of a transformer")
+    options = parser.add_argument_group("with a transformer")
     options.add_argument(
-        "--rerank", type=int, metavar="N", help="keep the best of N by its own captions"
+        "--rerank", type=int, metavar="N", help="keep the best of N, by the model's own captions"
     )
     options.add_argument(
         "--rerank-by",
         metavar="DIR",
-        help="choose by a dual encoder's checkpoint, or by a CLIP model of Hugging Face",
+        help="choose by a dual encoder's checkpoint or a CLIP model: a folder, or owner/name",
     )
     options.add_argument(
         "--complete", metavar="IMAGE", help="keep the first rows of this picture and draw the rest"
@@ -113,7 +124,7 @@ def add_transformer_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_gan_arguments(parser: argparse.ArgumentParser) -> None:
     """What only a GAN does."""
-    options = parser.add_argument_group("of a GAN")
+    options = parser.add_argument_group("with a GAN")
     options.add_argument("--style-image", metavar="IMAGE", help="draw in the style of this picture")
     options.add_argument(
         "--attributes",

@@ -32,20 +32,25 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--kind",
         required=True,
         choices=KINDS,
-        help="whose: a checkpoint of taming-transformers (or latent-diffusion) or of LlamaGen, a "
-        "folder of a diffusers VQModel, or one of a Chameleon of transformers",
+        help="whose it is: a checkpoint of taming-transformers (or latent-diffusion) or of "
+        "LlamaGen, a folder of a diffusers VQModel, or one of a Chameleon of transformers",
     )
-    parser.add_argument("path", metavar="PATH", help="the file, or the folder")
+    parser.add_argument("path", metavar="PATH", help="the file, or the folder, of the tokenizer")
     parser.add_argument("--output", required=True, metavar="DIR", help="a new or empty folder")
     parser.add_argument(
         "--images",
         nargs="+",
         default=[],
         metavar="IMAGE",
-        help="pictures of the kind that it is wanted for, to see what it makes of them",
+        help="pictures to try it on, of the kind that it is wanted for",
     )
-    parser.add_argument("--size", type=int, default=256, help="of these pictures, in pixels")
-    parser.add_argument("--device", help="cuda, mps or cpu; the best present by default")
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=256,
+        help="pixels of a side: of --images here, and of pictures in training.yaml",
+    )
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
     return parser.parse_args(argv)
 
 

@@ -91,23 +91,40 @@ def _machine(arguments: argparse.Namespace) -> Machine:
 @command
 def main(argv: list[str] | None = None) -> None:
     parser = command_parser(__doc__)
-    parser.add_argument("--config", required=True, metavar="YAML", help="of configs/bidirectional")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as in training")
-    parser.add_argument("--gpus", type=int, default=8, help="processes of the run, in all")
-    parser.add_argument("--gpus-per-node", type=int, default=8, help="that share a host's memory")
-    parser.add_argument("--gpu", default="A100", help="such as A100, H100, L40S or RTX 4090")
-    parser.add_argument("--pairs", type=int, help="size of a data set, to plan one pass over")
+    parser.add_argument(
+        "--config", required=True, metavar="YAML", help="a configuration of configs/bidirectional"
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="changes to the configuration, as in training",
+    )
+    parser.add_argument("--gpus", type=int, default=8, help="how many GPUs there are, in all")
+    parser.add_argument(
+        "--gpus-per-node", type=int, default=8, help="how many of them share a host's memory"
+    )
+    parser.add_argument(
+        "--gpu", default="A100", help="its name, such as A100, H100, L40S or RTX 4090"
+    )
+    parser.add_argument(
+        "--pairs", type=int, help="how many pairs a data set has, to plan one pass over it"
+    )
     parser.add_argument(
         "--utilisation",
         type=float,
         default=UTILISATION,
-        help=f"model FLOPs over peak FLOPs ({UTILISATION} by default; docs/scale.md has others')",
+        help="model FLOPs over the GPU's peak FLOPs; docs/scale.md has what others reached",
     )
     parser.add_argument(
-        "--text-length", type=int, help="of texts with padding; all text positions by default"
+        "--text-length",
+        type=int,
+        help="tokens of a text with its padding (default: all text positions)",
     )
     parser.add_argument(
-        "--tokenizer-config", metavar="YAML", help="where the tokenizer is not trained yet"
+        "--tokenizer-config",
+        metavar="YAML",
+        help="the tokenizer's configuration, where it is not trained yet",
     )
     arguments = parser.parse_intermixed_args(argv)
     machine = _machine(arguments)

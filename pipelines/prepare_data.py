@@ -22,8 +22,12 @@ from pipelines.data.protocols.prepared import Protocol, Splits, write_folder
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("name", choices=PROTOCOLS, metavar="NAME", help=", ".join(PROTOCOLS))
-    parser.add_argument("--root", required=True, metavar="DIR", help="the original files, unpacked")
+    parser.add_argument(
+        "name", choices=PROTOCOLS, metavar="NAME", help="one of " + ", ".join(PROTOCOLS)
+    )
+    parser.add_argument(
+        "--root", required=True, metavar="DIR", help="where the original files are, unpacked"
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="a new folder")
     return parser.parse_args(argv)
 

@@ -18,18 +18,34 @@ from pipelines.hub.pushing import CARD, collect, push, write_files
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="or a run's folder")
-    parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="made if need be")
     parser.add_argument(
-        "--private", action="store_true", default=None, help="nobody else may read it"
+        "--checkpoint", required=True, metavar="DIR", help="a run's folder, or its checkpoint"
     )
     parser.add_argument(
-        "--license", metavar="ID", help="of the weights, as the hub abbreviates it: apache-2.0"
+        "--repo",
+        required=True,
+        metavar="OWNER/NAME",
+        help="where to push to; a new repository is made",
     )
     parser.add_argument(
-        "--report", metavar="DIR", help="figures of evaluate_checkpoint.py for the card"
+        "--private",
+        action="store_true",
+        default=None,
+        help="make a new repository that only its owner may read",
     )
-    parser.add_argument("--commit-message", metavar="TEXT", help="of the commit in the repository")
+    parser.add_argument(
+        "--license",
+        metavar="ID",
+        help="the licence of the weights, as the hub abbreviates it: apache-2.0",
+    )
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        help="a folder of evaluate_checkpoint.py, whose figures the card takes",
+    )
+    parser.add_argument(
+        "--commit-message", metavar="TEXT", help="the message of the commit in the repository"
+    )
     parser.add_argument(
         "--dry-run", metavar="DIR", help="write what would be pushed into a new or empty folder"
     )

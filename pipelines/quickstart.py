@@ -81,12 +81,21 @@ def minutes_trained(output: Path) -> float:
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
-    parser.add_argument("--output", default="runs/quickstart", help="a new or empty folder")
-    parser.add_argument("--resume", action="store_true", help="continue one that was interrupted")
-    parser.add_argument("--scenes", type=int, default=SCENES, help="test scenes per figure")
-    parser.add_argument("--device", help="cuda, mps or cpu; the best present by default")
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="such as training.minutes=1"
+        "--output", default="runs/quickstart", help="a new or empty folder for what it leaves"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue a quickstart that was interrupted"
+    )
+    parser.add_argument(
+        "--scenes", type=int, default=SCENES, help="how many test scenes each figure is measured on"
+    )
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="changes to the configuration, such as training.minutes=1",
     )
     return parser.parse_intermixed_args(argv)
 

@@ -24,8 +24,12 @@ HEADS = {"quality": "best quality", "alignment": "fits the text best"}
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument("ratings", nargs="+", metavar="RATINGS", help="a file that a rater saved")
-    parser.add_argument("--key", required=True, metavar="FILE", help="written with the sheet")
-    parser.add_argument("--output", metavar="DIR", help="a new or empty folder")
+    parser.add_argument(
+        "--key", required=True, metavar="FILE", help="the key that was written with the sheet"
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", help="a new or empty folder for ratings.json and ratings.md"
+    )
     return parser.parse_args(argv)
 
 

@@ -1,6 +1,6 @@
 """Trains a VQGAN: pixels <-> ids.
 
-accelerate launch pipelines/train_tokenizer.py --config configs/tokenizer/tiny.yaml
+    accelerate launch pipelines/train_tokenizer.py --config configs/tokenizer/tiny.yaml
 
 `key=value` overrides may follow.
 """

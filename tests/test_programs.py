@@ -53,9 +53,17 @@ def test_help_says_what_it_does_and_what_each_option_is(script, monkeypatch):
         module.main(["--help"])
     (parser,) = found.value.args
     assert parser.description.startswith(module.__doc__.splitlines()[0])
-    assert f"pipelines/{script}.py" in parser.description
+    typed = rf"^    (python|accelerate launch|deepspeed) pipelines/{script}\.py\b"
+    assert re.search(typed, parser.description, re.M), "no command stands indented on its own"
+    gap = re.search(r"\S {3,}\S", parser.description)
+    assert not gap, "a line that goes on ends in two backslashes in a docstring"
+    formatter = parser._get_formatter()
     for action in parser._actions:
         assert action.help, f"{script} does not say what {action.dest} is"
+        default = action.default
+        words = [str(one) for one in (default if isinstance(default, list) else [default])]
+        if words and default is not None and action.nargs != 0:
+            assert f"(default: {' '.join(words)})" in formatter._expand_help(action)
 
 
 def test_an_installed_program_shows_what_is_typed_there():

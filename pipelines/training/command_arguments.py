@@ -19,16 +19,23 @@ class TrainingArguments:
 def parse_arguments(argv: list[str] | None, text: str | None) -> TrainingArguments:
     """`text` is the script's docstring."""
     parser = command_parser(text)
-    parser.add_argument("--config", required=True, metavar="YAML", help="the configuration")
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="such as training.steps=100"
+        "--config", required=True, metavar="YAML", help="the configuration of the run"
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="changes to the configuration, such as training.steps=100",
     )
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in its output folder"
     )
-    parser.add_argument("--device", help="cuda, mps or cpu; the best present by default")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
     parser.add_argument(
-        "--dtype", choices=["fp32", "bf16", "fp16"], help="short for training.precision=…"
+        "--dtype",
+        choices=["fp32", "bf16", "fp16"],
+        help="how numbers are held: short for training.precision=…",
     )
     # The deepspeed launcher adds this; the environment says the same.
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipelines.command_line import UserError, command, device_and_dtype
+from pipelines.command_line import UserError, command, command_parser, device_and_dtype
 
 
 def test_user_error_is_one_sentence_and_exit_code_2(capsys):
@@ -64,6 +64,20 @@ def test_a_missing_module_that_no_extra_brings_is_a_bug():
 
     with pytest.raises(ModuleNotFoundError):
         main()
+
+
+def test_help_shows_the_defaults_that_say_something(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["drawscribe-caption-images"])
+    parser = command_parser("Does it.")
+    parser.add_argument("--seed", type=int, default=0, help="whose")
+    parser.add_argument("--column", nargs="*", default=["text", "title"], help="what to read")
+    parser.add_argument("--others", nargs="*", default=[], help="of generate_images.py")
+    parser.add_argument("--rows", type=int, help="how many")
+    parser.add_argument("--quick", action="store_true", help="be quick")
+    said = parser.format_help()
+    assert "whose (default: 0)" in said and "what to read (default: text title)" in said
+    assert said.count("default") == 2
+    assert "of drawscribe-generate-images" in said
 
 
 def test_device_and_dtype():
