@@ -40,7 +40,7 @@ COLOURS = {True: "tab:green", False: "tab:red", None: "black"}
 
 WIDTH, HEIGHT = 2.3, 3.1
 """Of a picture with its texts, in inches."""
-TYPE, LINES = 8, 8
+TYPE, LINES = 8, 5
 """In points, and the most of a text."""
 
 
