@@ -14,7 +14,7 @@ from pipelines.command_line import UserError, text_given
 from pipelines.data.reading_ahead import looking_ahead
 from pipelines.data.transforms import read_image, to_array
 from pipelines.describing import Caption
-from pipelines.drawing import PICTURES_AT_ONCE
+from pipelines.drawing import PICTURES_AT_ONCE, sequences_that_fit
 
 
 @dataclass
@@ -58,7 +58,8 @@ class CaptionWriter:
         else:
             pipe.describe([], seed=arguments.seed, **self.settings)
         several = max(arguments.num_beams, arguments.num_captions)
-        self.together = max(1, PICTURES_AT_ONCE // several)
+        at_once = sequences_that_fit(pipe.transformer, PICTURES_AT_ONCE)
+        self.together = max(1, at_once // several)
 
     def read(self, path: str) -> np.ndarray:
         """A picture, as small as the model sees it."""

@@ -11,7 +11,7 @@ from PIL import Image
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
 from pipelines.command_line import UserError, device_and_dtype, dtype_name, sampling_given
 from pipelines.data.transforms import read_image
-from pipelines.drawing import PICTURES_AT_ONCE
+from pipelines.drawing import PICTURES_AT_ONCE, sequences_that_fit
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.fingerprints import file_fingerprint, folder_fingerprint, texts_fingerprint
 
@@ -86,7 +86,8 @@ class BidirectionalDrawer:
         check_prompts(prompts, self.pipe.encode_prompts)
         self.prompts, self.of_each = len(prompts), self.settings.num_images
         sequences = self.settings.rerank * self.settings.sampling.branches
-        self.together = max(1, PICTURES_AT_ONCE // sequences)
+        at_once = sequences_that_fit(self.pipe.transformer, PICTURES_AT_ONCE)
+        self.together = max(1, at_once // sequences)
         self.said = self._description()
 
     def begun_with(self) -> dict[str, Any]:

@@ -190,6 +190,18 @@ class Artist:
         return score_captions(self.transformer, drawings.ids, *repeats)
 
 
+def sequences_that_fit(transformer: UnifiedTransformer, most: int) -> int:
+    """How many sequences, at most `most`, are decoded together: on a GPU their keys and values may
+    take half of the memory that is free, and the other half is for what is computed."""
+    if transformer.device.type != "cuda":
+        return most
+    config = transformer.config
+    positions = config.text_positions + 1 + config.image_positions
+    numbers = 2 * config.num_hidden_layers * config.hidden_size * positions
+    free, _ = torch.cuda.mem_get_info(transformer.device)
+    return max(1, min(most, free // 2 // (numbers * transformer.dtype.itemsize)))
+
+
 def side_by_side(parts: list[Drawings], prompts: int) -> Drawings:
     """Parts with some candidates of every prompt each -> all candidates of one prompt together."""
 

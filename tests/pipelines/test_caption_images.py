@@ -185,6 +185,13 @@ def test_a_file_of_pictures_with_other_names(refusal, straight, pictures, tmp_pa
     assert "(pictures was" in sentence and "number of" not in sentence
 
 
+def test_a_file_is_begun_with_parts_that_fit(command, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.caption_parts.sequences_that_fit", lambda transformer, most: 4)
+    command(pictures, *SAMPLED, "--output", tmp_path / "c.jsonl")
+    index = json.loads((tmp_path / "c.jsonl.begun.json").read_text())
+    assert index["state"]["together"] == 2
+
+
 def test_a_wrong_setting_leaves_no_file(command, refusal, pictures, tmp_path):
     output = ("--output", tmp_path / "c.jsonl")
     assert "min_length is 99" in refusal(pictures, "--min-length", "99", *output)

@@ -2,9 +2,11 @@ import json
 import os
 import shutil
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipelines import BidirectionalPipeline, generate_images
@@ -12,10 +14,12 @@ from pipelines.command_line import UserError
 from pipelines.data.opening import open_source
 from pipelines.data.settings import DataSettings
 from pipelines.drawers import divided
+from pipelines.drawing import sequences_that_fit
 from pipelines.dual_encoder.matcher import Matcher
 from pipelines.fingerprints import folder_fingerprint
 from pipelines.picture_files import read_said
 from pipelines.restarting import held
+from unified_transformer import UnifiedTransformerConfig
 
 PROMPTS = ["a small red circle", "大红色圆形在小蓝色正方形上方", "a large blue square below it"]
 
@@ -110,6 +114,27 @@ def test_many_pictures_of_one_prompt_are_divided_too(checkpoint, tmp_path, monke
     assert len(whole) == 10 and all(map(np.array_equal, whole, pixels(folder)))
     seeds = [read_said(file)["seed"] for file in sorted(folder.glob("*.png"))]
     assert seeds == [3, 5, 7, 9, 11] * 2
+
+
+@pytest.mark.parametrize(
+    ("device", "free", "expected"),
+    [("cuda", 60, 35), ("cuda", 600, 128), ("cuda", 1, 1), ("cpu", 0, 128)],
+)
+def test_of_a_large_model_as_many_are_drawn_together_as_fit(monkeypatch, device, free, expected):
+    """Keys and values of one sequence of ten thousand million weights: 0.856 GB in 16 bits."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * 10**9, 80 * 10**9))
+    config = UnifiedTransformerConfig(
+        hidden_size=4096, num_hidden_layers=48, num_attention_heads=64, text_positions=64,
+        grid_height=32, grid_width=32,
+    )  # fmt: skip
+    large = SimpleNamespace(config=config, device=torch.device(device), dtype=torch.bfloat16)
+    assert sequences_that_fit(large, 128) == expected
+
+
+def test_a_folder_is_begun_with_parts_that_fit(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.drawers.sequences_that_fit", lambda transformer, most: 4)
+    index = json.loads((drawn(checkpoint, tmp_path / "out", *SIX) / "begun.json").read_text())
+    assert index["state"] == {"together": 2}
 
 
 @pytest.mark.parametrize(("prompts", "of_each", "together"), [(7, 3, 6), (7, 3, 5), (2, 7, 3)])
