@@ -16,7 +16,7 @@ from visiting import Visitor, wait_for
 
 SEED = 3
 DESK, PHONE = (1180, 620), (390, 844)
-HEIGHTS = {"Describe": 580, "Ask": 580, "Complete": 870}
+HEIGHTS = {"Describe": 580, "Ask": 620, "Complete": 870}
 
 
 def parse_arguments():
@@ -24,7 +24,7 @@ def parse_arguments():
     parser.add_argument("address", help="of the page")
     parser.add_argument("folder", type=Path, help="where the pictures are written")
     parser.add_argument("--prompt", default="a small blue square")
-    parser.add_argument("--question", default="what color is the circle?")
+    parser.add_argument("--question", default="what colour is the circle?")
     parser.add_argument("--picture", type=Path, help="to ask about; by default one that is drawn")
     return parser.parse_args()
 
