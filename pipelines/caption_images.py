@@ -36,7 +36,6 @@ from pipelines.command_line import (
 from pipelines.data.picture_listing import pictures_in
 from pipelines.drawers import dtype_said
 from pipelines.fingerprints import folder_fingerprint, texts_fingerprint
-from pipelines.training.checkpoint import open_checkpoint
 from pipelines.training.distributed import Processes
 
 THREADS = 4
@@ -97,9 +96,9 @@ def named_pictures(images: list[str]) -> list[str]:
 
 
 def begin(
-    arguments: argparse.Namespace, pictures: list[str], together: int, rows: Rows
+    arguments: argparse.Namespace, checkpoint: Path, pictures: list[str], together: int, rows: Rows
 ) -> Progress:
-    """Where to go on.
+    """Where to go on with the weights of a folder.
 
     Raises:
         UserError: the output is something else's, or was begun with something else.
@@ -107,7 +106,7 @@ def begin(
     if arguments.output is None:
         return rows.begin({}, together)
     begun_with = {
-        "checkpoint": folder_fingerprint(open_checkpoint(arguments.checkpoint).root),
+        "checkpoint": folder_fingerprint(checkpoint),
         "number of pictures": len(pictures),
         "pictures": texts_fingerprint(pictures),
         "score": arguments.score,
@@ -162,7 +161,10 @@ def main(argv: list[str] | None = None) -> None:
         rows = Printed() if output is None else Written(Path(output), holding)
         # Of few pictures every process gets some.
         together = min(writer.together, -(-len(pictures) // processes.count))
-        begun = processes.on_main(lambda: begin(arguments, pictures, together, rows))
+        # Not opened again: the hub might have another commit by now.
+        assert pipe.checkpoint is not None
+        weights = pipe.checkpoint.root
+        begun = processes.on_main(lambda: begin(arguments, weights, pictures, together, rows))
         parts = begun.parts_to_do(len(pictures))
         mine = captioned_parts(writer, pictures, parts[processes.rank :: processes.count], threads)
         # Lines and a bar in one terminal would write over each other.

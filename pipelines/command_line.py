@@ -19,7 +19,7 @@ PROGRAM = "drawscribe-"
 """How the programs of an installed package begin: `drawscribe-generate-images`."""
 
 CHECKPOINT = "a folder, or owner/name on the hub: the checkpoint"
-"""What `--checkpoint` is, where an "of" follows."""
+"""What an option takes; whose it is follows."""
 
 
 # Of a file that is not JSON, or is other JSON than it should be.
@@ -193,9 +193,14 @@ def device_and_dtype(
     return chosen, DTYPES[dtype] if dtype else default
 
 
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """`--device`, to be read by `device_and_dtype`."""
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
+
+
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """`--device` and `--dtype`, to be read by `device_and_dtype`."""
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
+    add_device_argument(parser)
     parser.add_argument("--dtype", help="fp32, bf16 or fp16 (default: bf16 on CUDA, else fp32)")
 
 

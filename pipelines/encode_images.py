@@ -19,7 +19,9 @@ import torch
 from tqdm import tqdm
 
 from pipelines.command_line import (
+    CHECKPOINT,
     UserError,
+    add_device_argument,
     check_seed,
     command,
     command_parser,
@@ -47,7 +49,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--tokenizer",
         required=True,
         metavar="DIR",
-        help="a folder, or owner/name on the hub: the checkpoint of a tokenizer",
+        help=f"{CHECKPOINT} of a tokenizer",
     )
     parser.add_argument(
         "--data", required=True, help="scenes, owner/name on the hub, or a path; :SPLIT may follow"
@@ -112,7 +114,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--batch-size", type=int, default=64, help="pictures encoded together")
     parser.add_argument("--threads", type=int, default=4, help="how many threads decode pictures")
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
+    add_device_argument(parser)
     return parser.parse_args(argv)
 
 

@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Sequence
 
 from pipelines.command_line import (
+    CHECKPOINT,
     UserError,
     add_decoder_argument,
     add_device_arguments,
@@ -37,7 +38,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     subject.add_argument(
         "--checkpoint",
         metavar="DIR",
-        help="a folder, or owner/name on the hub: the checkpoint to measure",
+        help=f"{CHECKPOINT} to measure",
     )
     subject.add_argument(
         "--images",

@@ -17,7 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipelines.command_line import UserError, command, command_parser, device_and_dtype, open_output
+from pipelines.command_line import (
+    UserError,
+    add_device_argument,
+    command,
+    command_parser,
+    device_and_dtype,
+    open_output,
+)
 from pipelines.data.transforms import read_image, to_pixels
 from pipelines.samples import PICTURES, save_grid
 from pipelines.tokenizer_import.kinds import KINDS
@@ -50,7 +57,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=256,
         help="pixels of a side: of --images here, and of pictures in training.yaml",
     )
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
+    add_device_argument(parser)
     return parser.parse_args(argv)
 
 

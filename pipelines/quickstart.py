@@ -17,7 +17,13 @@ import psutil
 import torch
 
 from pipelines.bidirectional_pipeline import BidirectionalPipeline
-from pipelines.command_line import UserError, command, command_parser, device_and_dtype
+from pipelines.command_line import (
+    UserError,
+    add_device_argument,
+    command,
+    command_parser,
+    device_and_dtype,
+)
 from pipelines.configuration.loading import load_configuration
 from pipelines.configuration.schemas import BidirectionalRun
 from pipelines.evaluation.report import draw_grid, sampling_in_words, write_report
@@ -90,7 +96,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--scenes", type=int, default=SCENES, help="how many test scenes each figure is measured on"
     )
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
+    add_device_argument(parser)
     parser.add_argument(
         "overrides",
         nargs="*",

@@ -94,8 +94,8 @@ def heading(arguments: argparse.Namespace, subject: Subject, data: Data, judges:
         "height_width": [height, width],
         "text_column": data.settings.text_column,
     }
-    if arguments.checkpoint is not None:
-        settings["checkpoint"] = folder_fingerprint(open_checkpoint(arguments.checkpoint).root)
+    if subject.checkpoint is not None:
+        settings["checkpoint"] = folder_fingerprint(subject.checkpoint)
     if isinstance(subject, PicturesSubject) and not subject.paired:
         how.append("They were drawn of other prompts than the data's captions: compared as sets.")
     for name in ("matcher", "detector", "classifier"):

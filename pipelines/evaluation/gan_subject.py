@@ -1,6 +1,7 @@
 """A one-stage GAN, measured like any other checkpoint."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipelines.command_line import UserError
 from pipelines.data.attributes import listed
@@ -26,6 +27,7 @@ class GANSubject:
     """
 
     picture_size: tuple[int, int] | None
+    checkpoint: Path | None = None
 
     def __init__(self, pipe: GANPipeline, attribute_column: str | None = None) -> None:
         self.pipe, self.tasks, self.picture_size = pipe, pipe.tasks, pipe.picture_size

@@ -32,7 +32,7 @@ from pipelines.evaluation.subjects import CheckpointSubject, Subject, TokenizerS
 from pipelines.evaluation.transformer_options import options_of_transformers
 from pipelines.gan_pipeline import GANPipeline
 from pipelines.model_loading import load_tokenizer
-from pipelines.training.checkpoint import open_checkpoint
+from pipelines.training.checkpoint import CheckpointPaths, open_checkpoint
 from pipelines.training.distributed import Processes
 from vq import VQGAN
 
@@ -83,6 +83,15 @@ def open_subject(arguments: argparse.Namespace, processes: Processes) -> Subject
     if arguments.captions is not None:
         return CaptionsSubject(Path(arguments.captions))
     paths = open_checkpoint(arguments.checkpoint)
+    subject = _of_checkpoint(paths, arguments, processes)
+    subject.checkpoint = paths.root
+    return subject
+
+
+def _of_checkpoint(
+    paths: CheckpointPaths, arguments: argparse.Namespace, processes: Processes
+) -> Subject:
+    """Raises UserError: as `open_subject`."""
     if paths.kind in ("tokenizer", "gan"):
         _refuse_options_of_transformers(arguments)
     if paths.kind == "gan":

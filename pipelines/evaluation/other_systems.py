@@ -30,6 +30,7 @@ class PicturesSubject:
 
     tasks: tuple[str, ...] = ("text_to_image",)
     picture_size: tuple[int, int] | None = None
+    checkpoint: Path | None = None
 
     def __init__(self, folder: Path, open_picture: Callable[[Path], Image.Image]) -> None:
         self.folder, self.open_picture = folder, open_picture
@@ -123,6 +124,7 @@ class CaptionsSubject:
 
     tasks: tuple[str, ...] = ("image_to_text",)
     picture_size: tuple[int, int] | None = None
+    checkpoint: Path | None = None
 
     def __init__(self, file: Path) -> None:
         self.file = file

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,11 +57,12 @@ class Subject(Protocol):
     """Anything that is measured.
 
     `tasks` as a checkpoint's index has them, and "reconstruction". `picture_size` (height, width),
-    None where it is the data's.
+    None where it is the data's. `checkpoint` is the folder of one, None of another system's work.
     """
 
     tasks: tuple[str, ...]
     picture_size: tuple[int, int] | None
+    checkpoint: Path | None
 
     def make(self, block: Block) -> Made: ...
 
@@ -70,6 +72,7 @@ class TokenizerSubject:
 
     tasks: tuple[str, ...] = ("reconstruction",)
     picture_size: tuple[int, int] | None = None
+    checkpoint: Path | None = None
 
     def __init__(self, tokenizer: VQGAN) -> None:
         self.tokenizer = tokenizer.eval()

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass
 
-from pipelines.command_line import command_parser
+from pipelines.command_line import add_device_argument, command_parser
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def parse_arguments(argv: list[str] | None, text: str | None) -> TrainingArgumen
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in its output folder"
     )
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best present)")
+    add_device_argument(parser)
     parser.add_argument(
         "--dtype",
         choices=["fp32", "bf16", "fp16"],
